@@ -1,0 +1,40 @@
+# DeiT-S and the recipe of the published results: ImageNet-1k at 224, 300 epochs, total batch 512.
+_base_ = 'mmpretrain::deit/deit-small-distilled_4xb256_in1k.py'
+custom_imports = dict(imports=['mmcskd'], allow_failed_imports=False)
+
+# All tokens, for distillation and for the vote at test time. Base loss on the class token,
+# weighed by 1 - alpha.
+model = dict(
+    backbone=dict(out_type='raw', drop_rate=0.0, drop_path_rate=0.0),
+    head=dict(type='CSKDDeiTHead', loss=dict(loss_weight=0.5)),
+    train_cfg=None,
+)
+# Mixup and CutMix, one of the two at random, on the batch that student and teacher see.
+data_preprocessor = dict(
+    type='mmpretrain.ClsDataPreprocessor',
+    batch_augments=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
+)
+# Augmentation and bicubic test resize are MMPretrain's own for DeiT.
+train_dataloader = dict(
+    batch_size=64, sampler=dict(_delete_=True, type='RepeatAugSampler', num_repeats=3)
+)
+
+optim_wrapper = dict(
+    type='mmrazor.DeviceAmpOptimWrapper',
+    loss_scale='dynamic',
+    optimizer=dict(lr=5e-4, weight_decay=0.05, eps=1e-8),
+    paramwise_cfg=dict(custom_keys={'.dist_token': dict(decay_mult=0.0)}),
+    clip_grad=None,
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-6 / 5e-4, end=5, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=1e-5, begin=5),
+]
+train_cfg = dict(max_epochs=300, val_interval=1)
+auto_scale_lr = dict(base_batch_size=512)
+
+# Decay 0.99996, of the student alone.
+custom_hooks = [dict(type='EMAHook', momentum=4e-5, priority='ABOVE_NORMAL')]
+default_hooks = dict(checkpoint=dict(max_keep_ckpts=3, save_best='auto'))
+vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+visualizer = dict(vis_backends=vis_backends)

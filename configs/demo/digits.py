@@ -1,0 +1,56 @@
+# What the demo's runs share: real digits among clutter, runtime and optimizer.
+_base_ = 'mmpretrain::_base_/default_runtime.py'
+custom_imports = dict(imports=['mmcskd'], allow_failed_imports=False)
+
+data_preprocessor = dict(
+    type='mmpretrain.ClsDataPreprocessor', num_classes=10, mean=[32.0] * 3, std=[64.0] * 3
+)
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=0,
+    dataset=dict(
+        type='ClutteredDigits',
+        split='train',
+        length=6000,
+        canvas=32,
+        fragments=5,
+        pipeline=[
+            dict(type='RandomCrop', crop_size=32, padding=4),
+            dict(type='PackInputs'),
+        ],
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
+val_dataloader = dict(
+    batch_size=200,
+    num_workers=0,
+    dataset=dict(
+        type='ClutteredDigits',
+        split='test',
+        length=2000,
+        canvas=32,
+        fragments=5,
+        pipeline=[dict(type='PackInputs')],
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
+val_evaluator = dict(type='Accuracy', topk=(1, 5))
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator
+
+optim_wrapper = dict(
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
+)
+train_cfg = dict(by_epoch=True, max_epochs=20, val_interval=2)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, end=1, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=1e-5, begin=1, convert_to_iter_based=True),
+]
+val_cfg = dict()
+test_cfg = dict()
+
+randomness = dict(seed=0)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(max_keep_ckpts=1, save_best='auto'))
+vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+visualizer = dict(vis_backends=vis_backends)

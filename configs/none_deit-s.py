@@ -1,0 +1,7 @@
+# DeiT-S without a teacher, by the recipe of cskd_deit-s_regnety.py.
+_base_ = './_base_/deit-s_300e.py'
+
+model = dict(
+    backbone=dict(type='VisionTransformer', out_type='cls_token'),
+    head=dict(type='VisionTransformerClsHead', loss=dict(loss_weight=1.0)),
+)

@@ -1,0 +1,54 @@
+"""Cumulative Spatial Knowledge Distillation for OpenMMLab.
+
+Importing the package registers all of it with MMRazor and MMPretrain, so
+``custom_imports = dict(imports=['mmcskd'])`` in a config is enough.
+"""
+
+from . import compat
+
+compat.check_versions()
+compat.bridge_quantization()
+compat.bridge_checkpoints()
+
+# Filling the registries of both packages comes before building on them.
+import mmpretrain.datasets  # noqa: E402
+import mmpretrain.engine  # noqa: E402
+import mmpretrain.evaluation  # noqa: E402
+import mmpretrain.models  # noqa: E402
+import mmpretrain.visualization  # noqa: E402, F401
+import mmrazor.engine  # noqa: E402
+import mmrazor.models  # noqa: E402, F401
+
+from .amp_optim_wrapper import DeviceAmpOptimWrapper  # noqa: E402
+from .ckf_hook import CKFHook  # noqa: E402
+from .cluttered_digits import ClutteredDigits  # noqa: E402
+from .cskd_deit_head import CSKDDeiTHead  # noqa: E402
+from .cskd_loss import CSKDLoss  # noqa: E402
+from .cskd_vit_head import CSKDViTHead  # noqa: E402
+from .deit_loss import DeiTLoss  # noqa: E402
+from .dist_token_connector import DistTokenConnector  # noqa: E402
+from .frozen_teacher_distill import FrozenTeacherDistill  # noqa: E402
+from .fusion_schedule import FUSION_SCHEDULES, build_schedule  # noqa: E402
+from .patch_token_connector import PatchTokenConnector  # noqa: E402
+from .patch_token_recorder import PatchTokenRecorder, PatchTokens  # noqa: E402
+from .spatial_response_recorder import SpatialResponseRecorder  # noqa: E402
+from .version import __version__  # noqa: E402
+
+__all__ = [
+    'FUSION_SCHEDULES',
+    'CKFHook',
+    'CSKDDeiTHead',
+    'CSKDLoss',
+    'CSKDViTHead',
+    'ClutteredDigits',
+    'DeiTLoss',
+    'DeviceAmpOptimWrapper',
+    'DistTokenConnector',
+    'FrozenTeacherDistill',
+    'PatchTokenConnector',
+    'PatchTokenRecorder',
+    'PatchTokens',
+    'SpatialResponseRecorder',
+    '__version__',
+    'build_schedule',
+]

@@ -1,0 +1,79 @@
+from contextlib import contextmanager
+from typing import Optional, Union
+
+import torch
+from mmengine.device import get_device
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmrazor.registry import OPTIM_WRAPPERS
+from torch import nn
+
+
+@OPTIM_WRAPPERS.register_module()
+class DeviceAmpOptimWrapper(AmpOptimWrapper):
+    """MMEngine's ``AmpOptimWrapper``, on a CPU too.
+
+    With an accelerator it is the stock wrapper. On the CPU, which the stock wrapper refuses, it
+    casts with torch's CPU autocast, to bfloat16 unless told otherwise, and scales the loss for
+    float16 only.
+
+    Args:
+        loss_scale (float | str | dict): ``'dynamic'``, a fixed scale or the arguments of the
+            gradient scaler. Defaults to ``'dynamic'``.
+        dtype (str | torch.dtype, optional): ``'float16'`` or ``'bfloat16'``. Defaults to None:
+            the device's own default.
+        **kwargs: Of ``mmengine.optim.AmpOptimWrapper``.
+
+    Raises:
+        ValueError: On the CPU, for a dtype that its autocast does not take or a torch that has no
+            gradient scaler for it.
+    """
+
+    def __init__(
+        self,
+        loss_scale: Union[float, str, dict] = 'dynamic',
+        dtype: Optional[Union[str, torch.dtype]] = None,
+        **kwargs,
+    ) -> None:
+        self.on_cpu = get_device() == 'cpu'
+        if not self.on_cpu:
+            super().__init__(loss_scale=loss_scale, dtype=dtype, **kwargs)
+            return
+        kwargs.pop('use_fsdp', None)
+        OptimWrapper.__init__(self, **kwargs)
+        dtype = getattr(torch, dtype, dtype) if isinstance(dtype, str) else dtype
+        self.cast_dtype = torch.bfloat16 if dtype is None else dtype
+        if self.cast_dtype not in (torch.bfloat16, torch.float16):
+            raise ValueError(
+                f'optim_wrapper.dtype is {dtype!r}, expected "bfloat16" or "float16" on a CPU.'
+            )
+        self._scale_update_param = loss_scale if isinstance(loss_scale, float) else None
+        self.loss_scaler = self._cpu_scaler(loss_scale)
+
+    def _cpu_scaler(self, loss_scale: Union[float, str, dict]):
+        if self.cast_dtype == torch.bfloat16:
+            # Same range as float32: nothing to scale. A disabled scaler passes all through.
+            return torch.cuda.amp.GradScaler(enabled=False)
+        if not hasattr(torch.amp, 'GradScaler'):
+            raise ValueError(
+                'optim_wrapper.dtype="float16" on a CPU needs torch >= 2.3: use "bfloat16".'
+            )
+        options = {}
+        if isinstance(loss_scale, float):
+            options = dict(init_scale=loss_scale)
+        elif isinstance(loss_scale, dict):
+            options = loss_scale
+        return torch.amp.GradScaler('cpu', **options)
+
+    @contextmanager
+    def optim_context(self, model: nn.Module):
+        """Autocast, and no gradient synchronisation between accumulation steps.
+
+        Args:
+            model (nn.Module): The training model.
+        """
+        if not self.on_cpu:
+            with super().optim_context(model):
+                yield
+            return
+        with OptimWrapper.optim_context(self, model), torch.autocast('cpu', self.cast_dtype):
+            yield

@@ -1,0 +1,170 @@
+"""The one place that bridges the frozen OpenMMLab packages to today's PyTorch.
+
+Each bridge names the symptom it cures and the versions it applies to; ``tests/test_compat.py``
+shows each symptom without its bridge. Nothing here changes what a package computes.
+"""
+
+import importlib
+import importlib.util
+import os
+import sys
+from importlib import metadata
+from types import ModuleType
+
+MIN_PYTHON = (3, 9)
+
+# module: (distributions that bring it, lowest version, first version too new, what to install)
+SUPPORTED = {
+    'torch': (('torch',), '2.0', None, 'torch>=2.0 torchvision'),
+    'torchvision': (('torchvision',), '0.15', None, 'torch>=2.0 torchvision'),
+    'mmengine': (('mmengine', 'mmengine-lite'), '0.10.0', '1.0', 'mmengine==0.10.7'),
+    'mmcv': (('mmcv', 'mmcv-lite'), '2.1.0', '2.2.0', 'mmcv-lite==2.1.0'),
+    'mmpretrain': (('mmpretrain',), '1.2.0', '2.0', 'mmpretrain==1.2.0'),
+    'mmrazor': (('mmrazor',), '1.0.0', '2.0', 'mmrazor==1.0.0'),
+    'timm': (('timm',), '0.9', None, 'timm>=0.9'),
+    'joblib': (('joblib',), '1.0', None, 'joblib'),
+    'scipy': (('scipy',), '1.6', None, 'scipy'),
+    # MMEngine resolves `_base_ = 'mmpretrain::…'` with pkg_resources, which setuptools 81 dropped.
+    'pkg_resources': (('setuptools',), '0', '81', 'setuptools<81'),
+}
+
+
+def check_versions() -> None:
+    """Refuse an unsupported version of any part with one sentence.
+
+    Raises:
+        ImportError: Naming the part, the version found, the versions that serve and the ``pip``
+            command that installs one.
+    """
+    if sys.version_info < MIN_PYTHON:
+        found = '.'.join(map(str, sys.version_info[:3]))
+        raise ImportError(
+            f'mmcskd needs Python >= 3.9 but runs on {found}: make a new environment, '
+            'for example with `python3.11 -m venv .venv`.'
+        )
+    from packaging.version import Version
+
+    for distributions, lowest, too_new, install in SUPPORTED.values():
+        found = None
+        for distribution in distributions:
+            try:
+                found = metadata.version(distribution)
+                break
+            except metadata.PackageNotFoundError:
+                continue
+        wanted = f'>= {lowest}' + (f', < {too_new}' if too_new else '')
+        remedy = f'run `pip install {" ".join(repr(part) for part in install.split())}`.'
+        if found is None:
+            raise ImportError(f'mmcskd needs {distributions[0]} {wanted}, not installed: {remedy}')
+        release = Version(Version(found).base_version)
+        if release < Version(lowest) or (too_new and release >= Version(too_new)):
+            raise ImportError(f'mmcskd needs {distributions[0]} {wanted}, found {found}: {remedy}')
+
+
+class _NoBackends(dict):
+    """Stands for MMRazor's table of quantization backends where torch has none to offer."""
+
+    def __missing__(self, key):
+        import torch
+
+        raise ImportError(
+            f'The quantization backend {key!r} of MMRazor 1.0 needs functions that torch '
+            f'{torch.__version__} no longer has; distillation does not use it.'
+        )
+
+
+def bridge_quantization() -> None:
+    """Make ``mmrazor.models`` importable.
+
+    Symptom: "`torch>=1.13` is not installed properly" from ``import mmrazor.models``.
+    Cause: MMRazor 1.0's quantization tables name torch functions that newer releases removed.
+    Applies: only where the real tables cannot be imported; elsewhere nothing changes.
+    """
+    name = 'mmrazor.structures.quantization.backend_config'
+    if name in sys.modules:
+        return
+    before = set(sys.modules)
+    try:
+        importlib.import_module('mmrazor.structures')
+    except (ImportError, AttributeError):
+        for module in set(sys.modules) - before:
+            if module.startswith('mmrazor.structures'):
+                del sys.modules[module]
+        stand_in = ModuleType(name, 'Quantization is not available with this torch.')
+        stand_in.BackendConfigs = _NoBackends()
+        stand_in.__all__ = ['BackendConfigs']
+        sys.modules[name] = stand_in
+
+
+def bridge_checkpoints() -> None:
+    """Let MMEngine resume its own checkpoints under ``weights_only=True``.
+
+    Symptom: "Weights only load failed … HistoryBuffer" on resume or load.
+    Cause: torch >= 2.6 unpickles tensors only; MMEngine stores its message hub beside them.
+    Applies: where torch has an allow-list. Exactly the types of the message hub are added.
+    """
+    import numpy as np
+    import torch
+
+    if not hasattr(torch.serialization, 'add_safe_globals'):
+        return
+    from mmengine.logging import HistoryBuffer
+
+    multiarray = importlib.import_module(
+        'numpy._core.multiarray'
+        if importlib.util.find_spec('numpy._core')
+        else 'numpy.core.multiarray'
+    )
+    dtypes = {type(np.dtype(name)) for name in ('float64', 'float32', 'int64', 'int32', 'bool')}
+    # A pickle written under the other major version of NumPy names the same function elsewhere.
+    functions = [
+        (function, f'{package}.multiarray.{function.__name__}')
+        for function in (multiarray._reconstruct, multiarray.scalar)
+        for package in ('numpy.core', 'numpy._core')
+    ]
+    torch.serialization.add_safe_globals([HistoryBuffer, np.ndarray, np.dtype, *dtypes, *functions])
+
+
+def has_accelerator() -> bool:
+    """Whether MMEngine would train on anything but the CPU."""
+    from mmengine.device import get_device
+
+    return get_device() != 'cpu'
+
+
+def bridge_cpu_processes(cfg) -> None:
+    """Let several processes train on a machine with no accelerator.
+
+    Symptom: a run started by ``torchrun`` without a GPU fails in ``torch.cuda.set_device``; once
+    past it, DistributedDataParallel rejects ``device_ids``.
+    Cause: MMEngine takes CUDA for granted in distributed runs.
+    Applies: no accelerator and ``cfg.launcher`` is set; must be called before the Runner is built.
+
+    Args:
+        cfg (mmengine.Config): The run's config; ``model_wrapper_cfg`` is filled in.
+
+    Raises:
+        ValueError: For a launcher that gives no rendezvous on a CPU.
+    """
+    if cfg.get('launcher', 'none') == 'none' or has_accelerator():
+        return
+    if cfg.launcher != 'pytorch' or 'RANK' not in os.environ:
+        raise ValueError(
+            f'--launcher {cfg.launcher} has no process group to join on a machine without a GPU: '
+            'start with tools/dist_train.sh or tools/dist_test.sh, which use torchrun and gloo.'
+        )
+    import datetime
+
+    import torch.distributed as dist
+
+    if not dist.is_initialized():
+        timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
+        options = {} if timeout is None else dict(timeout=datetime.timedelta(seconds=timeout))
+        dist.init_process_group('gloo', **options)
+    cfg.model_wrapper_cfg = {
+        'type': 'MMDistributedDataParallel',
+        'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        **cfg.get('model_wrapper_cfg', {}),
+        'device_ids': None,
+    }

@@ -1,0 +1,130 @@
+from typing import Callable, Optional, Union
+
+import torch
+import torch.nn.functional as F
+from mmrazor.registry import MODELS
+from torch import Tensor, nn
+
+from .loss_arguments import check_classes, check_loss_arguments
+
+
+@MODELS.register_module()
+class CSKDLoss(nn.Module):
+    r"""Distil the teacher's responses into the student's, location by location.
+
+    The target at each location is the fused response
+    :math:`t = \lambda d + (1 - \lambda) g` of the teacher's spatial response d and its global
+    response g; :class:`~mmcskd.CKFHook` moves the fusion weight :math:`\lambda` from 1 to 0.
+
+    - ``hard``: cross entropy with the class :math:`\arg\max_C t`, mean over N·H·W.
+    - ``soft``: KL divergence over the classes at temperature T, summed over all locations,
+      × T², ÷ N.
+
+    Source: Cumulative Spatial Knowledge Distillation for Vision Transformers (ICCV 2023,
+    arXiv 2307.08500), sections 3.2 and 3.3.
+
+    Args:
+        mode (str): ``'hard'`` or ``'soft'``. Defaults to ``'hard'``.
+        temperature (float): T of the soft form, > 0. Defaults to 1.
+        loss_weight (float): β, the weight of this loss in the total. Defaults to 1.
+        fusion_weight (float, optional): A fixed λ in [0, 1] for use without a hook. Defaults to
+            None: the hook must set it before each iteration.
+
+    Raises:
+        ValueError: For an unknown mode, a temperature that is not positive, or a weight out of
+            range.
+
+    Examples:
+        >>> loss = CSKDLoss(fusion_weight=0.5)
+        >>> student, spatial = torch.randn(2, 10, 7, 7), torch.randn(2, 10, 7, 7)
+        >>> loss(student, spatial, spatial.mean((2, 3))).shape
+        torch.Size([])
+    """
+
+    def __init__(
+        self,
+        mode: str = 'hard',
+        temperature: float = 1.0,
+        loss_weight: float = 1.0,
+        fusion_weight: Optional[float] = None,
+    ) -> None:
+        super().__init__()
+        check_loss_arguments(type(self).__name__, mode, temperature, loss_weight)
+        self.mode = mode
+        self.temperature = temperature
+        self.loss_weight = loss_weight
+        self.set_fusion_weight(fusion_weight)
+
+    def set_fusion_weight(self, fusion_weight: Optional[float]) -> None:
+        """Set λ for the iterations to come.
+
+        Args:
+            fusion_weight (float, optional): λ in [0, 1], or None for "not set yet".
+
+        Raises:
+            ValueError: If it is out of range.
+        """
+        if fusion_weight is not None and not 0 <= fusion_weight <= 1:
+            raise ValueError(
+                f'The fusion weight is {fusion_weight}, expected a number in [0, 1]: change '
+                'CSKDLoss.fusion_weight or CKFHook.schedule.'
+            )
+        self.fusion_weight = fusion_weight
+
+    def forward(
+        self,
+        student_response: Union[Tensor, Callable],
+        spatial_response: Tensor,
+        global_response: Tensor,
+    ) -> Tensor:
+        """The loss of one batch.
+
+        Args:
+            student_response (Tensor | Callable): z_s (N, C, H, W), or a function that gives it
+                for a grid (H, W), as :class:`~mmcskd.PatchTokenConnector` returns.
+            spatial_response (Tensor): d (N, C, H, W), the teacher's response at each location.
+            global_response (Tensor): g (N, C), the teacher's logits.
+
+        Returns:
+            Tensor: A scalar, ``loss_weight`` applied.
+
+        Raises:
+            ValueError: If no fusion weight was set or shapes do not match.
+        """
+        if self.fusion_weight is None:
+            raise ValueError(
+                'CSKDLoss has no fusion weight: add dict(type="mmrazor.CKFHook") to '
+                'custom_hooks, or fix one with CSKDLoss.fusion_weight.'
+            )
+        if callable(student_response):
+            student_response = student_response(spatial_response.shape[-2:])
+        check_classes(type(self).__name__, student_response, spatial_response)
+        if (
+            student_response.shape != spatial_response.shape
+            or spatial_response.shape[:2] != global_response.shape
+        ):
+            raise ValueError(
+                f'CSKDLoss: student response {tuple(student_response.shape)}, spatial response '
+                f'{tuple(spatial_response.shape)} and global response '
+                f'{tuple(global_response.shape)} are not (N, C, H, W), (N, C, H, W) and (N, C): '
+                'check distiller.loss_forward_mappings and PatchTokenConnector.grid.'
+            )
+        # Half precision would tie classes that the teacher tells apart.
+        local, whole = _at_least_float32(spatial_response, global_response)
+        target = torch.lerp(whole[..., None, None].expand_as(local), local, self.fusion_weight)
+        (student,) = _at_least_float32(student_response)
+        if self.mode == 'hard':
+            loss = F.cross_entropy(student, target.argmax(dim=1))
+        else:
+            scale = self.temperature
+            loss = F.kl_div(
+                F.log_softmax(student / scale, dim=1),
+                F.log_softmax(target / scale, dim=1),
+                reduction='sum',
+                log_target=True,
+            ) * (scale**2 / student.shape[0])
+        return self.loss_weight * loss
+
+
+def _at_least_float32(*tensors: Tensor):
+    return [tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in tensors]

@@ -1,0 +1,148 @@
+import copy
+from typing import Dict, List, Optional, Union
+
+import torch
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from mmrazor.models.algorithms import SingleTeacherDistill
+from mmrazor.models.algorithms.base import LossResults
+from mmrazor.registry import MODELS
+from torch import Tensor, nn
+
+from .teacher_weights import digest, load_weights
+
+
+@MODELS.register_module()
+class FrozenTeacherDistill(SingleTeacherDistill):
+    """MMRazor's ``SingleTeacherDistill`` for a teacher that only ever answers.
+
+    What differs from the stock algorithm:
+
+    - The teacher is no part of the model's state: checkpoints, the optimizer, EMA and
+      DistributedDataParallel see the student alone. It is rebuilt from its config and weights.
+    - It runs in ``mode='tensor'``, in evaluation mode and without gradients: no loss is computed
+      that nobody uses, dropout is off, and any labels serve.
+    - Its weights are loaded completely or refused; a random teacher needs ``random_teacher=True``.
+    - Losses are logged by their own names; the student's ``loss`` becomes ``loss_base``.
+    - Records are dropped after each step.
+
+    Args:
+        architecture (dict | BaseModel): The student.
+        teacher (dict | BaseModel): The teacher, as a config or built. A built one is taken as it
+            is unless ``teacher_ckpt`` is given.
+        distiller (dict): As in the stock algorithm.
+        teacher_ckpt (str, optional): File or URL of the teacher's weights. Defaults to None.
+        random_teacher (bool): Accept a teacher config without weights. Defaults to False.
+        data_preprocessor (dict | nn.Module, optional): Of student and teacher alike. Defaults to
+            None: the student's.
+        init_cfg (dict, optional): Of the student. Defaults to None.
+
+    Raises:
+        ValueError: If the teacher has no or unreadable weights, if the classes of teacher and
+            student differ in number, or if the distiller asks for deliveries.
+    """
+
+    def __init__(
+        self,
+        architecture: Union[BaseModel, Dict],
+        teacher: Union[BaseModel, Dict],
+        distiller: dict,
+        teacher_ckpt: Optional[str] = None,
+        random_teacher: bool = False,
+        data_preprocessor: Optional[Union[Dict, nn.Module]] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        if teacher_ckpt is None and isinstance(teacher, dict) and not random_teacher:
+            raise ValueError(
+                'The teacher has no weights and would teach noise: set model.teacher_ckpt to a '
+                'checkpoint file or URL, or model.random_teacher=True if noise is what you want.'
+            )
+        if isinstance(teacher, dict):
+            teacher = MODELS.build(teacher)
+        super().__init__(
+            distiller=distiller,
+            teacher=teacher,
+            teacher_module_inplace=True,
+            architecture=architecture,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        if self.distiller.deliveries.deliveries:
+            raise ValueError(
+                'model.distiller.distill_deliveries need the stock algorithm: set model.type to '
+                '"SingleTeacherDistill".'
+            )
+        _check_classes(self.student, teacher)
+        if teacher_ckpt is not None:
+            load_weights(teacher, teacher_ckpt)
+        # A plain attribute: what is no submodule is in no state dict, optimizer, EMA or DDP.
+        self.__dict__['teacher'] = self._modules.pop('teacher').eval()
+        MMLogger.get_current_instance().info(
+            f'Teacher {type(teacher).__name__} with weights {digest(teacher)} from '
+            f'{teacher_ckpt or ("random numbers" if random_teacher else "the caller")}.'
+        )
+
+    def loss(
+        self, batch_inputs: Tensor, data_samples: Optional[List[BaseDataElement]] = None
+    ) -> LossResults:
+        """Losses of one batch: image → teacher → responses; image → student → tokens → losses.
+
+        Args:
+            batch_inputs (Tensor): (N, 3, height, width), preprocessed.
+            data_samples (list[BaseDataElement], optional): The labels, for the student.
+
+        Returns:
+            dict[str, Tensor]: ``loss_base`` and the distiller's losses.
+        """
+        distiller = self.distiller
+        if not self.distillation_stopped:
+            with distiller.teacher_recorders, torch.no_grad():
+                self.teacher(batch_inputs, mode='tensor')
+        with distiller.student_recorders:
+            student_losses = self.student(batch_inputs, data_samples, mode='loss')
+        losses = {'loss_base' if k == 'loss' else k: v for k, v in student_losses.items()}
+        if not self.distillation_stopped:
+            losses.update(distiller.compute_distill_losses())
+        for manager in (distiller.teacher_recorders, distiller.student_recorders):
+            for recorder in manager.recorders.values():
+                recorder.reset_data_buffer()
+        return losses
+
+    def train(self, mode: bool = True) -> 'FrozenTeacherDistill':
+        """Set the student's mode; the teacher stays in evaluation mode."""
+        nn.Module.train(self, mode)
+        return self
+
+    def _apply(self, fn, *args, **kwargs):
+        """Move and cast the teacher along with the student."""
+        super()._apply(fn, *args, **kwargs)
+        if 'teacher' in self.__dict__:
+            self.teacher._apply(fn, *args, **kwargs)
+        return self
+
+    def __deepcopy__(self, memo: dict) -> 'FrozenTeacherDistill':
+        """A copy of the student; all copies, such as EMA's, share the one frozen teacher."""
+        memo[id(self.teacher)] = self.teacher
+        twin = self.__class__.__new__(self.__class__)
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
+
+
+def _check_classes(student: nn.Module, teacher: nn.Module) -> None:
+    taught, teaches = _num_classes(student), _num_classes(teacher)
+    if None not in (taught, teaches) and taught != teaches:
+        raise ValueError(
+            f'The student has {taught} classes and the teacher {teaches}: set '
+            'model.architecture.head.num_classes and model.teacher.head.num_classes to the same '
+            'number.'
+        )
+
+
+def _num_classes(model: nn.Module) -> Optional[int]:
+    """The number of classes a model says it has; the losses check those that do not say."""
+    for part in (getattr(model, 'head', None), getattr(model, 'model', None)):
+        if isinstance(getattr(part, 'num_classes', None), int):
+            return part.num_classes
+    return None

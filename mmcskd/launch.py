@@ -1,0 +1,158 @@
+"""What ``tools/train.py`` and ``tools/test.py`` share: arguments, config, checks, model parts."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Iterable, Optional
+
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.registry import DefaultScope
+from mmrazor.registry import MODELS
+from torch import nn
+
+from .compat import bridge_cpu_processes, has_accelerator
+from .suggest import nearest
+from .teacher_weights import load_weights
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that the MM toolboxes share.
+
+    Args:
+        parser (argparse.ArgumentParser): Receives ``config``, ``--work-dir``, ``--cfg-options``,
+            ``--launcher`` and ``--local-rank``.
+    """
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='where logs and checkpoints go')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config: key=value, key="[a,b]"',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes were started',
+    )
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0)
+
+
+def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
+    """Read the config, merge the command line, check it and join the other processes.
+
+    Args:
+        args (argparse.Namespace): Of a parser that went through :func:`add_arguments`.
+        loaders (Iterable[str]): The dataloaders that will be used.
+
+    Returns:
+        mmengine.Config: Ready to build a Runner from.
+
+    Raises:
+        ValueError: If the config or a dataset is missing.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    path = Path(args.config)
+    if '::' not in args.config and not path.is_file():
+        there = path.parent.glob('*.py') if path.parent.is_dir() else []
+        raise ValueError(
+            f'CONFIG "{args.config}" is no file. ' + nearest(str(path), map(str, sorted(there)))
+        )
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / path.stem)
+    for name in loaders:
+        if cfg.get(name) is not None:
+            _fill_loader(cfg[name])
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    for name in loaders:
+        if cfg.get(name) is not None:
+            check_dataset(cfg[name].get('dataset'), f'{name}.dataset')
+    bridge_cpu_processes(cfg)
+    return cfg
+
+
+def _fill_loader(loader: ConfigDict) -> None:
+    """The defaults of MMPretrain's own tools."""
+    loader.setdefault('collate_fn', dict(type='default_collate'))
+    loader.setdefault('pin_memory', has_accelerator())
+    loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
+
+
+def check_dataset(dataset: Optional[dict], key: str) -> None:
+    """Refuse a dataset that is not on the disk.
+
+    Args:
+        dataset (dict, optional): The dataset's config; wrapped ones are checked in turn.
+        key (str): Where it stands in the config, for the message.
+
+    Raises:
+        ValueError: Naming the directory and the key.
+    """
+    if not isinstance(dataset, dict):
+        return
+    root = dataset.get('data_root')
+    if root and '://' not in root and not Path(root).exists() and not dataset.get('download'):
+        raise ValueError(
+            f'{key}.data_root="{root}" does not exist (looked in {Path.cwd()}): put the dataset '
+            f'there, link it, or set {key}.data_root.'
+        )
+    check_dataset(dataset.get('dataset'), f'{key}.dataset')
+    for index, inner in enumerate(dataset.get('datasets', [])):
+        check_dataset(inner, f'{key}.datasets.{index}')
+
+
+def build_student(cfg: Config, checkpoint: str) -> nn.Module:
+    """The student alone, whether the config distils it or not, with its weights.
+
+    Args:
+        cfg (mmengine.Config): The training config.
+        checkpoint (str): File or URL.
+
+    Returns:
+        nn.Module: A classifier; the teacher is neither built nor loaded.
+
+    Raises:
+        ValueError: If the checkpoint does not fill the student completely.
+    """
+    model = _build(cfg, cfg.model.get('architecture', cfg.model))
+    load_weights(model, checkpoint, key='CHECKPOINT')
+    return model
+
+
+def build_teacher(cfg: Config) -> nn.Module:
+    """The teacher alone, with its weights.
+
+    Args:
+        cfg (mmengine.Config): The training config.
+
+    Returns:
+        nn.Module: A classifier.
+
+    Raises:
+        ValueError: If the config has no teacher or its weights do not fill it.
+    """
+    if 'teacher' not in cfg.model:
+        raise ValueError('--teacher: the config distils nothing, model.teacher is not set.')
+    if not cfg.model.get('teacher_ckpt'):
+        raise ValueError('--teacher: model.teacher_ckpt is not set.')
+    model = _build(cfg, cfg.model.teacher)
+    load_weights(model, cfg.model.teacher_ckpt)
+    return model
+
+
+def _build(cfg: Config, model: ConfigDict) -> nn.Module:
+    preprocessor = cfg.model.get('data_preprocessor', cfg.get('data_preprocessor'))
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
+        model = MODELS.build(model)
+        if preprocessor is not None:
+            # Student and teacher see what the algorithm's preprocessor gives them.
+            preprocessor = dict(preprocessor)
+            preprocessor.setdefault('type', 'mmpretrain.ClsDataPreprocessor')
+            model.data_preprocessor = MODELS.build(preprocessor)
+    return model
