@@ -96,17 +96,31 @@ def bridge_quantization() -> None:
         sys.modules[name] = stand_in
 
 
+def _statistic_of_history(owner, name: str):
+    """Stands for ``getattr`` in a checkpoint, where it may fetch one thing only."""
+    import pickle
+
+    from mmengine.logging import HistoryBuffer
+
+    if owner is not HistoryBuffer or name.startswith('_') or not hasattr(owner, name):
+        raise pickle.UnpicklingError(f'A checkpoint may not fetch {name!r} of {owner!r}.')
+    return getattr(HistoryBuffer, name)
+
+
 def bridge_checkpoints() -> None:
     """Let MMEngine resume its own checkpoints under ``weights_only=True``.
 
     Symptom: "Weights only load failed … HistoryBuffer" on resume or load.
-    Cause: torch >= 2.6 unpickles tensors only; MMEngine stores its message hub beside them.
-    Applies: where torch has an allow-list. Exactly the types of the message hub are added.
+    Cause: MMEngine stores its message hub, made of HistoryBuffer and NumPy values, beside the
+    tensors. A HistoryBuffer names its statistics, such as ``HistoryBuffer.mean``, by ``getattr``.
+    Applies: torch >= 2.6, which unpickles tensors only. Exactly the parts of a message hub are
+    allowed; in place of ``getattr`` a function that fetches a statistic and nothing else.
     """
     import numpy as np
     import torch
+    from packaging.version import Version
 
-    if not hasattr(torch.serialization, 'add_safe_globals'):
+    if Version(torch.__version__).release < (2, 6):
         return
     from mmengine.logging import HistoryBuffer
 
@@ -122,7 +136,16 @@ def bridge_checkpoints() -> None:
         for function in (multiarray._reconstruct, multiarray.scalar)
         for package in ('numpy.core', 'numpy._core')
     ]
-    torch.serialization.add_safe_globals([HistoryBuffer, np.ndarray, np.dtype, *dtypes, *functions])
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            np.ndarray,
+            np.dtype,
+            *dtypes,
+            *functions,
+            (_statistic_of_history, 'builtins.getattr'),
+        ]
+    )
 
 
 def has_accelerator() -> bool:

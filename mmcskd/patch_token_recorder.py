@@ -89,11 +89,13 @@ class PatchTokenRecorder(BaseRecorder):
         if not self._recording:
             return
         extra = self._backbone.num_extra_tokens
-        height, width = self._grid
-        if outputs.dim() != 3 or outputs.shape[1] != extra + height * width:
+        height, width = self._grid or (0, 0)
+        if outputs.dim() != 3 or not height or outputs.shape[1] != extra + height * width:
+            expected = f'{extra} + {height}·{width}' if height else f'{extra} + h·w'
             raise ValueError(
                 f'PatchToken.source: "{self.source}" gave {tuple(outputs.shape)}, expected '
-                f'(N, {extra} + {height}·{width}, D): name the module that outputs all tokens.'
+                f'(N, {expected}, D): name the module behind the patch embedding that outputs '
+                'all tokens.'
             )
         self.data_buffer.append(
             PatchTokens(outputs, extra, self._grid, self._head.distillation_logits)
@@ -102,6 +104,7 @@ class PatchTokenRecorder(BaseRecorder):
     def __enter__(self) -> None:
         """Start to record; what was recorded before is dropped."""
         super().__enter__()
+        self._grid = None
         self._recording = True
 
     def __exit__(self, exc_type, exc_value, traceback) -> None:

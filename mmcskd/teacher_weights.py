@@ -42,7 +42,7 @@ def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ck
     if not state:
         raise ValueError(f'{key}="{checkpoint}" holds no weights, expected a state dict.')
     wanted = model.state_dict()
-    state = _named_as(model, state, wanted)
+    state = _named_as(model, state)
 
     counters = ('num_batches_tracked',)
     missing = [name for name in wanted if name not in state and not name.endswith(counters)]
@@ -79,7 +79,7 @@ def _state_dict(content) -> Dict[str, Tensor]:
     return {}
 
 
-def _named_as(model: nn.Module, state: Dict[str, Tensor], wanted) -> Dict[str, Tensor]:
+def _named_as(model: nn.Module, state: Dict[str, Tensor]) -> Dict[str, Tensor]:
     """The weights under the model's own names."""
     for prefix in PREFIXES:
         if any(name.startswith(prefix) for name in state):
@@ -90,7 +90,7 @@ def _named_as(model: nn.Module, state: Dict[str, Tensor], wanted) -> Dict[str, T
                 if name.startswith(prefix)
             )
     timm_model = getattr(getattr(model, 'backbone', None), 'timm_model', None)
-    if timm_model is not None and not any(name in state for name in wanted):
+    if timm_model is not None and not any(name.startswith('backbone.') for name in state):
         classifier = timm_model.pretrained_cfg.get('classifier') or 'fc'
         renamed = OrderedDict()
         for name, value in state.items():

@@ -1,5 +1,5 @@
-# The demo's student taught by CSKD: configs/cskd_deit-s_regnety.py in small.
-_base_ = './none_vit.py'
+# The demo's student taught by CSKD: CSKD in small.
+_base_ = ['./none_vit.py', '../_base_/cskd_distiller.py']
 
 model = dict(
     _delete_=True,
@@ -34,28 +34,6 @@ model = dict(
         head=dict(type='LinearClsHead', num_classes=10, in_channels=128),
     ),
     teacher_ckpt='work_dirs/demo/teacher_resnet18/epoch_15.pth',
-    distiller=dict(
-        type='ConfigurableDistiller',
-        teacher_recorders=dict(response=dict(type='SpatialResponse')),
-        student_recorders=dict(tokens=dict(type='PatchToken')),
-        connectors=dict(
-            dist=dict(type='DistTokenConnector'), patch=dict(type='PatchTokenConnector')
-        ),
-        distill_losses=dict(
-            loss_deit=dict(type='DeiTLoss', mode='hard', loss_weight=0.5),
-            loss_cskd=dict(type='CSKDLoss', mode='hard', loss_weight=1.0),
-        ),
-        loss_forward_mappings=dict(
-            loss_deit=dict(
-                student_logits=dict(recorder='tokens', from_student=True, connector='dist'),
-                teacher_logits=dict(recorder='response', from_student=False, data_idx=1),
-            ),
-            loss_cskd=dict(
-                student_response=dict(recorder='tokens', from_student=True, connector='patch'),
-                spatial_response=dict(recorder='response', from_student=False, data_idx=0),
-                global_response=dict(recorder='response', from_student=False, data_idx=1),
-            ),
-        ),
-    ),
+    distiller=_base_.cskd_distiller,
 )
 custom_hooks = [dict(type='mmrazor.CKFHook', schedule='linear')]

@@ -1,0 +1,19 @@
+import os
+
+# Before torch is imported: tests, and the processes they start, share the cores.
+os.environ.setdefault('OMP_NUM_THREADS', '2')
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope, init_default_scope
+
+import mmcskd  # noqa: F401, fills the registries
+
+
+@pytest.fixture(autouse=True)
+def mmpretrain_scope():
+    """As in a run: MMPretrain's registries are the default, and every test draws the same numbers."""
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+    yield
+    DefaultScope._instance_dict.clear()

@@ -1,0 +1,99 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mmcskd import CSKDLoss, DeiTLoss
+
+
+@pytest.mark.parametrize('loss', [CSKDLoss, DeiTLoss])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(mode='firm'), r'\.mode is \'firm\''),
+        (dict(temperature=-1.0), r'\.temperature is -1\.0'),
+        (dict(temperature=0), r'\.temperature is 0'),
+        (dict(temperature='1'), r"\.temperature is '1'"),
+        (dict(temperature=float('nan')), r'\.temperature is nan'),
+        (dict(loss_weight=-0.5), r'\.loss_weight is -0\.5'),
+    ],
+)
+def test_bad_arguments(loss, arguments, message):
+    with pytest.raises(ValueError, match=loss.__name__ + message):
+        loss(**arguments)
+
+
+@pytest.mark.parametrize('weight', [-0.1, 1.1, float('nan')])
+def test_fusion_weight_out_of_range(weight):
+    with pytest.raises(ValueError, match=r'CSKDLoss\.fusion_weight or CKFHook\.schedule'):
+        CSKDLoss(fusion_weight=weight)
+
+
+def test_fusion_weight_not_set():
+    response = torch.randn(2, 5, 3, 3)
+    with pytest.raises(ValueError, match='mmrazor.CKFHook.*custom_hooks'):
+        CSKDLoss()(response, response, response.mean((2, 3)))
+
+
+def test_ends_of_the_fusion():
+    """Weight 1 asks for the response at each place, weight 0 for the global one everywhere."""
+    student, spatial = torch.randn(2, 5, 3, 4), torch.randn(2, 5, 3, 4)
+    whole = torch.randn(2, 5)
+    local = F.cross_entropy(student, spatial.argmax(1))
+    everywhere = F.cross_entropy(student, whole.argmax(1)[:, None, None].expand(2, 3, 4))
+    loss = CSKDLoss(loss_weight=2.0)
+    for weight, expected in ((1.0, local), (0.0, everywhere)):
+        loss.set_fusion_weight(weight)
+        torch.testing.assert_close(loss(student, spatial, whole), 2 * expected)
+
+
+def test_response_by_grid():
+    """A response given as a function is asked for the teacher's grid."""
+    student, spatial = torch.randn(2, 5, 3, 4), torch.randn(2, 5, 3, 4)
+    asked = []
+
+    def respond(grid):
+        asked.append(tuple(grid))
+        return student
+
+    loss = CSKDLoss(fusion_weight=0.5)
+    arguments = spatial, spatial.mean((2, 3))
+    assert torch.equal(loss(respond, *arguments), loss(student, *arguments))
+    assert asked == [(3, 4)]
+
+
+@pytest.mark.parametrize('mode', ['hard', 'soft'])
+def test_half_precision_fuses_in_float32(mode):
+    """Two classes that half precision cannot tell apart once added are still told apart."""
+    spatial = torch.tensor([2048.0, 2049.0], dtype=torch.float32).reshape(1, 2, 1, 1)
+    whole = torch.tensor([[1.0, 0.5]])
+    student = torch.tensor([0.0, 1.0]).reshape(1, 2, 1, 1)
+    loss = CSKDLoss(mode=mode, fusion_weight=0.5)
+    exact = loss(student, spatial, whole)
+    rounded = loss(student.half(), spatial.bfloat16().float(), whole.half())
+    assert loss(student.half(), spatial, whole.half()).item() == pytest.approx(exact.item())
+    assert rounded.dtype == torch.float32
+
+
+@pytest.mark.parametrize('mode', ['hard', 'soft'])
+def test_other_number_of_classes(mode):
+    student, spatial = torch.randn(2, 5, 3, 3), torch.randn(2, 6, 3, 3)
+    message = '5 classes and the teacher 6: .*head.num_classes'
+    with pytest.raises(ValueError, match='CSKDLoss.*' + message):
+        CSKDLoss(mode=mode, fusion_weight=1.0)(student, spatial, spatial.mean((2, 3)))
+    with pytest.raises(ValueError, match='DeiTLoss.*' + message):
+        DeiTLoss(mode=mode)(student.mean((2, 3)), spatial.mean((2, 3)))
+
+
+def test_other_grid():
+    student, spatial = torch.randn(2, 5, 7, 7), torch.randn(2, 5, 6, 7)
+    with pytest.raises(
+        ValueError, match=r'\(2, 5, 7, 7\).*\(2, 5, 6, 7\).*PatchTokenConnector\.grid'
+    ):
+        CSKDLoss(fusion_weight=1.0)(student, spatial, spatial.mean((2, 3)))
+
+
+def test_only_the_student_learns():
+    student, spatial = (torch.randn(2, 5, 3, 3, requires_grad=True) for _ in range(2))
+    CSKDLoss(fusion_weight=0.3)(student, spatial, spatial.mean((2, 3))).backward()
+    assert student.grad.abs().sum() > 0
+    assert spatial.grad is None
