@@ -24,9 +24,10 @@ class ClutteredDigits(BaseDataset):
         split (str): ``'train'`` or ``'test'``.
         length (int): Number of canvases.
         canvas (int): Side of a canvas in pixels. Defaults to 40.
-        digit (int): Side of the whole digit in pixels. Defaults to 16.
-        fragments (int): Number of fragments on a canvas. Defaults to 8.
-        fragment (int): Side of a fragment in pixels, of the enlarged digit. Defaults to 8.
+        digit (int): Side of the whole digit in pixels, a multiple of 8. Defaults to 24.
+        fragments (int): Number of fragments on a canvas. Defaults to 4.
+        fragment (int): Side of a fragment in pixels, cut from an enlarged digit. Defaults to
+            12.
         seed (int): Of the canvases. Defaults to 0.
         pipeline (Sequence): As in every MMPretrain dataset; items carry ``img`` (canvas, canvas,
             3) of uint8. Defaults to an empty tuple.
@@ -43,9 +44,9 @@ class ClutteredDigits(BaseDataset):
         split: str,
         length: int,
         canvas: int = 40,
-        digit: int = 16,
-        fragments: int = 8,
-        fragment: int = 8,
+        digit: int = 24,
+        fragments: int = 4,
+        fragment: int = 12,
         seed: int = 0,
         pipeline=(),
         **kwargs,

@@ -23,6 +23,9 @@ class CSKDLoss(nn.Module):
     Source: Cumulative Spatial Knowledge Distillation for Vision Transformers (ICCV 2023,
     arXiv 2307.08500), sections 3.2 and 3.3.
 
+    After each batch ``agreement`` holds the share of locations at which the student's class is the
+    fused response's, a scalar tensor.
+
     Args:
         mode (str): ``'hard'`` or ``'soft'``. Defaults to ``'hard'``.
         temperature (float): T of the soft form, > 0. Defaults to 1.
@@ -54,6 +57,7 @@ class CSKDLoss(nn.Module):
         self.temperature = temperature
         self.loss_weight = loss_weight
         self.set_fusion_weight(fusion_weight)
+        self.agreement: Optional[Tensor] = None
 
     def set_fusion_weight(self, fusion_weight: Optional[float]) -> None:
         """Set λ for the iterations to come.
@@ -113,8 +117,10 @@ class CSKDLoss(nn.Module):
         local, whole = _at_least_float32(spatial_response, global_response)
         target = torch.lerp(whole[..., None, None].expand_as(local), local, self.fusion_weight)
         (student,) = _at_least_float32(student_response)
+        label = target.argmax(dim=1)
+        self.agreement = (student.detach().argmax(dim=1) == label).float().mean()
         if self.mode == 'hard':
-            loss = F.cross_entropy(student, target.argmax(dim=1))
+            loss = F.cross_entropy(student, label)
         else:
             scale = self.temperature
             loss = F.kl_div(

@@ -10,6 +10,8 @@ from mmrazor.models.algorithms.base import LossResults
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from .cskd_loss import CSKDLoss
+from .teacher_view import fit_view
 from .teacher_weights import digest, load_weights
 
 
@@ -24,7 +26,10 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     - It runs in ``mode='tensor'``, in evaluation mode and without gradients: no loss is computed
       that nobody uses, dropout is off, and any labels serve.
     - Its weights are loaded completely or refused; a random teacher needs ``random_teacher=True``.
-    - Losses are logged by their own names; the student's ``loss`` becomes ``loss_base``.
+    - It sees the batch under its own normalisation, channel order and resolution, if they differ.
+    - Losses are logged by their own names; the student's ``loss`` becomes ``loss_base``. Logged
+      beside them is the ``agreement``: the share of locations at which the student's class is the
+      fused response's.
     - Records are dropped after each step.
 
     Args:
@@ -34,6 +39,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         distiller (dict): As in the stock algorithm.
         teacher_ckpt (str, optional): File or URL of the teacher's weights. Defaults to None.
         random_teacher (bool): Accept a teacher config without weights. Defaults to False.
+        teacher_view (dict, optional): How the teacher wants its images, any of ``mean``, ``std``,
+            ``to_rgb`` and ``size``. Defaults to None: as its own ``data_preprocessor`` says, which
+            a teacher from a stock config brings along; otherwise as the student.
         data_preprocessor (dict | nn.Module, optional): Of student and teacher alike. Defaults to
             None: the student's.
         init_cfg (dict, optional): Of the student. Defaults to None.
@@ -50,6 +58,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         distiller: dict,
         teacher_ckpt: Optional[str] = None,
         random_teacher: bool = False,
+        teacher_view: Optional[dict] = None,
         data_preprocessor: Optional[Union[Dict, nn.Module]] = None,
         init_cfg: Optional[dict] = None,
     ) -> None:
@@ -76,6 +85,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         _check_classes(self.student, teacher)
         if teacher_ckpt is not None:
             load_weights(teacher, teacher_ckpt)
+        fit_view(teacher, self.data_preprocessor, teacher_view)
         # A plain attribute: what is no submodule is in no state dict, optimizer, EMA or DDP.
         self.__dict__['teacher'] = self._modules.pop('teacher').eval()
         MMLogger.get_current_instance().info(
@@ -93,7 +103,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             data_samples (list[BaseDataElement], optional): The labels, for the student.
 
         Returns:
-            dict[str, Tensor]: ``loss_base`` and the distiller's losses.
+            dict[str, Tensor]: ``loss_base``, the distiller's losses and the agreement.
         """
         distiller = self.distiller
         if not self.distillation_stopped:
@@ -104,10 +114,22 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         losses = {'loss_base' if k == 'loss' else k: v for k, v in student_losses.items()}
         if not self.distillation_stopped:
             losses.update(distiller.compute_distill_losses())
+            losses.update(self._agreements())
         for manager in (distiller.teacher_recorders, distiller.student_recorders):
             for recorder in manager.recorders.values():
                 recorder.reset_data_buffer()
         return losses
+
+    def _agreements(self) -> LossResults:
+        """``agreement`` of the CSKD loss, with the loss's name behind it if there are several."""
+        found = {
+            name: loss.agreement
+            for name, loss in self.distiller.distill_losses.items()
+            if isinstance(loss, CSKDLoss)
+        }
+        if len(found) == 1:
+            return {'agreement': next(iter(found.values()))}
+        return {f'agreement_{name.replace("loss_", "")}': share for name, share in found.items()}
 
     def train(self, mode: bool = True) -> 'FrozenTeacherDistill':
         """Set the student's mode; the teacher stays in evaluation mode."""

@@ -3,7 +3,7 @@
 import argparse
 import os
 from pathlib import Path
-from typing import Iterable, Optional
+from typing import Iterable, Optional, Tuple
 
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import DefaultScope
@@ -12,6 +12,7 @@ from torch import nn
 
 from .compat import bridge_cpu_processes, has_accelerator
 from .suggest import nearest
+from .teacher_view import fit_view
 from .teacher_weights import load_weights
 
 
@@ -120,7 +121,8 @@ def build_student(cfg: Config, checkpoint: str) -> nn.Module:
     Raises:
         ValueError: If the checkpoint does not fill the student completely.
     """
-    model = _build(cfg, cfg.model.get('architecture', cfg.model))
+    model, preprocessor = _build(cfg, cfg.model.get('architecture', cfg.model))
+    model.data_preprocessor = preprocessor
     load_weights(model, checkpoint, key='CHECKPOINT')
     return model
 
@@ -141,18 +143,18 @@ def build_teacher(cfg: Config) -> nn.Module:
         raise ValueError('--teacher: the config distils nothing, model.teacher is not set.')
     if not cfg.model.get('teacher_ckpt'):
         raise ValueError('--teacher: model.teacher_ckpt is not set.')
-    model = _build(cfg, cfg.model.teacher)
+    model, preprocessor = _build(cfg, cfg.model.teacher)
     load_weights(model, cfg.model.teacher_ckpt)
+    fit_view(model, preprocessor, cfg.model.get('teacher_view'))
+    model.data_preprocessor = preprocessor
     return model
 
 
-def _build(cfg: Config, model: ConfigDict) -> nn.Module:
+def _build(cfg: Config, model: ConfigDict) -> Tuple[nn.Module, nn.Module]:
+    """A part of the algorithm and the preprocessor whose batches it is given."""
     preprocessor = cfg.model.get('data_preprocessor', cfg.get('data_preprocessor'))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
         model = MODELS.build(model)
-        if preprocessor is not None:
-            # Student and teacher see what the algorithm's preprocessor gives them.
-            preprocessor = dict(preprocessor)
-            preprocessor.setdefault('type', 'mmpretrain.ClsDataPreprocessor')
-            model.data_preprocessor = MODELS.build(preprocessor)
-    return model
+        if preprocessor is None:
+            return model, model.data_preprocessor
+        return model, MODELS.build({'type': 'mmpretrain.ClsDataPreprocessor', **preprocessor})

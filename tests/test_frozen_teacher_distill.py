@@ -26,7 +26,7 @@ def test_losses_by_hand():
     algorithm = with_weight(build(algorithm_config())).train()
     images, samples = batch()
     losses = algorithm(images, samples, mode='loss')
-    assert set(losses) == {'loss_base', 'loss_deit', 'loss_cskd'}
+    assert set(losses) == {'loss_base', 'loss_deit', 'loss_cskd', 'agreement'}
 
     student, teacher = algorithm.student, algorithm.teacher
     tokens, layers = student.backbone(images)[-1], student.head.layers
@@ -46,6 +46,8 @@ def test_losses_by_hand():
     )
     for name, loss in expected.items():
         torch.testing.assert_close(losses[name], loss, msg=name)
+    agreement = (z_s.argmax(1) == fused.argmax(1)).float().mean()
+    assert losses['agreement'] == agreement and 0 < agreement < 1
 
 
 @pytest.mark.parametrize('mode', ['hard', 'soft'])
@@ -149,9 +151,19 @@ def test_student_without_distillation_token():
         )
     )
     losses = algorithm(*batch(), mode='loss')
-    assert set(losses) == {'loss_base', 'loss_cskd'}
+    assert set(losses) == {'loss_base', 'loss_cskd', 'agreement'}
     sum(losses.values()).backward()
     assert all(p.grad is not None for p in algorithm.parameters())
+
+
+def test_agreement_of_two_losses():
+    distiller = distiller_config()
+    for part in ('distill_losses', 'loss_forward_mappings'):
+        distiller[part]['loss_second'] = distiller[part]['loss_cskd']
+    algorithm = with_weight(build(algorithm_config(distiller=distiller)))
+    algorithm.distiller.distill_losses['loss_second'].set_fusion_weight(0.0)
+    losses = algorithm(*batch(), mode='loss')
+    assert {'agreement_cskd', 'agreement_second'} < set(losses)
 
 
 def test_random_teacher_is_refused():

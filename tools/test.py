@@ -40,7 +40,6 @@ def evaluate(cfg, model, name):
         'experiment_name',
     ]
     runner = Runner(model=model, cfg=cfg, **{key: cfg[key] for key in keys if key in cfg})
-    runner.test_loop = runner.build_test_loop(runner._test_loop)
     classes = runner.test_loop.dataloader.dataset.metainfo.get('classes')
     for metric in runner.test_evaluator.metrics:
         if isinstance(metric, Accuracy) and classes:

@@ -11,8 +11,8 @@ model = dict(
         backbone=dict(
             type='DistilledVisionTransformer',
             arch=_base_.model.backbone.arch,
-            img_size=32,
-            patch_size=4,
+            img_size=40,
+            patch_size=8,
             out_type='raw',
         ),
         head=dict(
@@ -28,12 +28,19 @@ model = dict(
         _scope_='mmpretrain',
         type='ImageClassifier',
         backbone=dict(
-            type='ResNet_CIFAR', depth=18, stem_channels=16, base_channels=16, strides=(2, 2, 2, 1)
+            type='ResNet',
+            depth=18,
+            stem_channels=32,
+            base_channels=32,
+            num_stages=2,
+            strides=(1, 2),
+            dilations=(1, 1),
+            out_indices=(1,),
         ),
         neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=10, in_channels=128),
+        head=dict(type='LinearClsHead', num_classes=10, in_channels=64),
     ),
-    teacher_ckpt='work_dirs/demo/teacher_resnet18/epoch_15.pth',
+    teacher_ckpt='work_dirs/demo/teacher_resnet18/epoch_6.pth',
     distiller=_base_.cskd_distiller,
 )
 custom_hooks = [dict(type='mmrazor.CKFHook', schedule='linear')]

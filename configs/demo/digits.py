@@ -1,4 +1,4 @@
-# What the demo's runs share: real digits among clutter, runtime and optimizer.
+# What the demo's runs share: real digits among clutter, runtime and optimizer, for 2 processes.
 _base_ = 'mmpretrain::_base_/default_runtime.py'
 custom_imports = dict(imports=['mmcskd'], allow_failed_imports=False)
 
@@ -6,16 +6,14 @@ data_preprocessor = dict(
     type='mmpretrain.ClsDataPreprocessor', num_classes=10, mean=[32.0] * 3, std=[64.0] * 3
 )
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=32,
     num_workers=0,
     dataset=dict(
         type='ClutteredDigits',
         split='train',
-        length=6000,
-        canvas=32,
-        fragments=5,
+        length=8000,
         pipeline=[
-            dict(type='RandomCrop', crop_size=32, padding=4),
+            dict(type='RandomCrop', crop_size=40, padding=5),
             dict(type='PackInputs'),
         ],
     ),
@@ -28,8 +26,6 @@ val_dataloader = dict(
         type='ClutteredDigits',
         split='test',
         length=2000,
-        canvas=32,
-        fragments=5,
         pipeline=[dict(type='PackInputs')],
     ),
     sampler=dict(type='DefaultSampler', shuffle=False),
@@ -42,7 +38,7 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
 )
-train_cfg = dict(by_epoch=True, max_epochs=20, val_interval=2)
+train_cfg = dict(by_epoch=True, max_epochs=14, val_interval=1)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, end=1, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', eta_min=1e-5, begin=1, convert_to_iter_based=True),

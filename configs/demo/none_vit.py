@@ -5,9 +5,9 @@ model = dict(
     type='ImageClassifier',
     backbone=dict(
         type='VisionTransformer',
-        arch=dict(embed_dims=96, num_layers=6, num_heads=3, feedforward_channels=384),
-        img_size=32,
-        patch_size=4,
+        arch=dict(embed_dims=96, num_layers=4, num_heads=3, feedforward_channels=384),
+        img_size=40,
+        patch_size=8,
     ),
     head=dict(
         type='VisionTransformerClsHead',

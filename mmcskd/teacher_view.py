@@ -1,0 +1,131 @@
+from typing import Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class TeacherView(nn.Module):
+    """Show the teacher the very same augmented batch, as the teacher was trained to see it.
+
+    The student's normalisation is undone and the teacher's applied, which is one multiplication
+    and one addition a channel. Mixing images commutes with it, so a batch after mixup or cutmix
+    comes out as if it had been mixed under the teacher's normalisation. Where the two agree the
+    batch passes through untouched.
+
+    Args:
+        student (tuple): Mean and standard deviation of the student's channels in 0 … 255, and
+            whether they are in RGB order.
+        teacher (tuple): The same of the teacher.
+        size (int | tuple[int, int], optional): Height and width that the teacher wants. Defaults
+            to None: the student's.
+    """
+
+    def __init__(
+        self, student: Tuple, teacher: Tuple, size: Union[int, Sequence[int], None] = None
+    ) -> None:
+        super().__init__()
+        (mean, std, rgb), (own_mean, own_std, own_rgb) = student, teacher
+        self.flip = rgb != own_rgb
+        if self.flip:
+            mean, std = mean[::-1], std[::-1]
+        mean, std, own_mean, own_std = (
+            torch.tensor(values, dtype=torch.float64) for values in (mean, std, own_mean, own_std)
+        )
+        scale, shift = std / own_std, (mean - own_mean) / own_std
+        self.equal = bool(
+            torch.allclose(scale, torch.ones(3).double(), rtol=0, atol=1e-6)
+        ) and bool(torch.allclose(shift, torch.zeros(3).double(), rtol=0, atol=1e-6))
+        self.register_buffer('scale', scale.float().view(-1, 1, 1), persistent=False)
+        self.register_buffer('shift', shift.float().view(-1, 1, 1), persistent=False)
+        self.size = None if size is None else _pair(size)
+
+    @torch.no_grad()
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The teacher's version of a batch.
+
+        Args:
+            inputs (Tensor): (N, 3, height, width), normalised for the student.
+
+        Returns:
+            Tensor: (N, 3, height', width'), normalised for the teacher.
+        """
+        if self.flip:
+            inputs = inputs.flip(1)
+        if not self.equal:
+            inputs = torch.addcmul(self.shift.to(inputs), inputs, self.scale.to(inputs))
+        if self.size is not None and self.size != tuple(inputs.shape[-2:]):
+            inputs = F.interpolate(
+                inputs, self.size, mode='bicubic', align_corners=False, antialias=True
+            )
+        return inputs
+
+
+def fit_view(teacher: nn.Module, preprocessor: nn.Module, config: Optional[dict] = None) -> None:
+    """Let a teacher see its own version of whatever batch it is called with.
+
+    Args:
+        teacher (nn.Module): Called with the batch first or as ``inputs``. Where ``config`` is
+            silent, its own ``data_preprocessor`` says how it normalises, as it does for a teacher
+            that comes from a stock config by ``cfg_path``; one that normalises nothing sees what
+            the student sees.
+        preprocessor (nn.Module): What normalised the batch, an MMPretrain ``ClsDataPreprocessor``.
+        config (dict, optional): Any of ``mean`` and ``std`` (channels in 0 … 255), ``to_rgb``
+            (bool) and ``size`` (height and width). Defaults to None.
+
+    Raises:
+        ValueError: For an unknown key or a value that is no triple or size.
+    """
+    config = dict(config or {})
+    student = _normalisation(preprocessor)
+    own = getattr(teacher, 'data_preprocessor', None)
+    mean, std, rgb = _normalisation(own) if hasattr(own, 'mean') else student
+    mean = _triple('mean', config.pop('mean', mean))
+    std = _triple('std', config.pop('std', std))
+    rgb = config.pop('to_rgb', rgb)
+    size = config.pop('size', None)
+    if not isinstance(rgb, bool):
+        raise ValueError(f'model.teacher_view.to_rgb is {rgb!r}, expected True or False.')
+    if min(std) <= 0:
+        raise ValueError(f'model.teacher_view.std is {std}, expected numbers > 0.')
+    if config:
+        raise ValueError(
+            f'model.teacher_view has no key "{next(iter(config))}": give mean, std, to_rgb, size.'
+        )
+    view = TeacherView(student, (mean, std, rgb), size)
+    if view.equal and not view.flip and view.size is None:
+        return
+
+    def look(module, args, kwargs):
+        if args:
+            return (view(args[0]), *args[1:]), kwargs
+        return args, {**kwargs, 'inputs': view(kwargs['inputs'])}
+
+    teacher.register_forward_pre_hook(look, with_kwargs=True)
+
+
+def _normalisation(preprocessor: Optional[nn.Module]) -> Tuple[list, list, bool]:
+    rgb = bool(getattr(preprocessor, 'to_rgb', getattr(preprocessor, '_channel_conversion', False)))
+    if not hasattr(preprocessor, 'mean'):
+        return [0.0] * 3, [1.0] * 3, rgb
+    mean, std = (
+        getattr(preprocessor, name).double().flatten().tolist() for name in ('mean', 'std')
+    )
+    return mean, std, rgb
+
+
+def _triple(key: str, values: Sequence[float]) -> list:
+    try:
+        values = [float(value) for value in values]
+    except (TypeError, ValueError):
+        values = []
+    if len(values) != 3:
+        raise ValueError(f'model.teacher_view.{key} needs one number a channel, three in all.')
+    return values
+
+
+def _pair(size) -> Tuple[int, int]:
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError(f'model.teacher_view.size is {size!r}, expected (height, width).')
+    return sides

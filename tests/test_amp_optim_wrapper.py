@@ -1,0 +1,67 @@
+import pytest
+import torch
+from models import algorithm_config, batch, build
+from torch import nn
+
+from mmcskd import DeviceAmpOptimWrapper
+
+
+def wrap(parameters, **kwargs):
+    return DeviceAmpOptimWrapper(optimizer=torch.optim.SGD(parameters, lr=0.1), **kwargs)
+
+
+cpu_only = pytest.mark.skipif(torch.cuda.is_available(), reason='the stock wrapper serves CUDA')
+has_scaler = pytest.mark.skipif(not hasattr(torch.amp, 'GradScaler'), reason='needs torch >= 2.3')
+
+
+@cpu_only
+@pytest.mark.parametrize(
+    'dtype', [None, 'bfloat16', torch.bfloat16, pytest.param('float16', marks=has_scaler)]
+)
+def test_casts_and_steps(dtype):
+    layer = nn.Linear(4, 2)
+    wrapper = wrap(layer.parameters(), dtype=dtype, loss_scale=1024.0)
+    inputs = torch.randn(3, 4)
+    with wrapper.optim_context(layer):
+        output = layer(inputs)
+    expected = torch.float16 if dtype == 'float16' else torch.bfloat16
+    assert output.dtype == expected
+    before = layer.weight.detach().clone()
+    wrapper.update_params(output.float().sum())
+    # The gradient of the sum is the sum of the inputs, with any scale taken out again.
+    torch.testing.assert_close(
+        layer.weight, before - 0.1 * inputs.sum(0).expand(2, 4), rtol=0, atol=0.02
+    )
+
+
+@cpu_only
+@has_scaler
+def test_overflow_is_skipped():
+    layer = nn.Linear(1, 1)
+    wrapper = wrap(layer.parameters(), dtype='float16', loss_scale=dict(init_scale=2.0**10))
+    before = layer.weight.detach().clone()
+    wrapper.update_params(layer(torch.ones(1, 1)).sum() * float('inf'))
+    assert torch.equal(layer.weight, before)
+    assert wrapper.loss_scaler.get_scale() == 2.0**9
+    assert wrapper.state_dict()['loss_scaler']['scale'] == 2.0**9
+
+
+@cpu_only
+@pytest.mark.parametrize('dtype', ['float32', 'int'])
+def test_bad_dtype(dtype):
+    with pytest.raises(ValueError, match=r'optim_wrapper\.dtype is .*"bfloat16" or "float16"'):
+        wrap(nn.Linear(1, 1).parameters(), dtype=dtype)
+
+
+def test_losses_under_autocast_are_close():
+    """Teacher and student both run in the lower precision; the losses stay in float32."""
+    algorithm = build(algorithm_config())
+    algorithm.distiller.distill_losses['loss_cskd'].set_fusion_weight(0.5)
+    algorithm.eval()  # no dropout: the two passes see the same network
+    images, samples = batch()
+    exact = algorithm.loss(images, samples)
+    with wrap(algorithm.parameters()).optim_context(algorithm):
+        cast = algorithm.loss(images, samples)
+    for name, loss in cast.items():
+        assert loss.dtype == torch.float32
+        assert loss.item() == pytest.approx(exact[name].item(), rel=0.05), name

@@ -1,0 +1,112 @@
+"""The teacher sees the same augmented batch as the student, in its own way."""
+
+import pytest
+import torch
+from mmpretrain.models import ClsDataPreprocessor
+from mmpretrain.structures import DataSample
+from models import NUM_CLASSES, algorithm_config, build, student_config, teacher_config
+from torch.nn import functional as F
+
+OURS = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+OTHER = dict(mean=[127.0, 120.0, 110.0], std=[50.0, 60.0, 70.0], to_rgb=False)
+
+
+def raw_batch(size=32):
+    images = torch.randint(0, 256, (4, 3, size, size), dtype=torch.uint8)
+    samples = [DataSample().set_gt_label(i % NUM_CLASSES) for i in range(4)]
+    return dict(inputs=images, data_samples=samples)
+
+
+def algorithm(teacher=None, **parts):
+    config = algorithm_config(
+        data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor', **OURS),
+        teacher=teacher_config(**(teacher or {})),
+        **parts,
+    )
+    return build(config)
+
+
+def seen_by_teacher(model, data):
+    """The batch that arrives in the teacher's backbone."""
+    seen = []
+    handle = model.teacher.backbone.register_forward_pre_hook(lambda m, args: seen.append(args[0]))
+    model.distiller.distill_losses['loss_cskd'].set_fusion_weight(0.5)
+    inputs = model.data_preprocessor(data, True)
+    model(**inputs, mode='loss')
+    handle.remove()
+    return seen[0], inputs['inputs']
+
+
+@pytest.mark.parametrize('from_config', [True, False])
+def test_own_normalisation_and_channel_order(from_config):
+    """As if the raw batch had gone through the teacher's own preprocessor."""
+    if from_config:
+        model = algorithm(teacher_view=OTHER)
+    else:  # a teacher from a stock config brings its preprocessor along
+        model = algorithm(teacher=dict(data_preprocessor=dict(num_classes=NUM_CLASSES, **OTHER)))
+    data = raw_batch()
+    expected = ClsDataPreprocessor(**OTHER)(data)['inputs']
+    seen, student = seen_by_teacher(model, data)
+    torch.testing.assert_close(seen, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(student, ClsDataPreprocessor(**OURS)(data)['inputs'])
+
+
+def test_after_mixup():
+    """The mixed batch is the mixture of the images under the teacher's normalisation."""
+    model = algorithm(teacher_view=OTHER)
+    data = raw_batch()
+    inputs = model.data_preprocessor(data)['inputs']
+    theirs = ClsDataPreprocessor(**OTHER)(data)['inputs']
+    mixed, order = 0.3 * inputs + 0.7 * inputs[[2, 0, 3, 1]], [2, 0, 3, 1]
+    seen = []
+    model.teacher.backbone.register_forward_pre_hook(lambda m, args: seen.append(args[0]))
+    model.teacher(mixed)
+    torch.testing.assert_close(seen[0], 0.3 * theirs + 0.7 * theirs[order], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('view', [None, OURS, dict(mean=OURS['mean'])])
+def test_equal_views_cost_nothing(view):
+    """The teacher is given the student's own tensor, and no hook stands in between."""
+    model = algorithm(teacher_view=view)
+    assert not model.teacher._forward_pre_hooks
+    seen, student = seen_by_teacher(model, raw_batch())
+    assert seen.data_ptr() == student.data_ptr()
+
+
+def test_own_resolution():
+    model = algorithm(teacher_view=dict(size=(48, 64)))
+    seen, student = seen_by_teacher(model, raw_batch())
+    assert seen.shape == (4, 3, 48, 64)
+    expected = F.interpolate(student, (48, 64), mode='bicubic', align_corners=False, antialias=True)
+    torch.testing.assert_close(seen, expected)
+    # The student's 8 × 8 tokens are pooled to the teacher's 6 × 8 grid, and learn.
+    losses = model(**model.data_preprocessor(raw_batch(), True), mode='loss')
+    sum(loss for name, loss in losses.items() if 'loss' in name).backward()
+    assert model.student.head.layers.head_dist.weight.grad.abs().sum() > 0
+
+
+def test_view_of_a_student_that_is_not_normalised():
+    model = build(
+        algorithm_config(
+            architecture=student_config(), teacher_view=dict(mean=[0.0] * 3, std=[255.0] * 3)
+        )
+    )
+    seen, student = seen_by_teacher(model, raw_batch())
+    torch.testing.assert_close(seen, student / 255)
+
+
+@pytest.mark.parametrize(
+    'view, message',
+    [
+        (dict(mean=[1.0, 2.0]), r'teacher_view\.mean needs one number a channel'),
+        (dict(std=0.5), r'teacher_view\.std needs one number a channel'),
+        (dict(std=[1.0, 0.0, 1.0]), r'teacher_view\.std is .*> 0'),
+        (dict(to_rgb='yes'), r"teacher_view\.to_rgb is 'yes'"),
+        (dict(size=(1, 2, 3)), r'teacher_view\.size is \(1, 2, 3\)'),
+        (dict(size=0), r'teacher_view\.size is 0'),
+        (dict(resize=224), r'teacher_view has no key "resize"'),
+    ],
+)
+def test_bad_view(view, message):
+    with pytest.raises(ValueError, match=message):
+        algorithm(teacher_view=view)
