@@ -11,6 +11,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from .cskd_loss import CSKDLoss
+from .suggest import nearest
 from .teacher_view import fit_view
 from .teacher_weights import digest, load_weights
 
@@ -42,13 +43,17 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         teacher_view (dict, optional): How the teacher wants its images, any of ``mean``, ``std``,
             ``to_rgb`` and ``size``. Defaults to None: as its own ``data_preprocessor`` says, which
             a teacher from a stock config brings along; otherwise as the student.
+        compile (dict, optional): What of ``teacher`` and ``student`` to compile, each with True or
+            the arguments of ``torch.compile``. Their backbones are compiled, in place, so the names
+            of the weights stay. Defaults to None: nothing.
         data_preprocessor (dict | nn.Module, optional): Of student and teacher alike. Defaults to
             None: the student's.
         init_cfg (dict, optional): Of the student. Defaults to None.
 
     Raises:
         ValueError: If the teacher has no or unreadable weights, if the classes of teacher and
-            student differ in number, or if the distiller asks for deliveries.
+            student differ in number, if the distiller asks for deliveries, or if there is nothing
+            by the name to compile.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         teacher_ckpt: Optional[str] = None,
         random_teacher: bool = False,
         teacher_view: Optional[dict] = None,
+        compile: Optional[Dict[str, Union[bool, dict]]] = None,
         data_preprocessor: Optional[Union[Dict, nn.Module]] = None,
         init_cfg: Optional[dict] = None,
     ) -> None:
@@ -92,6 +98,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             f'Teacher {type(teacher).__name__} with weights {digest(teacher)} from '
             f'{teacher_ckpt or ("random numbers" if random_teacher else "the caller")}.'
         )
+        _compile(dict(teacher=teacher, student=self.student), compile or {})
 
     def loss(
         self, batch_inputs: Tensor, data_samples: Optional[List[BaseDataElement]] = None
@@ -168,3 +175,23 @@ def _num_classes(model: nn.Module) -> Optional[int]:
         if isinstance(getattr(part, 'num_classes', None), int):
             return part.num_classes
     return None
+
+
+def _compile(models: Dict[str, nn.Module], wanted: Dict[str, Union[bool, dict]]) -> None:
+    for name, options in wanted.items():
+        if name not in models:
+            raise ValueError(f'model.compile has no key "{name}". ' + nearest(name, models))
+        if not isinstance(options, (bool, dict)):
+            raise ValueError(
+                f'model.compile.{name} is {options!r}, expected True, False or the arguments of '
+                'torch.compile.'
+            )
+        if options is False:
+            continue
+        if not hasattr(nn.Module, 'compile'):
+            raise ValueError(
+                f'model.compile.{name} needs torch >= 2.2 but runs on {torch.__version__}: leave '
+                'it out.'
+            )
+        model = models[name]
+        getattr(model, 'backbone', model).compile(**({} if options is True else options))

@@ -337,3 +337,20 @@ def test_checkpoint_of_another_student(place):
     checkpoint = place / 'teacher' / 'epoch_2.pth'
     with pytest.raises(ValueError, match=r'CHECKPOINT=.*lacks .* stay random'):
         launch.build_student(cfg, str(checkpoint))
+
+
+def test_slurm(tmp_path):
+    """What srun is asked to start, by an srun that only tells."""
+    srun = tmp_path / 'srun'
+    srun.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
+    srun.chmod(0o755)
+    environment = dict(
+        os.environ, PATH=f'{tmp_path}:{os.environ["PATH"]}', GPUS='4', SRUN_ARGS='--time 60'
+    )
+    script = TOOLS / 'slurm_train.sh'
+    command = [script, 'gpu', 'cskd', 'config.py', '--amp']
+    told = subprocess.check_output(command, env=environment, text=True).splitlines()
+    assert told[:4] == ['-p', 'gpu', '--job-name=cskd', '--gres=gpu:8']
+    assert {'--ntasks=4', '--ntasks-per-node=4', '--cpus-per-task=5', '--time', '60'} < set(told)
+    assert told[-4:] == ['config.py', '--launcher', 'slurm', '--amp']
+    assert subprocess.run([script], env=environment, capture_output=True).returncode == 2

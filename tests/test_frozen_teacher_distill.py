@@ -193,3 +193,46 @@ def test_deliveries_are_refused():
     )
     with pytest.raises(ValueError, match=r'distill_deliveries.*SingleTeacherDistill'):
         build(algorithm_config(distiller=distiller))
+
+
+@pytest.mark.skipif(not hasattr(nn.Module, 'compile'), reason='needs torch >= 2.2')
+def test_compiled_parts_give_the_same():
+    """Captured and run by the eager backend: what is tested is that recorders survive capture."""
+    options = dict(backend='eager')
+    plain = with_weight(build(algorithm_config())).train()
+    compiled = with_weight(
+        build(algorithm_config(compile=dict(teacher=options, student=options)))
+    ).train()
+    compiled.load_state_dict(plain.state_dict())
+    compiled.teacher.load_state_dict(plain.teacher.state_dict())
+    assert compiled.teacher.backbone._compiled_call_impl is not None
+    assert compiled.student.backbone._compiled_call_impl is not None
+    images, samples = batch()
+    for _ in range(2):
+        ours = compiled(images, copy.deepcopy(samples), mode='loss')
+        theirs = plain(images, copy.deepcopy(samples), mode='loss')
+        for name, loss in theirs.items():
+            torch.testing.assert_close(ours[name], loss, msg=name)
+    sum(ours.values()).backward()
+    sum(theirs.values()).backward()
+    for a, b in zip(compiled.parameters(), plain.parameters()):
+        torch.testing.assert_close(a.grad, b.grad)
+    compiled.zero_grad()
+    assert set(ExponentialMovingAverage(compiled).module.state_dict()) == set(plain.state_dict())
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(techer=True), r'model\.compile has no key "techer"\. Nearest: "teacher"'),
+        (dict(student='max-autotune'), r"model\.compile\.student is 'max-autotune'"),
+    ],
+)
+def test_bad_compile(options, message):
+    with pytest.raises(ValueError, match=message):
+        build(algorithm_config(compile=options))
+
+
+def test_frozen_parts_are_refused_by_name():
+    with pytest.raises(TypeError, match='teacher_trainable'):
+        build(algorithm_config(teacher_trainable=True))
