@@ -9,6 +9,9 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 
+EXPORT = ['safetensors', 'onnx', 'onnxscript']
+
+
 def installed(distribution):
     """Whether the environment installed into has a distribution; an isolated build has its own."""
     paths = list({sysconfig.get_paths()[key] for key in ('purelib', 'platlib')})
@@ -51,5 +54,8 @@ setup(
         'scikit-learn',
         'tensorboard',
     ],
-    extras_require={'test': ['pytest>=7', 'ruff==0.17.6']},
+    extras_require={
+        'export': EXPORT,
+        'test': ['pytest>=7', 'ruff==0.17.6', 'onnxruntime', *EXPORT],
+    },
 )

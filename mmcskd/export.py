@@ -1,0 +1,185 @@
+"""The trained student in the forms that others load: what ``tools/export_student.py`` does."""
+
+import importlib.util
+import json
+import warnings
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import torch
+from torch import Tensor
+
+from .student_checkpoint import Student, load_student
+from .suggest import nearest
+from .timm_names import timm_call, timm_state
+
+PACKAGES = dict(onnx=('onnx', 'onnxscript'), safetensors=('safetensors',))
+WEIGHTS = dict(
+    averaged='the moving average (EMA)',
+    raw='the raw ones, not averaged',
+    only='the only ones in the checkpoint',
+)
+
+
+def export_student(
+    checkpoint: str,
+    out: str,
+    to: str = 'mmpretrain',
+    ema: Optional[bool] = None,
+    config: Optional[str] = None,
+    force: bool = False,
+) -> List[str]:
+    """Write the student of a checkpoint for another program.
+
+    | target | file | loads into |
+    |---|---|---|
+    | ``'mmpretrain'`` | weights, and the config beside them with the suffix ``.py`` | MMPretrain |
+    | ``'backbone'`` | the backbone's weights without prefix | ``init_cfg=dict(type='Pretrained')`` |
+    | ``'timm'`` | timm's names | ``deit_*_distilled_patch16_224``, ``vit_*_patch16_224`` |
+    | ``'safetensors'`` | as ``'mmpretrain'`` | the same |
+    | ``'onnx'`` | preprocessed images (N, 3, height, width) → logits (N, C), any N | a runtime |
+
+    None of them needs mmcskd. ONNX gives the student's own test score, of all its voters. Stock
+    ``DeiTClsHead`` and timm average z_cls and z_dist only; the patch tokens do not vote there. That
+    equals this package's head with ``vote=('cls', 'dist')``. Of a student with ``CSKDViTHead``
+    the class token alone is left (``vote='cls'``), and the distillation head is dropped.
+
+    Args:
+        checkpoint (str): File or URL, of a training by any config whose student is a ViT.
+        out (str): The file to write.
+        to (str): The target. Defaults to ``'mmpretrain'``.
+        ema (bool, optional): Whether to take the averaged weights or, with False, the raw ones.
+            Defaults to None: what the checkpoint's ``state_dict`` holds, which are the averaged
+            ones of a run with an EMAHook.
+        config (str, optional): The training's config file. It is executed, as every config is.
+            Defaults to None: the one in the checkpoint, which is read as data.
+        force (bool): Overwrite. Defaults to False.
+
+    Returns:
+        list[str]: What was written and what is to be known about it, a line each.
+
+    Raises:
+        ValueError: For an unknown target, a missing package, an existing file, a checkpoint with
+            no such student or weights, or a student that the target cannot hold.
+    """
+    if to not in TARGETS:
+        raise ValueError(f'--to "{to}" is no target. ' + nearest(to, TARGETS))
+    missing = [name for name in PACKAGES.get(to, ()) if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(f'--to {to} needs a package: run `pip install {" ".join(missing)}`.')
+    out = Path(out)
+    files = [out] + ([out.with_suffix('.py')] if to in ('mmpretrain', 'safetensors') else [])
+    if out.suffix == '.py':
+        raise ValueError(f'OUT "{out}": ".py" is the suffix of configs, take ".pth".')
+    for path in files:
+        if path.is_dir() or (path.exists() and not force):
+            raise ValueError(f'OUT: "{path}" exists: take another name or add --force.')
+
+    student = load_student(checkpoint, ema, config)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lines = TARGETS[to](student, out)
+    return [f'Weights: {WEIGHTS[student.weights]}.', *lines, *(f'Wrote {path}' for path in files)]
+
+
+def _to_mmpretrain(student: Student, out: Path) -> List[str]:
+    meta = dict(student.meta, weights=student.weights, cfg=student.config.pretty_text)
+    torch.save(dict(state_dict=_stock_state(student), meta=meta), out)
+    config = _write_config(student, out)
+    return [_stock_score(student), f"Load: mmpretrain.get_model('{config}', pretrained='{out}')"]
+
+
+def _to_safetensors(student: Student, out: Path) -> List[str]:
+    from safetensors.torch import save
+
+    # The format's own place for such notes holds strings only.
+    notes = dict(format='pt', weights=student.weights, meta=json.dumps(student.meta))
+    out.write_bytes(save(_stock_state(student), metadata=notes))
+    _write_config(student, out)
+    return [_stock_score(student), f"Load: safetensors.torch.load_file('{out}')"]
+
+
+def _to_backbone(student: Student, out: Path) -> List[str]:
+    torch.save(dict(state_dict=_contiguous(student.model.backbone.state_dict())), out)
+    # Without a `prefix`, MMEngine expects the names of the module that is to be filled.
+    kind = type(student.model.backbone).__name__
+    return [
+        f"Load: backbone=dict(type='mmpretrain.{kind}', …, "
+        f"init_cfg=dict(type='Pretrained', checkpoint='{out}'))"
+    ]
+
+
+def _to_timm(student: Student, out: Path) -> List[str]:
+    call = timm_call(student.model)
+    torch.save(timm_state(_stock_state(student)), out)
+    return [_stock_score(student), f"Load: {call}.load_state_dict(torch.load('{out}'))"]
+
+
+def _to_onnx(student: Student, out: Path) -> List[str]:
+    model, backbone = student.model.float(), student.model.backbone
+    channels = backbone.patch_embed.projection.in_channels
+    # Two images: the exporter takes a batch of one for a constant.
+    images = torch.zeros(2, channels, *backbone.img_size)
+    options = dict(input_names=['images'], output_names=['logits'])
+    if _has_dynamo_exporter():
+        options.update(
+            dynamo=True, external_data=False, dynamic_shapes=({0: torch.export.Dim('batch')},)
+        )
+    else:
+        options.update(
+            opset_version=17, dynamic_axes=dict(images={0: 'batch'}, logits={0: 'batch'})
+        )
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.onnx.export(model, (images,), str(out), verbose=False, **options)
+    size = ' × '.join(str(side) for side in images.shape[1:])
+    votes = getattr(model.head, 'vote', None) or ('cls', 'dist')[: backbone.num_extra_tokens]
+    return [
+        f"Score: the student's own, the average of {', '.join(votes)}.",
+        f'Input: "images", preprocessed, N × {size}; output: "logits", N × C.',
+    ]
+
+
+def _has_dynamo_exporter() -> bool:
+    from packaging.version import Version
+
+    return Version(torch.__version__).release >= (2, 6)
+
+
+def _write_config(student: Student, out: Path) -> Path:
+    path = out.with_suffix('.py')
+    title = '# Stock MMPretrain config of an exported student; its weights lie beside it.\n'
+    path.write_text(title + student.config.pretty_text, encoding='utf-8')
+    return path
+
+
+def _contiguous(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    return {name: value.detach().contiguous() for name, value in state.items()}
+
+
+def _stock_state(student: Student) -> Dict[str, Tensor]:
+    """The weights that the stock model has: without a head for which it has no token."""
+    state = _contiguous(student.model.state_dict())
+    if student.config.model.head.type == 'DeiTClsHead':
+        return state
+    return {k: v for k, v in state.items() if not k.startswith('head.layers.head_dist.')}
+
+
+def _stock_score(student: Student) -> str:
+    stock = ('cls', 'dist')[: student.model.backbone.num_extra_tokens]
+    vote = getattr(student.model.head, 'vote', stock)
+    names = ' and '.join(dict(cls='z_cls', dist='z_dist')[voter] for voter in stock)
+    if set(vote) == set(stock):
+        return f"Score: {names}, as the student's own."
+    return (
+        f"Score: {names} only, as with vote={stock}. The student's own also averages others: it "
+        f'has vote={vote}. Its accuracy was measured with those.'
+    )
+
+
+TARGETS = dict(
+    mmpretrain=_to_mmpretrain,
+    backbone=_to_backbone,
+    timm=_to_timm,
+    safetensors=_to_safetensors,
+    onnx=_to_onnx,
+)

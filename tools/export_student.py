@@ -1,0 +1,51 @@
+"""Write the student of a checkpoint for MMPretrain, timm, ONNX …; none of them needs mmcskd.
+
+Stock MMPretrain and timm average the logits of the class token and of the distillation token only;
+the patch tokens, which vote in this package's heads by default, do not vote there. That equals
+vote=('cls', 'dist'). ONNX gives the student's own score, of all its voters.
+"""
+
+import argparse
+
+from mmcskd.export import TARGETS, export_student
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint of a training')
+    parser.add_argument('out', metavar='OUT', help='file to write')
+    parser.add_argument(
+        '--to', default='mmpretrain', help=f'one of {", ".join(TARGETS)}; default: mmpretrain'
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        '--ema',
+        action='store_true',
+        default=None,
+        help='the averaged weights, refused if there are none; default: them if there are any',
+    )
+    which.add_argument(
+        '--no-ema', action='store_false', dest='ema', help='the raw weights, not averaged'
+    )
+    parser.add_argument(
+        '--config',
+        metavar='CONFIG',
+        help='config of the training, which is executed; default: the one in the checkpoint, '
+        'which is read as data and never executed',
+    )
+    parser.add_argument('--force', action='store_true', help='overwrite OUT')
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    lines = export_student(
+        args.checkpoint, args.out, args.to, ema=args.ema, config=args.config, force=args.force
+    )
+    print(*lines, sep='\n')
+
+
+if __name__ == '__main__':
+    main()
