@@ -1,5 +1,5 @@
 # CSKD: a RegNetY-16GF teaches DeiT-S. Published by the authors: 82.3 % top-1.
-_base_ = ['./_base_/deit-s_300e.py', './_base_/cskd_distiller.py']
+_base_ = ['./_base_/deit-s_300e.py', './_base_/distillers.py']
 
 model = dict(
     _delete_=True,

@@ -6,10 +6,5 @@ model = dict(
         backbone=dict(type='VisionTransformer', arch='b'),
         head=dict(type='CSKDViTHead', loss=dict(loss_weight=1.0)),
     ),
-    distiller=dict(
-        distill_losses=dict(_delete_=True, loss_cskd=dict(type='CSKDLoss')),
-        loss_forward_mappings=dict(
-            _delete_=True, loss_cskd=_base_.model.distiller.loss_forward_mappings.loss_cskd
-        ),
-    ),
+    distiller=dict(_delete_=True, **_base_.patch_distiller),
 )

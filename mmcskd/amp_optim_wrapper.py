@@ -50,10 +50,13 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
         self.loss_scaler = self._cpu_scaler(loss_scale)
 
     def _cpu_scaler(self, loss_scale: Union[float, str, dict]):
+        has_scaler = hasattr(torch.amp, 'GradScaler')
         if self.cast_dtype == torch.bfloat16:
             # Same range as float32: nothing to scale. A disabled scaler passes all through.
+            if has_scaler:
+                return torch.amp.GradScaler('cpu', enabled=False)
             return torch.cuda.amp.GradScaler(enabled=False)
-        if not hasattr(torch.amp, 'GradScaler'):
+        if not has_scaler:
             raise ValueError(
                 'optim_wrapper.dtype="float16" on a CPU needs torch >= 2.3: use "bfloat16".'
             )

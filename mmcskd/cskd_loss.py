@@ -1,15 +1,14 @@
 from typing import Callable, Optional, Union
 
 import torch
-import torch.nn.functional as F
 from mmrazor.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
-from .loss_arguments import check_classes, check_loss_arguments
+from .response_loss import ResponseLoss
 
 
 @MODELS.register_module()
-class CSKDLoss(nn.Module):
+class CSKDLoss(ResponseLoss):
     r"""Distil the teacher's responses into the student's, location by location.
 
     The target at each location is the fused response
@@ -51,11 +50,7 @@ class CSKDLoss(nn.Module):
         loss_weight: float = 1.0,
         fusion_weight: Optional[float] = None,
     ) -> None:
-        super().__init__()
-        check_loss_arguments(type(self).__name__, mode, temperature, loss_weight)
-        self.mode = mode
-        self.temperature = temperature
-        self.loss_weight = loss_weight
+        super().__init__(mode, temperature, loss_weight)
         self.set_fusion_weight(fusion_weight)
         self.agreement: Optional[Tensor] = None
 
@@ -102,7 +97,7 @@ class CSKDLoss(nn.Module):
             )
         if callable(student_response):
             student_response = student_response(spatial_response.shape[-2:])
-        check_classes(type(self).__name__, student_response, spatial_response)
+        self.check_classes(student_response, spatial_response)
         if (
             student_response.shape != spatial_response.shape
             or spatial_response.shape[:2] != global_response.shape
@@ -117,19 +112,10 @@ class CSKDLoss(nn.Module):
         local, whole = _at_least_float32(spatial_response, global_response)
         target = torch.lerp(whole[..., None, None].expand_as(local), local, self.fusion_weight)
         (student,) = _at_least_float32(student_response)
-        label = target.argmax(dim=1)
-        self.agreement = (student.detach().argmax(dim=1) == label).float().mean()
-        if self.mode == 'hard':
-            loss = F.cross_entropy(student, label)
-        else:
-            scale = self.temperature
-            loss = F.kl_div(
-                F.log_softmax(student / scale, dim=1),
-                F.log_softmax(target / scale, dim=1),
-                reduction='sum',
-                log_target=True,
-            ) * (scale**2 / student.shape[0])
-        return self.loss_weight * loss
+        with torch.no_grad():
+            same = student.argmax(dim=1) == target.argmax(dim=1)
+            self.agreement = same.float().mean()
+        return self.compare(student, target, student.shape[0])
 
 
 def _at_least_float32(*tensors: Tensor):

@@ -1,12 +1,11 @@
-import torch.nn.functional as F
 from mmrazor.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
-from .loss_arguments import check_classes, check_loss_arguments
+from .response_loss import ResponseLoss
 
 
 @MODELS.register_module()
-class DeiTLoss(nn.Module):
+class DeiTLoss(ResponseLoss):
     r"""Distil the teacher's logits into the distillation token.
 
     - ``hard``: cross entropy of z_dist with the teacher's class :math:`\arg\max g`.
@@ -28,11 +27,7 @@ class DeiTLoss(nn.Module):
     def __init__(
         self, mode: str = 'hard', temperature: float = 1.0, loss_weight: float = 0.5
     ) -> None:
-        super().__init__()
-        check_loss_arguments(type(self).__name__, mode, temperature, loss_weight)
-        self.mode = mode
-        self.temperature = temperature
-        self.loss_weight = loss_weight
+        super().__init__(mode, temperature, loss_weight)
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         """The loss of one batch.
@@ -47,15 +42,5 @@ class DeiTLoss(nn.Module):
         Raises:
             ValueError: If the numbers of classes differ.
         """
-        check_classes(type(self).__name__, student_logits, teacher_logits)
-        if self.mode == 'hard':
-            loss = F.cross_entropy(student_logits, teacher_logits.argmax(dim=1))
-        else:
-            scale = self.temperature
-            loss = F.kl_div(
-                F.log_softmax(student_logits / scale, dim=1),
-                F.log_softmax(teacher_logits / scale, dim=1),
-                reduction='sum',
-                log_target=True,
-            ) * (scale**2 / student_logits.numel())
-        return self.loss_weight * loss
+        self.check_classes(student_logits, teacher_logits)
+        return self.compare(student_logits, teacher_logits, student_logits.numel())

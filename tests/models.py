@@ -1,9 +1,13 @@
 """Small models that the tests share."""
 
+from pathlib import Path
+
 import torch
+from mmengine.config import Config
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 
+CONFIGS = Path(__file__).parents[1] / 'configs'
 NUM_CLASSES = 7
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 
@@ -42,31 +46,11 @@ def teacher_config(num_classes=NUM_CLASSES, **parts):
 
 
 def distiller_config(deit=True, **loss):
-    """What configs/_base_/cskd_distiller.py says."""
-    mappings = dict(
-        loss_deit=dict(
-            student_logits=dict(recorder='tokens', from_student=True, connector='dist'),
-            teacher_logits=dict(recorder='response', from_student=False, data_idx=1),
-        ),
-        loss_cskd=dict(
-            student_response=dict(recorder='tokens', from_student=True, connector='patch'),
-            spatial_response=dict(recorder='response', from_student=False, data_idx=0),
-            global_response=dict(recorder='response', from_student=False, data_idx=1),
-        ),
-    )
-    losses = dict(loss_deit=dict(type='DeiTLoss'), loss_cskd=dict(type='CSKDLoss', **loss))
-    if not deit:
-        del mappings['loss_deit'], losses['loss_deit']
-    return dict(
-        type='ConfigurableDistiller',
-        teacher_recorders=dict(response=dict(type='SpatialResponse')),
-        student_recorders=dict(tokens=dict(type='PatchToken')),
-        connectors=dict(
-            dist=dict(type='DistTokenConnector'), patch=dict(type='PatchTokenConnector')
-        ),
-        distill_losses=losses,
-        loss_forward_mappings=mappings,
-    )
+    """The shipped one, with other arguments of the CSKD loss."""
+    shipped = Config.fromfile(CONFIGS / '_base_' / 'distillers.py')
+    distiller = (shipped.cskd_distiller if deit else shipped.patch_distiller).to_dict()
+    distiller['distill_losses']['loss_cskd'].update(loss)
+    return distiller
 
 
 def algorithm_config(**parts):

@@ -1,5 +1,5 @@
 # The demo's student taught by CSKD: CSKD in small.
-_base_ = ['./none_vit.py', '../_base_/cskd_distiller.py']
+_base_ = ['./none_vit.py', '../_base_/distillers.py']
 
 model = dict(
     _delete_=True,
@@ -24,22 +24,7 @@ model = dict(
             ),
         ),
     ),
-    teacher=dict(
-        _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(
-            type='ResNet',
-            depth=18,
-            stem_channels=32,
-            base_channels=32,
-            num_stages=2,
-            strides=(1, 2),
-            dilations=(1, 1),
-            out_indices=(1,),
-        ),
-        neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=10, in_channels=64),
-    ),
+    teacher=_base_.resnet18,
     teacher_ckpt='work_dirs/demo/teacher_resnet18/epoch_6.pth',
     distiller=_base_.cskd_distiller,
 )

@@ -1,4 +1,5 @@
-# What the demo's runs share: real digits among clutter, runtime and optimizer, for 2 processes.
+# What the demo's runs share: real digits among clutter, runtime, optimizer and the CNN, for 2
+# processes.
 _base_ = 'mmpretrain::_base_/default_runtime.py'
 custom_imports = dict(imports=['mmcskd'], allow_failed_imports=False)
 
@@ -50,3 +51,21 @@ randomness = dict(seed=0)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(max_keep_ckpts=1, save_best='auto'))
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 visualizer = dict(vis_backends=vis_backends)
+
+# The teacher: the first half of a narrow ResNet-18.
+resnet18 = dict(
+    _scope_='mmpretrain',
+    type='ImageClassifier',
+    backbone=dict(
+        type='ResNet',
+        depth=18,
+        stem_channels=32,
+        base_channels=32,
+        num_stages=2,
+        strides=(1, 2),
+        dilations=(1, 1),
+        out_indices=(1,),
+    ),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=10, in_channels=64),
+)

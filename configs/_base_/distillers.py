@@ -1,0 +1,41 @@
+# How the data flow: what is recorded, what connects it, what compares it.
+# Recorded are of the teacher responses (N, C, H, W) and logits (N, C), of the student tokens (N, L, D).
+recorders = dict(
+    teacher_recorders=dict(response=dict(type='SpatialResponse')),
+    student_recorders=dict(tokens=dict(type='PatchToken')),
+)
+to_deit = dict(
+    student_logits=dict(recorder='tokens', from_student=True, connector='dist'),
+    teacher_logits=dict(recorder='response', from_student=False, data_idx=1),
+)
+to_cskd = dict(
+    student_response=dict(recorder='tokens', from_student=True, connector='patch'),
+    spatial_response=dict(recorder='response', from_student=False, data_idx=0),
+    global_response=dict(recorder='response', from_student=False, data_idx=1),
+)
+
+cskd_distiller = dict(
+    type='ConfigurableDistiller',
+    **recorders,
+    connectors=dict(dist=dict(type='DistTokenConnector'), patch=dict(type='PatchTokenConnector')),
+    distill_losses=dict(
+        loss_deit=dict(type='DeiTLoss', mode='hard', loss_weight=0.5),
+        loss_cskd=dict(type='CSKDLoss', mode='hard', loss_weight=1.0),
+    ),
+    loss_forward_mappings=dict(loss_deit=to_deit, loss_cskd=to_cskd),
+)
+# Its parts alone: DeiT distillation, and CSKD for a student without a distillation token.
+deit_distiller = dict(
+    type='ConfigurableDistiller',
+    **recorders,
+    connectors=dict(dist=dict(type='DistTokenConnector')),
+    distill_losses=dict(loss_deit=dict(type='DeiTLoss', mode='hard', loss_weight=0.5)),
+    loss_forward_mappings=dict(loss_deit=to_deit),
+)
+patch_distiller = dict(
+    type='ConfigurableDistiller',
+    **recorders,
+    connectors=dict(patch=dict(type='PatchTokenConnector')),
+    distill_losses=dict(loss_cskd=dict(type='CSKDLoss', mode='hard', loss_weight=1.0)),
+    loss_forward_mappings=dict(loss_cskd=to_cskd),
+)

@@ -1,0 +1,73 @@
+"""What the distillation losses share."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ResponseLoss(nn.Module):
+    """Compare class responses of student and teacher, by the teacher's class or its distribution.
+
+    Args:
+        mode (str): ``'hard'`` or ``'soft'``.
+        temperature (float): T of the soft form, > 0.
+        loss_weight (float): >= 0.
+
+    Raises:
+        ValueError: Naming the argument, its value and what is expected.
+    """
+
+    def __init__(self, mode: str, temperature: float, loss_weight: float) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if mode not in ('hard', 'soft'):
+            raise ValueError(f'{name}.mode is {mode!r}, expected "hard" or "soft".')
+        _check_number(f'{name}.temperature', temperature, above_zero=True)
+        _check_number(f'{name}.loss_weight', loss_weight, above_zero=False)
+        self.mode = mode
+        self.temperature = temperature
+        self.loss_weight = loss_weight
+
+    def compare(self, student: Tensor, target: Tensor, divisor: int) -> Tensor:
+        """Hard: mean cross entropy with the target's class. Soft: KL at T, summed, × T² ÷ divisor.
+
+        Args:
+            student (Tensor): (N, C, …).
+            target (Tensor): (N, C, …).
+            divisor (int): Of the soft form.
+
+        Returns:
+            Tensor: A scalar, ``loss_weight`` applied.
+        """
+        if self.mode == 'hard':
+            return self.loss_weight * F.cross_entropy(student, target.argmax(dim=1))
+        scale = self.temperature
+        divergence = F.kl_div(
+            F.log_softmax(student / scale, dim=1),
+            F.log_softmax(target / scale, dim=1),
+            reduction='sum',
+            log_target=True,
+        )
+        return self.loss_weight * divergence * (scale**2 / divisor)
+
+    def check_classes(self, student: Tensor, teacher: Tensor) -> None:
+        """Refuse responses over different classes.
+
+        Args:
+            student (Tensor): (N, C, …).
+            teacher (Tensor): (N, C', …).
+
+        Raises:
+            ValueError: If C differs from C'.
+        """
+        if student.shape[1] != teacher.shape[1]:
+            raise ValueError(
+                f'{type(self).__name__}: the student has {student.shape[1]} classes and the '
+                f'teacher {teacher.shape[1]}: set model.architecture.head.num_classes and '
+                'model.teacher.head.num_classes to the same number.'
+            )
+
+
+def _check_number(key: str, value: float, above_zero: bool) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value < float('inf') or (above_zero and value == 0):
+        raise ValueError(f'{key} is {value!r}, expected a number {">" if above_zero else ">="} 0.')
