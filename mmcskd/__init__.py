@@ -27,8 +27,11 @@ from .cskd_loss import CSKDLoss  # noqa: E402
 from .cskd_vit_head import CSKDViTHead  # noqa: E402
 from .deit_loss import DeiTLoss  # noqa: E402
 from .dist_token_connector import DistTokenConnector  # noqa: E402
+from .distilled_init_hook import DistilledInitHook  # noqa: E402
+from .finetune_deit_head import FinetuneDeiTHead  # noqa: E402
 from .frozen_teacher_distill import FrozenTeacherDistill  # noqa: E402
 from .fusion_schedule import FUSION_SCHEDULES, build_schedule  # noqa: E402
+from .inaturalist import INaturalist  # noqa: E402
 from .patch_token_connector import PatchTokenConnector  # noqa: E402
 from .patch_token_recorder import PatchTokenRecorder, PatchTokens  # noqa: E402
 from .spatial_response_recorder import SpatialResponseRecorder  # noqa: E402
@@ -44,7 +47,10 @@ __all__ = [
     'DeiTLoss',
     'DeviceAmpOptimWrapper',
     'DistTokenConnector',
+    'DistilledInitHook',
+    'FinetuneDeiTHead',
     'FrozenTeacherDistill',
+    'INaturalist',
     'PatchTokenConnector',
     'PatchTokenRecorder',
     'PatchTokens',

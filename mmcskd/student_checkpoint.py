@@ -15,6 +15,7 @@ BACKBONES = ('DistilledVisionTransformer', 'VisionTransformer')
 STOCK_HEADS = dict(
     CSKDDeiTHead='DeiTClsHead',
     CSKDViTHead='VisionTransformerClsHead',
+    FinetuneDeiTHead='DeiTClsHead',
     DeiTClsHead='DeiTClsHead',
     VisionTransformerClsHead='VisionTransformerClsHead',
 )

@@ -38,7 +38,7 @@ def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ck
             f'{key}="{checkpoint}" cannot be read ({type(error).__name__}: {error}): give a '
             'checkpoint file or URL.'
         ) from error
-    state = _state_dict(content)
+    state = state_dict_of(content)
     if not state:
         raise ValueError(f'{key}="{checkpoint}" holds no weights, expected a state dict.')
     wanted = model.state_dict()
@@ -67,8 +67,15 @@ def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ck
     model.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
 
 
-def _state_dict(content) -> Dict[str, Tensor]:
-    """The weights in whatever wrapping."""
+def state_dict_of(content) -> Dict[str, Tensor]:
+    """The weights of a checkpoint, whatever library wrapped them.
+
+    Args:
+        content (Any): What the file holds.
+
+    Returns:
+        dict[str, Tensor]: Empty if there are none.
+    """
     while isinstance(content, Mapping):
         inner = next(
             (content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None

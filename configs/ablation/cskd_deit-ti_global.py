@@ -1,0 +1,5 @@
+# No spatial response: every patch token learns from the global response, throughout.
+_base_ = '../cskd_deit-ti_regnety.py'
+
+model = dict(distiller=dict(distill_losses=dict(loss_cskd=dict(fusion_weight=0.0))))
+custom_hooks = _base_.custom_hooks[:-1]
