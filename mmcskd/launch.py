@@ -55,7 +55,7 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     path = Path(args.config)
-    if '::' not in args.config and not path.is_file():
+    if not path.is_file():
         there = path.parent.glob('*.py') if path.parent.is_dir() else []
         raise ValueError(
             f'CONFIG "{args.config}" is no file. ' + nearest(str(path), map(str, sorted(there)))
@@ -66,13 +66,11 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / path.stem)
-    for name in loaders:
-        if cfg.get(name) is not None:
-            _fill_loader(cfg[name])
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     for name in loaders:
         if cfg.get(name) is not None:
+            _fill_loader(cfg[name])
             check_dataset(cfg[name].get('dataset'), f'{name}.dataset')
     bridge_cpu_processes(cfg)
     return cfg

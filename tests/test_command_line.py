@@ -256,6 +256,16 @@ def test_missing_dataset(loader, tmp_path, monkeypatch):
         launch.load_config(Arguments(ROOT / 'configs' / 'cskd_deit-s_regnety.py'), [loader])
 
 
+def test_loaders_are_filled_after_the_command_line():
+    """Workers that do not exist are not asked to persist."""
+    config = ROOT / 'configs' / 'demo' / 'none_vit.py'
+    for workers in (0, 2):
+        options = {'train_dataloader.num_workers': workers}
+        cfg = launch.load_config(Arguments(config, cfg_options=options), ['train_dataloader'])
+        assert cfg.train_dataloader.persistent_workers == (workers > 0)
+        assert cfg.train_dataloader.collate_fn.type == 'default_collate'
+
+
 def test_missing_dataset_within_another():
     dataset = dict(type='RepeatDataset', dataset=dict(type='ImageNet', data_root='nowhere'))
     with pytest.raises(
