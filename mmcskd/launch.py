@@ -106,6 +106,26 @@ def check_dataset(dataset: Optional[dict], key: str) -> None:
         check_dataset(inner, f'{key}.datasets.{index}')
 
 
+def check_fusion(cfg: Config) -> None:
+    """Refuse a CSKD loss that nothing steers before any of the run is built.
+
+    Args:
+        cfg (mmengine.Config): The training config.
+
+    Raises:
+        ValueError: If a ``CSKDLoss`` has no fixed fusion weight and there is no ``CKFHook``.
+    """
+    losses = (cfg.model.get('distiller') or {}).get('distill_losses') or {}
+    hooks = [str(hook.get('type')).split('.')[-1] for hook in cfg.get('custom_hooks') or []]
+    for name, loss in losses.items():
+        steered = loss.get('fusion_weight') is not None or 'CKFHook' in hooks
+        if str(loss.get('type')).split('.')[-1] == 'CSKDLoss' and not steered:
+            raise ValueError(
+                f'model.distiller.distill_losses.{name} has no fusion weight: add '
+                'dict(type="mmrazor.CKFHook") to custom_hooks, or set its fusion_weight.'
+            )
+
+
 def build_student(cfg: Config, checkpoint: str) -> nn.Module:
     """The student alone, whether the config distils it or not, with its weights.
 

@@ -318,6 +318,17 @@ def test_mistakes_are_refused_when_the_run_is_built(change, message, tmp_path):
         Runner.from_cfg(cfg)
 
 
+def test_loss_without_its_hook():
+    cfg = Config.fromfile(ROOT / 'configs' / 'demo' / 'cskd_vit_resnet18.py')
+    launch.check_fusion(cfg)
+    cfg.custom_hooks = []
+    with pytest.raises(ValueError, match=r'distill_losses\.loss_cskd .*mmrazor\.CKFHook'):
+        launch.check_fusion(cfg)
+    cfg.model.distiller.distill_losses.loss_cskd.fusion_weight = 0.5
+    launch.check_fusion(cfg)
+    launch.check_fusion(Config.fromfile(ROOT / 'configs' / 'demo' / 'none_vit.py'))
+
+
 def test_unknown_schedule_is_refused_when_the_run_is_built(tmp_path):
     cfg = Config.fromfile(ROOT / 'configs' / 'demo' / 'cskd_vit_resnet18.py')
     cfg.model.update(teacher_ckpt=None, random_teacher=True)
@@ -360,7 +371,7 @@ def test_slurm(tmp_path):
     script = TOOLS / 'slurm_train.sh'
     command = [script, 'gpu', 'cskd', 'config.py', '--amp']
     told = subprocess.check_output(command, env=environment, text=True).splitlines()
-    assert told[:4] == ['-p', 'gpu', '--job-name=cskd', '--gres=gpu:8']
+    assert told[:4] == ['-p', 'gpu', '--job-name=cskd', '--gres=gpu:4']
     assert {'--ntasks=4', '--ntasks-per-node=4', '--cpus-per-task=5', '--time', '60'} < set(told)
     assert told[-4:] == ['config.py', '--launcher', 'slurm', '--amp']
     assert subprocess.run([script], env=environment, capture_output=True).returncode == 2

@@ -8,14 +8,15 @@ if [ $# -lt 3 ]; then
 fi
 GPUS=${GPUS:-8}
 GPUS_PER_NODE=${GPUS_PER_NODE:-8}
+node=$((GPUS < GPUS_PER_NODE ? GPUS : GPUS_PER_NODE))
 tools=$(cd "$(dirname "$0")" && pwd)
 # shellcheck disable=SC2086
 PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}" exec srun \
     -p "$1" \
     --job-name="$2" \
-    --gres=gpu:"$GPUS_PER_NODE" \
+    --gres=gpu:"$node" \
     --ntasks="$GPUS" \
-    --ntasks-per-node="$((GPUS < GPUS_PER_NODE ? GPUS : GPUS_PER_NODE))" \
+    --ntasks-per-node="$node" \
     --cpus-per-task="${CPUS_PER_TASK:-5}" \
     --kill-on-bad-exit=1 \
     ${SRUN_ARGS:-} \

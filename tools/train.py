@@ -6,7 +6,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmcskd  # noqa: F401, registers everything
-from mmcskd.launch import add_arguments, load_config
+from mmcskd.launch import add_arguments, check_fusion, load_config
 
 
 def parse_args():
@@ -32,6 +32,7 @@ def main():
     args = parse_args()
     loaders = ['train_dataloader'] + ([] if args.no_validate else ['val_dataloader'])
     cfg = load_config(args, loaders)
+    check_fusion(cfg)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
