@@ -35,6 +35,7 @@ from .inaturalist import INaturalist  # noqa: E402
 from .patch_token_connector import PatchTokenConnector  # noqa: E402
 from .patch_token_recorder import PatchTokenRecorder, PatchTokens  # noqa: E402
 from .spatial_response_recorder import SpatialResponseRecorder  # noqa: E402
+from .student_fsdp_strategy import StudentFSDPStrategy  # noqa: E402
 from .version import __version__  # noqa: E402
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     'PatchTokenRecorder',
     'PatchTokens',
     'SpatialResponseRecorder',
+    'StudentFSDPStrategy',
     '__version__',
     'build_schedule',
 ]

@@ -164,7 +164,8 @@ def bridge_cpu_processes(cfg) -> None:
     Applies: no accelerator and ``cfg.launcher`` is set; must be called before the Runner is built.
 
     Args:
-        cfg (mmengine.Config): The run's config; ``model_wrapper_cfg`` is filled in.
+        cfg (mmengine.Config): The run's config; ``model_wrapper_cfg``, or the ``strategy`` of a
+            FlexibleRunner, is filled in.
 
     Raises:
         ValueError: For a launcher that gives no rendezvous on a CPU.
@@ -184,6 +185,11 @@ def bridge_cpu_processes(cfg) -> None:
         timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
         options = {} if timeout is None else dict(timeout=datetime.timedelta(seconds=timeout))
         dist.init_process_group('gloo', **options)
+    if cfg.get('strategy') is not None:  # of a FlexibleRunner, which wraps the model by it
+        if cfg.strategy.get('type') == 'DDPStrategy':
+            wrapper = cfg.strategy.get('model_wrapper') or dict(broadcast_buffers=False)
+            cfg.strategy.model_wrapper = {**wrapper, 'device_ids': None}
+        return
     cfg.model_wrapper_cfg = {
         'type': 'MMDistributedDataParallel',
         'broadcast_buffers': False,

@@ -126,6 +126,24 @@ def check_fusion(cfg: Config) -> None:
             )
 
 
+def check_shards(cfg: Config) -> None:
+    """Refuse what would go wrong silently where the student lies in shards.
+
+    Args:
+        cfg (mmengine.Config): The training config.
+
+    Raises:
+        ValueError: If an ``EMAHook`` would average shards and save one of them as the student.
+    """
+    kinds = [str(hook.get('type')).split('.')[-1] for hook in cfg.get('custom_hooks') or []]
+    if 'FSDP' in str((cfg.get('strategy') or {}).get('type')) and 'EMAHook' in kinds:
+        raise ValueError(
+            'custom_hooks has an EMAHook, which under strategy.type="StudentFSDPStrategy" would '
+            "save the average of the first process's shard alone: take it out of custom_hooks, or "
+            'leave out runner_type and strategy.'
+        )
+
+
 def build_student(cfg: Config, checkpoint: str) -> nn.Module:
     """The student alone, whether the config distils it or not, with its weights.
 

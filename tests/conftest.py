@@ -6,6 +6,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '2')
 import pytest
 import torch
 from mmengine.registry import DefaultScope, init_default_scope
+from runs import prepare
 
 import mmcskd  # noqa: F401, fills the registries
 
@@ -17,3 +18,9 @@ def mmpretrain_scope():
     torch.manual_seed(0)
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(scope='session')
+def place(tmp_path_factory):
+    """A directory with a trained teacher and the configs that use it."""
+    return prepare(tmp_path_factory.mktemp('runs'))

@@ -6,7 +6,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmcskd  # noqa: F401, registers everything
-from mmcskd.launch import add_arguments, check_fusion, load_config
+from mmcskd.launch import add_arguments, check_fusion, check_shards, load_config
 
 
 def parse_args():
@@ -33,6 +33,7 @@ def main():
     loaders = ['train_dataloader'] + ([] if args.no_validate else ['val_dataloader'])
     cfg = load_config(args, loaders)
     check_fusion(cfg)
+    check_shards(cfg)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
