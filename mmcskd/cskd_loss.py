@@ -1,10 +1,17 @@
-from typing import Callable, Optional, Union
+from typing import Callable, Optional, Tuple, Union
 
 import torch
+import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor
 
 from .response_loss import ResponseLoss
+from .suggest import nearest
+
+GRIDS = ('coarser', 'teacher', 'student')
+
+# Fused responses are as large as the teacher's; only one of so many parts exists at a time.
+PARTS = 8
 
 
 @MODELS.register_module()
@@ -31,9 +38,14 @@ class CSKDLoss(ResponseLoss):
         loss_weight (float): β, the weight of this loss in the total. Defaults to 1.
         fusion_weight (float, optional): A fixed λ in [0, 1] for use without a hook. Defaults to
             None: the hook must set it before each iteration.
+        grid (str): On which of the two grids they are compared; the other's responses are pooled,
+            adaptively where the sides do not divide. ``'coarser'``: the smaller height and the
+            smaller width of the two; ``'teacher'`` and ``'student'``: that one's, be it the finer,
+            whose responses then meet repeated ones. Defaults to ``'coarser'``; with DeiT and a CNN
+            of stride 32 that is the teacher's, as in the paper.
 
     Raises:
-        ValueError: For an unknown mode, a temperature that is not positive, or a weight out of
+        ValueError: For an unknown mode or grid, a temperature that is not positive, or a weight out of
             range.
 
     Examples:
@@ -49,8 +61,14 @@ class CSKDLoss(ResponseLoss):
         temperature: float = 1.0,
         loss_weight: float = 1.0,
         fusion_weight: Optional[float] = None,
+        grid: str = 'coarser',
     ) -> None:
         super().__init__(mode, temperature, loss_weight)
+        if grid not in GRIDS:
+            raise ValueError(
+                f'CSKDLoss.grid: "{grid}" is none of them. ' + nearest(str(grid), GRIDS)
+            )
+        self.grid = grid
         self.set_fusion_weight(fusion_weight)
         self.agreement: Optional[Tensor] = None
 
@@ -96,7 +114,10 @@ class CSKDLoss(ResponseLoss):
                 'custom_hooks, or fix one with CSKDLoss.fusion_weight.'
             )
         if callable(student_response):
-            student_response = student_response(spatial_response.shape[-2:])
+            grid = self._common_grid(student_response, spatial_response)
+            if grid != tuple(spatial_response.shape[-2:]):
+                spatial_response = F.adaptive_avg_pool2d(spatial_response, grid)
+            student_response = student_response(grid)
         self.check_classes(student_response, spatial_response)
         if (
             student_response.shape != spatial_response.shape
@@ -108,15 +129,39 @@ class CSKDLoss(ResponseLoss):
                 f'{tuple(global_response.shape)} are not (N, C, H, W), (N, C, H, W) and (N, C): '
                 'check distiller.loss_forward_mappings and PatchTokenConnector.grid.'
             )
+        if self.mode == 'hard':
+            with torch.no_grad():
+                classes = self._fused_classes(spatial_response, global_response)
+            self._agree(student_response, classes)
+            return self.hard(_at_least_float32(student_response), classes)
+        target = self._fuse(spatial_response, global_response)
+        self._agree(student_response, target.argmax(dim=1))
+        return self.soft(_at_least_float32(student_response), target, target.shape[0])
+
+    def _common_grid(self, student_response: Callable, spatial_response: Tensor) -> Tuple[int, int]:
+        """Where the two are compared: (H, W)."""
+        theirs = tuple(spatial_response.shape[-2:])
+        own = getattr(student_response, 'grid', theirs)
+        if self.grid == 'coarser':
+            return min(own[0], theirs[0]), min(own[1], theirs[1])
+        return theirs if self.grid == 'teacher' else tuple(own)
+
+    def _fuse(self, spatial_response: Tensor, global_response: Tensor) -> Tensor:
+        """t = λ·d + (1 − λ)·g, (N, C, H, W)."""
         # Half precision would tie classes that the teacher tells apart.
-        local, whole = _at_least_float32(spatial_response, global_response)
-        target = torch.lerp(whole[..., None, None].expand_as(local), local, self.fusion_weight)
-        (student,) = _at_least_float32(student_response)
-        with torch.no_grad():
-            same = student.argmax(dim=1) == target.argmax(dim=1)
-            self.agreement = same.float().mean()
-        return self.compare(student, target, student.shape[0])
+        local, whole = _at_least_float32(spatial_response), _at_least_float32(global_response)
+        return torch.lerp(whole[..., None, None].expand_as(local), local, self.fusion_weight)
+
+    def _fused_classes(self, spatial_response: Tensor, global_response: Tensor) -> Tensor:
+        """argmax of t over the classes, (N, H, W), a part of the batch at a time."""
+        size = -(-spatial_response.shape[0] // PARTS)
+        parts = zip(spatial_response.split(size), global_response.split(size))
+        return torch.cat([self._fuse(local, whole).argmax(dim=1) for local, whole in parts])
+
+    @torch.no_grad()
+    def _agree(self, student_response: Tensor, classes: Tensor) -> None:
+        self.agreement = (student_response.argmax(dim=1) == classes).float().mean()
 
 
-def _at_least_float32(*tensors: Tensor):
-    return [tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in tensors]
+def _at_least_float32(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -43,4 +43,6 @@ class DeiTLoss(ResponseLoss):
             ValueError: If the numbers of classes differ.
         """
         self.check_classes(student_logits, teacher_logits)
-        return self.compare(student_logits, teacher_logits, student_logits.numel())
+        if self.mode == 'hard':
+            return self.hard(student_logits, teacher_logits.argmax(dim=1))
+        return self.soft(student_logits, teacher_logits, student_logits.numel())

@@ -11,6 +11,9 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from .cskd_loss import CSKDLoss
+from .folded_norms import fold_norms
+from .response_loss import ResponseLoss
+from .spatial_response_recorder import SpatialResponseRecorder
 from .suggest import nearest
 from .teacher_view import fit_view
 from .teacher_weights import digest, load_weights
@@ -24,8 +27,11 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     - The teacher is no part of the model's state: checkpoints, the optimizer, EMA and
       DistributedDataParallel see the student alone. It is rebuilt from its config and weights.
-    - It runs in ``mode='tensor'``, in evaluation mode and without gradients: no loss is computed
-      that nobody uses, dropout is off, and any labels serve.
+    - It runs in ``mode='tensor'``, in evaluation mode, without gradients and in channels-last
+      layout: no loss is computed that nobody uses, dropout is off, and any labels serve. Where all
+      losses are this package's it runs in inference mode; others may save its records.
+    - Its batch norms are folded into its convolutions on the first batch, checked by the output,
+      unless it was built by the caller or something but its responses is recorded.
     - Its weights are loaded completely or refused; a random teacher needs ``random_teacher=True``.
     - It sees the batch under its own normalisation, channel order and resolution, if they differ.
     - Losses are logged by their own names; the student's ``loss`` becomes ``loss_base``. Logged
@@ -73,7 +79,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 'The teacher has no weights and would teach noise: set model.teacher_ckpt to a '
                 'checkpoint file or URL, or model.random_teacher=True if noise is what you want.'
             )
-        if isinstance(teacher, dict):
+        own_teacher = isinstance(teacher, dict)
+        if own_teacher:
             teacher = MODELS.build(teacher)
         super().__init__(
             distiller=distiller,
@@ -83,6 +90,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
+        self._own_teacher = own_teacher
         if self.distiller.deliveries.deliveries:
             raise ValueError(
                 'model.distiller.distill_deliveries need the stock algorithm: set model.type to '
@@ -94,11 +102,15 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         fit_view(teacher, self.data_preprocessor, teacher_view)
         # A plain attribute: what is no submodule is in no state dict, optimizer, EMA or DDP.
         self.__dict__['teacher'] = self._modules.pop('teacher').eval()
+        # What convolutions are fastest in; the batch follows the weights.
+        self.teacher.requires_grad_(False).to(memory_format=torch.channels_last)
         MMLogger.get_current_instance().info(
             f'Teacher {type(teacher).__name__} with weights {digest(teacher)} from '
             f'{teacher_ckpt or ("random numbers" if random_teacher else "the caller")}.'
         )
-        _compile(dict(teacher=teacher, student=self.student), compile or {})
+        self._compile = _check_compile(compile or {})
+        self._unprepared = True
+        _compile(self.student, self._compile.get('student', False))
 
     def loss(
         self, batch_inputs: Tensor, data_samples: Optional[List[BaseDataElement]] = None
@@ -114,7 +126,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         """
         distiller = self.distiller
         if not self.distillation_stopped:
-            with distiller.teacher_recorders, torch.no_grad():
+            if self._unprepared:
+                self._prepare_teacher(batch_inputs)
+            with distiller.teacher_recorders, self._ungraded():
                 self.teacher(batch_inputs, mode='tensor')
         with distiller.student_recorders:
             student_losses = self.student(batch_inputs, data_samples, mode='loss')
@@ -126,6 +140,23 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             for recorder in manager.recorders.values():
                 recorder.reset_data_buffer()
         return losses
+
+    def _prepare_teacher(self, batch_inputs: Tensor) -> None:
+        """On the first batch, which shows what feeds what: fold norms, then compile."""
+        recorders = self.distiller.teacher_recorders.recorders.values()
+        # Other recorders may look at what folding changes; a built teacher belongs to the caller.
+        if self._own_teacher and all(isinstance(r, SpatialResponseRecorder) for r in recorders):
+            folded = fold_norms(self.teacher, batch_inputs[:2])
+            MMLogger.get_current_instance().info(f'Folded {folded} batch norms of the teacher.')
+        _compile(self.teacher, self._compile.get('teacher', False))
+        self._unprepared = False
+
+    def _ungraded(self):
+        """Inference mode, whose records a loss must not save for its backward pass."""
+        losses = self.distiller.distill_losses.values()
+        if all(isinstance(loss, ResponseLoss) for loss in losses):
+            return torch.inference_mode()
+        return torch.no_grad()
 
     def _agreements(self) -> LossResults:
         """``agreement`` of the CSKD loss, with the loss's name behind it if there are several."""
@@ -177,21 +208,24 @@ def _num_classes(model: nn.Module) -> Optional[int]:
     return None
 
 
-def _compile(models: Dict[str, nn.Module], wanted: Dict[str, Union[bool, dict]]) -> None:
+def _check_compile(wanted: Dict[str, Union[bool, dict]]) -> Dict[str, Union[bool, dict]]:
+    parts = ('teacher', 'student')
     for name, options in wanted.items():
-        if name not in models:
-            raise ValueError(f'model.compile has no key "{name}". ' + nearest(name, models))
+        if name not in parts:
+            raise ValueError(f'model.compile has no key "{name}". ' + nearest(name, parts))
         if not isinstance(options, (bool, dict)):
             raise ValueError(
                 f'model.compile.{name} is {options!r}, expected True, False or the arguments of '
                 'torch.compile.'
             )
-        if options is False:
-            continue
-        if not hasattr(nn.Module, 'compile'):
+        if options is not False and not hasattr(nn.Module, 'compile'):
             raise ValueError(
                 f'model.compile.{name} needs torch >= 2.2 but runs on {torch.__version__}: leave '
                 'it out.'
             )
-        model = models[name]
+    return wanted
+
+
+def _compile(model: nn.Module, options: Union[bool, dict]) -> None:
+    if options is not False:
         getattr(model, 'backbone', model).compile(**({} if options is True else options))

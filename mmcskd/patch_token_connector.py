@@ -1,5 +1,5 @@
-from functools import partial
-from typing import Callable, Optional, Sequence, Union
+from dataclasses import dataclass
+from typing import Optional, Sequence, Tuple, Union
 
 import torch.nn.functional as F
 from mmrazor.models.architectures.connectors.base_connector import BaseConnector
@@ -7,6 +7,32 @@ from mmrazor.registry import MODELS
 from torch import Tensor
 
 from .patch_token_recorder import PatchTokens
+
+
+@dataclass(frozen=True, eq=False)
+class StudentResponse:
+    """The student's responses z_s as a function of the grid, for whoever knows the teacher's."""
+
+    record: PatchTokens
+
+    @property
+    def grid(self) -> Tuple[int, int]:
+        """(h, w), the grid of the patch tokens themselves."""
+        return self.record.grid
+
+    def __call__(self, grid: Sequence[int]) -> Tensor:
+        """Patch tokens pooled to a grid, then through the distillation head.
+
+        Args:
+            grid (tuple[int, int]): H × W.
+
+        Returns:
+            Tensor: z_s (N, C, H, W).
+        """
+        tokens, extra, own_grid, head = self.record
+        patches = tokens[:, extra:].unflatten(1, own_grid)
+        pooled = F.adaptive_avg_pool2d(patches.permute(0, 3, 1, 2), tuple(grid))
+        return head(pooled.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 @MODELS.register_module()
@@ -23,7 +49,7 @@ class PatchTokenConnector(BaseConnector):
     Args:
         grid (tuple[int, int], optional): A fixed H × W. Defaults to None: the connector returns
             the response as a function of the grid, which :class:`~mmcskd.CSKDLoss` evaluates on
-            the grid of the spatial response it is given. Set it to feed a loss that takes tensors.
+            the grid on which it compares. Set it to feed a loss that takes tensors.
         init_cfg (dict, optional): As in every MMRazor connector. Defaults to None.
 
     Raises:
@@ -41,34 +67,20 @@ class PatchTokenConnector(BaseConnector):
                 raise ValueError(f'PatchTokenConnector.grid is {grid}, expected (H, W).')
         self.grid = grid
 
-    def forward_train(self, feature: PatchTokens) -> Union[Tensor, Callable]:
+    def forward_train(self, feature: PatchTokens) -> Union[Tensor, StudentResponse]:
         """Student responses z_s.
 
         Args:
             feature (PatchTokens): Tokens (N, L, D) with their grid and head.
 
         Returns:
-            Tensor | Callable: z_s (N, C, H, W), or the function (H, W) → z_s if no grid is fixed.
+            Tensor | StudentResponse: z_s (N, C, H, W), or the function (H, W) → z_s if no grid is
+            fixed.
         """
         if not isinstance(feature, PatchTokens):
             raise TypeError(
                 f'PatchTokenConnector takes the record of a "PatchToken" recorder, got '
                 f'{type(feature).__name__}: set distiller.student_recorders.<name>.type.'
             )
-        respond = partial(self.respond, feature)
-        return respond if self.grid is None else respond(self.grid)
-
-    @staticmethod
-    def respond(tokens: PatchTokens, grid: Sequence[int]) -> Tensor:
-        """Student responses on a grid.
-
-        Args:
-            tokens (PatchTokens): Tokens (N, L, D) with their grid and head.
-            grid (tuple[int, int]): H × W.
-
-        Returns:
-            Tensor: z_s (N, C, H, W).
-        """
-        patches = tokens.tokens[:, tokens.num_extra_tokens :].unflatten(1, tokens.grid)
-        pooled = F.adaptive_avg_pool2d(patches.permute(0, 3, 1, 2), tuple(grid))
-        return tokens.distillation_head(pooled.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        response = StudentResponse(feature)
+        return response if self.grid is None else response(self.grid)

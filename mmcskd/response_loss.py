@@ -27,19 +27,31 @@ class ResponseLoss(nn.Module):
         self.temperature = temperature
         self.loss_weight = loss_weight
 
-    def compare(self, student: Tensor, target: Tensor, divisor: int) -> Tensor:
-        """Hard: mean cross entropy with the target's class. Soft: KL at T, summed, × T² ÷ divisor.
+    def hard(self, student: Tensor, classes: Tensor) -> Tensor:
+        """Mean cross entropy with the teacher's classes.
 
         Args:
             student (Tensor): (N, C, …).
-            target (Tensor): (N, C, …).
-            divisor (int): Of the soft form.
+            classes (Tensor): (N, …), int64.
 
         Returns:
             Tensor: A scalar, ``loss_weight`` applied.
         """
-        if self.mode == 'hard':
-            return self.loss_weight * F.cross_entropy(student, target.argmax(dim=1))
+        # Classes last, as a head puts them out: no copy, and rows of a stride of one.
+        rows = student.movedim(1, -1).reshape(-1, student.shape[1])
+        return self.loss_weight * F.cross_entropy(rows, classes.reshape(-1))
+
+    def soft(self, student: Tensor, target: Tensor, divisor: int) -> Tensor:
+        """KL divergence at temperature T, summed, × T² ÷ divisor.
+
+        Args:
+            student (Tensor): (N, C, …).
+            target (Tensor): (N, C, …), the teacher's logits.
+            divisor (int): What the sum is divided by.
+
+        Returns:
+            Tensor: A scalar, ``loss_weight`` applied.
+        """
         scale = self.temperature
         divergence = F.kl_div(
             F.log_softmax(student / scale, dim=1),

@@ -34,7 +34,7 @@ def seen_by_teacher(model, data):
     inputs = model.data_preprocessor(data, True)
     model(**inputs, mode='loss')
     handle.remove()
-    return seen[0], inputs['inputs']
+    return seen[-1], inputs['inputs']
 
 
 @pytest.mark.parametrize('from_config', [True, False])

@@ -1,0 +1,147 @@
+"""Peak memory of all that comes after the two backbones, of this package and written plainly.
+
+Counted are the bytes of live tensors, forward and backward pass, by every operation that is run;
+the same on any device. The plain form is the one in step.py: every patch token through the head.
+"""
+
+import argparse
+import weakref
+
+import torch
+import torch.nn.functional as F
+from measure import report
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+
+from mmcskd import CSKDLoss, DeiTLoss, PatchTokenConnector, PatchTokens, SpatialResponseRecorder
+
+LAMBDA = 0.5
+
+
+class LiveBytes(TorchDispatchMode):
+    """While it is entered, ``peak`` is the most bytes that new tensors held at one time."""
+
+    def __enter__(self):
+        self.live, self.peak, self.known = 0, 0, {}
+        return super().__enter__()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        outputs = func(*args, **(kwargs or {}))
+        given = {id(t.untyped_storage()) for t in tree_flatten(args)[0] if torch.is_tensor(t)}
+        for tensor in tree_flatten(outputs)[0]:
+            if torch.is_tensor(tensor):
+                storage = tensor.untyped_storage()
+                if id(storage) not in given and storage._cdata not in self.known:
+                    self._note(storage)
+        return outputs
+
+    def _note(self, storage):
+        key, size = storage._cdata, storage.nbytes()
+        self.known[key] = size
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._forget, key)
+
+    def _forget(self, key):
+        self.live -= self.known.pop(key, 0)
+
+
+class Tail(nn.Module):
+    """A CNN from its last feature map on."""
+
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(channels, classes)
+
+    def forward(self, feature):
+        return self.head(self.pool(feature).flatten(1))
+
+
+def lean(tail, head, feature, tokens, labels):
+    """The package's own recorder, connector and losses."""
+    recorder = SpatialResponseRecorder(source='pool', logits='head')
+    recorder.initialize(tail)
+    # As the teacher's convolutions leave it.
+    feature = feature.contiguous(memory_format=torch.channels_last)
+
+    def run():
+        with torch.inference_mode(), recorder:
+            tail(feature)
+        spatial, whole = recorder.get_record_data()
+        record = PatchTokens(tokens, 2, (14, 14), head['dist'])
+        base = 0.5 * F.cross_entropy(head['cls'](tokens[:, 0]), labels)
+        deit = DeiTLoss()(head['dist'](tokens[:, 1]), whole)
+        cskd = CSKDLoss(fusion_weight=LAMBDA)(PatchTokenConnector()(record), spatial, whole)
+        recorder.reset_data_buffer()
+        del spatial, whole
+        loss = base + deit + cskd
+        loss.backward()
+        return loss.detach()
+
+    return run
+
+
+def plain(tail, head, feature, tokens, labels):
+    """The method as an equation reads."""
+
+    def run():
+        with torch.no_grad():
+            g = tail.head(feature.mean((2, 3)))
+            d = tail.head(feature.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            target = LAMBDA * d + (1 - LAMBDA) * g[:, :, None, None]
+        base = 0.5 * F.cross_entropy(head['cls'](tokens[:, 0]), labels)
+        deit = 0.5 * F.cross_entropy(head['dist'](tokens[:, 1]), g.argmax(1))
+        z_tok = head['dist'](tokens[:, 2:]).transpose(1, 2).unflatten(2, (14, 14))
+        z_s = F.adaptive_avg_pool2d(z_tok, target.shape[-2:])
+        loss = base + deit + F.cross_entropy(z_s, target.argmax(1))
+        loss.backward()
+        return loss.detach()
+
+    return run
+
+
+def peaks(batch, classes, width, channels, device='cpu'):
+    """Peak bytes of both forms.
+
+    Returns:
+        dict[str, int]: ``lean`` and ``plain``.
+    """
+    torch.manual_seed(0)
+    tail = Tail(channels, classes).to(device).eval().requires_grad_(False)
+    head = nn.ModuleDict(dict(cls=nn.Linear(width, classes), dist=nn.Linear(width, classes)))
+    head.to(device)
+    feature = torch.randn(batch, channels, 7, 7, device=device)
+    tokens = torch.randn(batch, 198, width, device=device, requires_grad=True)
+    labels = torch.arange(batch, device=device) % classes
+    found, values = {}, []
+    for name, form in dict(lean=lean, plain=plain).items():
+        run = form(tail, head, feature, tokens, labels)
+        values.append(run())  # gradients exist from here on, in both forms
+        with LiveBytes() as count:
+            values.append(run())
+        found[name] = count.peak
+    torch.testing.assert_close(values[0], values[-1], rtol=1e-4, atol=1e-4)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--batch', type=int, default=16)
+    parser.add_argument('--classes', type=int, default=1000)
+    parser.add_argument('--out', help='JSON file to write')
+    args = parser.parse_args()
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    rows = []
+    for name, width in (('DeiT-Ti', 192), ('DeiT-S', 384), ('DeiT-B', 768)):
+        found = peaks(args.batch, args.classes, width, 3024, device)
+        rows.append(
+            dict(student=name, batch=args.batch, classes=args.classes)
+            | {f'{form} MB': size / 1e6 for form, size in found.items()}
+            | {'lean ÷ plain': found['lean'] / found['plain']}
+        )
+    report('Peak memory after the backbones, teacher RegNetY-16GF', rows, args.out)
+
+
+if __name__ == '__main__':
+    main()
