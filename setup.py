@@ -23,6 +23,14 @@ def installed(distribution):
     )
 
 
+def mim_files():
+    """Configs, tools and model index, relative to the package."""
+    package = HERE / 'mmcskd'
+    links = ('configs/**/*.py', 'configs/*.yml', 'tools/**/*.py', 'tools/*.sh', 'model-index.yml')
+    found = (path for link in links for path in sorted((package / '.mim').glob(link)))
+    return [str(path.relative_to(package)) for path in found]
+
+
 def version():
     scope = {}
     exec((HERE / 'mmcskd' / 'version.py').read_text(), scope)
@@ -37,6 +45,8 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmcskd', 'mmcskd.*']),
+    # Links in the checkout, files in a wheel: where MIM and `_base_ = 'mmcskd::…'` look.
+    package_data={'mmcskd': mim_files()},
     python_requires='>=3.9',
     install_requires=[
         'torch>=2.0',

@@ -9,6 +9,7 @@ from . import compat
 compat.check_versions()
 compat.bridge_quantization()
 compat.bridge_checkpoints()
+compat.bridge_package_configs()
 
 # Filling the registries of both packages comes before building on them.
 import mmpretrain.datasets  # noqa: E402
