@@ -16,7 +16,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 LAMBDA = 0.5
 
 

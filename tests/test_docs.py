@@ -1,0 +1,216 @@
+"""What the documents say: links lead somewhere, commands run, configs build, keys exist."""
+
+import ast
+import inspect
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from models import build
+from runs import ROOT, SMALL
+
+import mmcskd
+
+PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+# Commands that something else runs, or that would change the environment the tests run in.
+ELSEWHERE = {
+    'bash tools/demo.sh': 'half the tests here are parts of it; takes minutes',
+    'bash tools/run_tests.sh': 'runs these tests',
+    'pip install torch torchvision': 'tools/setup_env.sh',
+    'pip install .': 'tests/test_packaging.py',
+    "pip install '.[pictures]'": 'tools/setup_env.sh, as part of .[test]',
+}
+# The same commands in small.
+SMALLER = (
+    (re.compile(r'\.(py|pth) 8\b'), r'.\1 1'),
+    (re.compile('epoch_300'), 'epoch_1'),
+    (
+        re.compile(r'(benchmarks/step\.py)'),
+        r'\1 cskd_deit-ti_regnety --batch 2 --size 64 --rounds 2',
+    ),
+    (re.compile(r'(benchmarks/memory\.py)'), r'\1 --batch 2 --classes 100'),
+)
+STUDENT = """
+train_dataloader = dict(dataset=dict(length=16))
+train_cfg = dict(max_epochs=1)
+param_scheduler = None
+default_hooks = dict(logger=dict(interval=1))
+"""
+FINE_TUNING = """
+_base_ = '{root}/configs/demo/none_vit.py'
+model = dict(
+    backbone=dict(type='DistilledVisionTransformer', out_type='raw'),
+    head=dict(_delete_=True, type='FinetuneDeiTHead', num_classes=10, in_channels=96),
+)
+custom_hooks = [dict(type='mmrazor.DistilledInitHook', checkpoint='named on the command line')]
+"""
+
+
+def blocks(language):
+    """(page, code) of each fenced block of a language."""
+    for page in PAGES:
+        for code in re.findall(rf'^```{language}\n(.*?)^```', page.read_text(), re.M | re.S):
+            yield page, code
+
+
+COMMANDS = list(
+    dict.fromkeys(
+        (line.split('  # ')[0].strip())
+        for _, code in blocks('bash')
+        for line in code.splitlines()
+        if line.strip()
+    )
+)
+SNIPPETS = [
+    pytest.param(code, id=f'{page.stem}-{i}') for i, (page, code) in enumerate(blocks('python'))
+]
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_links(page):
+    text = re.sub(r'^```.*?^```', '', page.read_text(), flags=re.M | re.S)
+    links = re.findall(r'\]\(([^)\s]+)\)', text)
+    for link in links:
+        if link.startswith('http'):
+            continue
+        path, _, anchor = link.partition('#')
+        target = (page.parent / path) if path else page
+        assert target.exists(), link
+        if anchor:
+            titles = re.findall(r'^#+ (.*)$', target.read_text(), re.M)
+            assert anchor in [
+                re.sub(r'[^\w\- ]', '', t).lower().replace(' ', '-') for t in titles
+            ], link
+    if page.name in ('README.md',):
+        assert links
+
+
+@pytest.fixture(scope='module')
+def sandbox(tmp_path_factory):
+    """The checkout in small: its tools, and configs by the same names that train in seconds."""
+    folder = tmp_path_factory.mktemp('sandbox')
+    (folder / 'tools').symlink_to(ROOT / 'tools')
+    (folder / 'configs' / 'downstream').mkdir(parents=True)
+    (folder / 'configs' / 'pictures').symlink_to(ROOT / 'configs' / 'pictures')
+    demo = ROOT / 'configs' / 'demo'
+    teacher = Config.fromfile(demo / 'digits.py').resnet18
+    torch.save(build(teacher).state_dict(), folder / 'teacher.pth')
+    small = SMALL.format(config=demo / 'cskd_vit_resnet18.py', batch=8) + STUDENT
+    small += f"model = dict(teacher_ckpt='{folder / 'teacher.pth'}')\n"
+    (folder / 'configs' / 'cskd_deit-s_regnety.py').write_text(small)
+    tuning = SMALL.format(config=demo / 'none_vit.py', batch=8) + STUDENT
+    (folder / 'configs' / 'downstream' / 'deit-s_cifar100.py').write_text(
+        re.sub(r'^_base_ = .*$', '', tuning, flags=re.M) + FINE_TUNING.format(root=ROOT)
+    )
+    return folder
+
+
+@pytest.mark.parametrize('command', [c for c in COMMANDS if c not in ELSEWHERE])
+def test_command(command, sandbox):
+    """In the order of the documents: what one writes the next one reads."""
+    for pattern, replacement in SMALLER:
+        command = pattern.sub(replacement, command)
+    environment = dict(
+        os.environ,
+        PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+        PORT=str(29600 + os.getpid() % 300),
+        PYTHONPATH=str(ROOT),
+        OMP_NUM_THREADS='2',
+    )
+    if '>' not in command and 'export_student' in command:
+        command += ' --force'  # the documents name the same file more than once
+    done = subprocess.run(
+        ['bash', '-ec', command], cwd=sandbox, env=environment, capture_output=True, text=True,
+        timeout=500,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    written = [
+        word
+        for flag, word in zip(shlex.split(command), shlex.split(command)[1:])
+        if flag == '--out'
+    ]
+    for path in written:
+        assert (sandbox / path).stat().st_size > 0
+
+
+def test_commands_run_elsewhere_are_still_there():
+    assert set(ELSEWHERE) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize('code', SNIPPETS)
+def test_snippet(code, tmp_path):
+    """A config inherits what it says and parses; other code runs."""
+    path = tmp_path / 'snippet.py'
+    path.write_text(code)
+    if '@FUSION_SCHEDULES' in code:
+        scope = {}
+        exec(compile(code, path, 'exec'), scope)
+        assert mmcskd.build_schedule(dict(type='late', start=0.5))(0.75) == pytest.approx(0.5)
+        return
+    cfg = Config.fromfile(path)
+    for name, value in ast.literal_eval(str(_plain(code))).items():
+        assert name in cfg, (name, value)
+
+
+def _plain(code):
+    return {
+        node.targets[0].id: True
+        for node in ast.parse(code).body
+        if isinstance(node, ast.Assign) and node.targets[0].id != '_base_'
+    }
+
+
+def documented():
+    """Component → the keys in its table."""
+    text = (ROOT / 'docs' / 'configuring.md').read_text()
+    for section in re.split(r'^### ', text, flags=re.M)[1:]:
+        section = re.split(r'^## ', section, flags=re.M)[0]
+        keys = re.findall(r'^\| ((?:`\w+`(?:, )?)+) \|', section, re.M)
+        yield re.match(r'`(\w+)`', section)[1], {k for row in keys for k in re.findall(r'\w+', row)}
+
+
+@pytest.mark.parametrize('name, keys', documented())
+def test_keys(name, keys):
+    signature = inspect.signature(getattr(mmcskd, name).__init__)
+    wanted = {
+        parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.name != 'self' and parameter.kind is not parameter.VAR_KEYWORD
+    }
+    assert keys == wanted
+
+
+def test_every_component_is_documented():
+    """All that a config can name; data and heads of the demo and of fine-tuning have docstrings."""
+    components = {name for name in mmcskd.__all__ if inspect.isclass(getattr(mmcskd, name))} - {
+        'CSKDViTHead',
+        'ClutteredDigits',
+        'FinetuneDeiTHead',
+        'INaturalist',
+        'PatchTokens',
+    }
+    assert {name for name, _ in documented()} == components
+
+
+def messages():
+    text = (ROOT / 'docs' / 'troubleshooting.md').read_text()
+    own = text.split('## From the stack below')[0]
+    return re.findall(r'^\| `(.+?)` \|', own, re.M)
+
+
+def test_messages_are_the_ones_in_the_code():
+    strings = [
+        node.value
+        for path in (ROOT / 'mmcskd').glob('*.py')
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert len(messages()) > 15
+    for message in messages():
+        assert any(message in string for string in strings), message
