@@ -23,6 +23,7 @@ import mmrazor.models  # noqa: E402, F401
 from .amp_optim_wrapper import DeviceAmpOptimWrapper  # noqa: E402
 from .ckf_hook import CKFHook  # noqa: E402
 from .cluttered_digits import ClutteredDigits  # noqa: E402
+from .cskd_classifier import CSKDClassifier  # noqa: E402
 from .cskd_deit_head import CSKDDeiTHead  # noqa: E402
 from .cskd_loss import CSKDLoss  # noqa: E402
 from .cskd_vit_head import CSKDViTHead  # noqa: E402
@@ -42,6 +43,7 @@ from .version import __version__  # noqa: E402
 __all__ = [
     'FUSION_SCHEDULES',
     'CKFHook',
+    'CSKDClassifier',
     'CSKDDeiTHead',
     'CSKDLoss',
     'CSKDViTHead',

@@ -6,7 +6,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from .suggest import nearest
+from .vote import check_vote
 
 
 @MODELS.register_module()
@@ -44,14 +44,8 @@ class CSKDDeiTHead(DeiTClsHead):
         **kwargs,
     ) -> None:
         super().__init__(num_classes=num_classes, in_channels=in_channels, **kwargs)
-        vote = self.voters if vote is None else (vote,) if isinstance(vote, str) else tuple(vote)
         key = f'model.architecture.head.vote of {type(self).__name__}'
-        for voter in vote:
-            if voter not in self.voters:
-                raise ValueError(f'{key}: "{voter}" has no vote. ' + nearest(voter, self.voters))
-        if not vote or len(set(vote)) < len(vote):
-            raise ValueError(f'{key} is {vote}, expected one or more of {self.voters}.')
-        self.vote = vote
+        self.vote = check_vote(vote, self.voters, key)
 
     def _features(self, tokens: Tensor) -> Tensor:
         """Through the hidden layer, if the head has one: (…, D) → (…, D')."""

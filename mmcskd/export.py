@@ -4,14 +4,16 @@ import importlib.util
 import json
 import warnings
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from .cskd_classifier import CSKDClassifier
 from .student_checkpoint import Student, load_student
 from .suggest import nearest
 from .timm_names import timm_call, timm_state
+from .token_source import bare
 
 PACKAGES = dict(onnx=('onnx', 'onnxscript'), safetensors=('safetensors',))
 WEIGHTS = dict(
@@ -42,7 +44,8 @@ def export_student(
     None of them needs mmcskd. ONNX gives the student's own test score, of all its voters. Stock
     ``DeiTClsHead`` and timm average z_cls and z_dist only; the patch tokens do not vote there. That
     equals this package's head with ``vote=('cls', 'dist')``. Of a student with ``CSKDViTHead``
-    the class token alone is left (``vote='cls'``), and the distillation head is dropped.
+    the class token alone is left (``vote='cls'``), and the distillation head is dropped; likewise
+    of a :class:`~mmcskd.CSKDClassifier`, unless the stock head has one of its own.
 
     Args:
         checkpoint (str): File or URL, of a training by any config whose student is a ViT.
@@ -116,9 +119,8 @@ def _to_timm(student: Student, out: Path) -> List[str]:
 
 def _to_onnx(student: Student, out: Path) -> List[str]:
     model, backbone = student.model.float(), student.model.backbone
-    channels = backbone.patch_embed.projection.in_channels
     # Two images: the exporter takes a batch of one for a constant.
-    images = torch.zeros(2, channels, *backbone.img_size)
+    images = torch.zeros(2, *_image_shape(student))
     options = dict(input_names=['images'], output_names=['logits'])
     if _has_dynamo_exporter():
         options.update(
@@ -132,11 +134,37 @@ def _to_onnx(student: Student, out: Path) -> List[str]:
         warnings.simplefilter('ignore')
         torch.onnx.export(model, (images,), str(out), verbose=False, **options)
     size = ' × '.join(str(side) for side in images.shape[1:])
-    votes = getattr(model.head, 'vote', None) or ('cls', 'dist')[: backbone.num_extra_tokens]
+    votes = _vote(model) or ('cls', 'dist')[: backbone.num_extra_tokens]
     return [
         f"Score: the student's own, the average of {', '.join(votes)}.",
         f'Input: "images", preprocessed, N × {size}; output: "logits", N × C.',
     ]
+
+
+def _vote(model: nn.Module):
+    return getattr(model if isinstance(model, CSKDClassifier) else model.head, 'vote', None)
+
+
+def _image_shape(student: Student) -> Tuple[int, int, int]:
+    """(channels, height, width) of the images: the backbone's own, or that of its test pipeline."""
+    backbone = bare(student.model.backbone)
+    convolution = next(part for part in backbone.modules() if isinstance(part, nn.Conv2d))
+    size = getattr(backbone, 'img_size', None)
+    if size is None:
+        pipeline = student.config.get('test_dataloader', {}).get('dataset', {}).get('pipeline', [])
+        for step in pipeline:
+            # A resize by one edge leaves the other open; a crop behind it settles both.
+            if step['type'].endswith('Crop'):
+                size = step.get('crop_size')
+            elif step['type'].endswith('Resize'):
+                size = step.get('scale')
+    if size is None:
+        raise ValueError(
+            f'--to onnx: neither {type(backbone).__name__} nor a test pipeline says how large the '
+            'images are: give a config with a "CenterCrop" in its test pipeline with --config.'
+        )
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    return (convolution.in_channels, *size)
 
 
 def _has_dynamo_exporter() -> bool:
@@ -157,17 +185,23 @@ def _contiguous(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
 
 
 def _stock_state(student: Student) -> Dict[str, Tensor]:
-    """The weights that the stock model has: without a head for which it has no token."""
+    """The weights that the stock model has: without a head that it lacks or has no token for."""
     state = _contiguous(student.model.state_dict())
+    if isinstance(student.model, CSKDClassifier):
+        return {k: v for k, v in state.items() if not k.startswith('head_dist.')}
     if student.config.model.head.type == 'DeiTClsHead':
         return state
     return {k: v for k, v in state.items() if not k.startswith('head.layers.head_dist.')}
 
 
 def _stock_score(student: Student) -> str:
-    stock = ('cls', 'dist')[: student.model.backbone.num_extra_tokens]
-    vote = getattr(student.model.head, 'vote', stock)
-    names = ' and '.join(dict(cls='z_cls', dist='z_dist')[voter] for voter in stock)
+    model = student.model
+    if isinstance(model, CSKDClassifier):
+        stock, vote, names = model.stock_vote, model.vote, 'the stock logits'
+    else:
+        stock = ('cls', 'dist')[: model.backbone.num_extra_tokens]
+        vote = getattr(model.head, 'vote', stock)
+        names = ' and '.join(dict(cls='z_cls', dist='z_dist')[voter] for voter in stock)
     if set(vote) == set(stock):
         return f"Score: {names}, as the student's own."
     return (

@@ -1,10 +1,10 @@
-from typing import Any, Callable, NamedTuple, Optional, Tuple
+from typing import Callable, NamedTuple, Optional, Tuple
 
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
 
-from .suggest import nearest
+from .token_source import TokenSource, stated_extra_tokens
 
 
 class PatchTokens(NamedTuple):
@@ -24,90 +24,86 @@ class PatchTokens(NamedTuple):
 class PatchTokenRecorder(BaseRecorder):
     """Record the student's tokens with all that a connector needs to respond with them.
 
-    The grid is read from each forward pass, so inputs of any size and aspect are right. A record is
-    a :class:`PatchTokens`.
+    The student is a :class:`~mmcskd.CSKDClassifier` of any architecture, or has a
+    :class:`~mmcskd.CSKDDeiTHead`. The grid is read from each forward pass, so inputs of any size
+    and aspect are right. A record is a :class:`PatchTokens`.
 
     Args:
-        source (str): Name of the module that outputs all the tokens, as in ``named_modules()``.
-            Defaults to ``'backbone.ln1'``, the final norm of MMPretrain's ViTs.
+        source (str, optional): Name of the module that outputs the tokens, as in
+            ``named_modules()``. Defaults to None: the ``source`` of a ``CSKDClassifier``, or else
+            found by itself, see :class:`~mmcskd.token_source.TokenSource`.
 
     Raises:
         ValueError: From :meth:`prepare_from_model` if the student has no patch tokens, no
-            distillation head or no such module; from the forward pass if tokens and grid disagree.
+            distillation head or no such module, or if the two sources differ; from the forward
+            pass if tokens and grid disagree.
 
     Examples:
         >>> student_recorders = dict(tokens=dict(type='PatchToken'))
     """
 
-    def __init__(self, source: str = 'backbone.ln1') -> None:
+    def __init__(self, source: Optional[str] = None) -> None:
         super().__init__(source)
-        self._recording = False
-        self._grid: Optional[Tuple[int, int]] = None
+        self._tokens: Optional[TokenSource] = None
 
     def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
-        """Hook the tokens and the patch embedding, which knows the grid.
+        """Hook the tokens and what knows their grid.
 
         Args:
             model (nn.Module): The student, an MMPretrain classifier.
         """
-        backbone = getattr(model, 'backbone', None)
-        if not hasattr(backbone, 'num_extra_tokens') or not hasattr(backbone, 'patch_embed'):
-            raise ValueError(
-                f'The student ({type(backbone).__name__}) has no patch tokens to distil into: '
-                'name a vision transformer, such as "DistilledVisionTransformer" or '
-                '"VisionTransformer", in model.architecture.backbone.type.'
-            )
         head = getattr(model, 'head', None)
-        if not hasattr(head, 'distillation_logits'):
-            raise ValueError(
-                f'The student head {type(head).__name__} has no distillation head that could be '
-                'trained: set model.architecture.head.type to "CSKDDeiTHead" or, without a '
-                'distillation token, to "CSKDViTHead".'
-            )
-        if head.num_extra_tokens != backbone.num_extra_tokens:
-            raise ValueError(
-                f'{type(backbone).__name__} puts {backbone.num_extra_tokens} tokens before the '
-                f'patches but {type(head).__name__} expects {head.num_extra_tokens}: pair '
-                '"DistilledVisionTransformer" with "CSKDDeiTHead" and "VisionTransformer" with '
-                '"CSKDViTHead" in model.architecture.'
-            )
-        modules = dict(model.named_modules())
-        if self.source not in modules:
-            raise ValueError(
-                f'PatchToken.source: "{self.source}" is not a module of the student. '
-                + nearest(self.source, modules)
-            )
-        self._backbone, self._head = backbone, head
-        backbone.patch_embed.register_forward_hook(self._note_grid)
-        modules[self.source].register_forward_hook(self._record)
-
-    def _note_grid(self, module: nn.Module, inputs: Tuple, outputs: Any) -> None:
-        if self._recording:
-            self._grid = tuple(int(side) for side in outputs[1])
-
-    def _record(self, module: nn.Module, inputs: Tuple, outputs: Tensor) -> None:
-        if not self._recording:
-            return
-        extra = self._backbone.num_extra_tokens
-        height, width = self._grid or (0, 0)
-        if outputs.dim() != 3 or not height or outputs.shape[1] != extra + height * width:
-            expected = f'{extra} + {height}·{width}' if height else f'{extra} + h·w'
-            raise ValueError(
-                f'PatchToken.source: "{self.source}" gave {tuple(outputs.shape)}, expected '
-                f'(N, {expected}, D): name the module behind the patch embedding that outputs '
-                'all tokens.'
-            )
-        self.data_buffer.append(
-            PatchTokens(outputs, extra, self._grid, self._head.distillation_logits)
-        )
+        source, key, width, extra = self.source, 'PatchToken.source', None, None
+        if hasattr(model, 'distillation_logits'):
+            if source not in (None, model.source):
+                raise ValueError(
+                    f'PatchToken.source is "{source}", but model.architecture.source says '
+                    f'"{model.source}": set the latter alone.'
+                )
+            source, key, width = model.source, 'model.architecture.source', model.width
+            self._head = model.distillation_logits
+        else:
+            _check_pair(getattr(model, 'backbone', None), head)
+            extra, self._head = head.num_extra_tokens, head.distillation_logits
+        self._tokens = TokenSource(model, source, key, width, extra)
 
     def __enter__(self) -> None:
         """Start to record; what was recorded before is dropped."""
         super().__enter__()
-        self._grid = None
-        self._recording = True
+        self._tokens.start(self._record)
+
+    def _record(self, tokens) -> None:
+        # A module that ran twice in a pass, as Conformer's norm, has its last say.
+        self._data_buffer = [PatchTokens(*tokens, self._head)]
 
     def __exit__(self, exc_type, exc_value, traceback) -> None:
         """Stop recording."""
         super().__exit__(exc_type, exc_value, traceback)
-        self._recording = False
+        self._tokens.stop()
+
+
+def _check_pair(backbone: Optional[nn.Module], head: Optional[nn.Module]) -> None:
+    """Whether a backbone has patch tokens and its head is one for them."""
+    if not hasattr(head, 'distillation_logits'):
+        raise ValueError(
+            f'The student ({type(backbone).__name__} with {type(head).__name__}) has no '
+            'distillation head that could be trained: set model.architecture.type to '
+            '"CSKDClassifier", which adds one to any stock model, or '
+            'model.architecture.head.type to "CSKDDeiTHead" or, without a distillation token, to '
+            '"CSKDViTHead".'
+        )
+    if not hasattr(backbone, 'num_extra_tokens') or not hasattr(backbone, 'patch_embed'):
+        raise ValueError(
+            f'The student ({type(backbone).__name__}) has no patch tokens for '
+            f'{type(head).__name__}: name a vision transformer, such as '
+            '"DistilledVisionTransformer" or "VisionTransformer", in '
+            'model.architecture.backbone.type, or set model.architecture.type to '
+            '"CSKDClassifier", which takes any stock head.'
+        )
+    if head.num_extra_tokens != stated_extra_tokens(backbone):
+        raise ValueError(
+            f'{type(backbone).__name__} puts {backbone.num_extra_tokens} tokens before the '
+            f'patches but {type(head).__name__} expects {head.num_extra_tokens}: pair '
+            '"DistilledVisionTransformer" with "CSKDDeiTHead" and "VisionTransformer" with '
+            '"CSKDViTHead" in model.architecture.'
+        )

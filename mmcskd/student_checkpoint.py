@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import re
 from pathlib import Path
 from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
 
@@ -10,6 +11,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader
 from mmpretrain.registry import DATASETS, MODELS
 from torch import Tensor, nn
+
+from .stock_model import stock_model
 
 BACKBONES = ('DistilledVisionTransformer', 'VisionTransformer')
 STOCK_HEADS = dict(
@@ -62,7 +65,7 @@ def load_student(
         raise ValueError(f'CKPT "{checkpoint}" has no "state_dict": give one of a training.')
     meta = content.get('meta') or {}
     cfg = _config(checkpoint, meta, config)
-    trained = _student_config(checkpoint, cfg)
+    trained = _student_config(checkpoint, cfg, executed=config is not None)
     state, weights = _choose_weights(checkpoint, content, ema)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(copy.deepcopy(trained)).eval()
@@ -90,10 +93,12 @@ def _config(checkpoint: str, meta: Mapping, config: Optional[str]) -> ConfigDict
     return cfg
 
 
-def _student_config(checkpoint: str, cfg: ConfigDict) -> ConfigDict:
+def _student_config(checkpoint: str, cfg: ConfigDict, executed: bool = False) -> ConfigDict:
     """The student's part of the training config, without what loads or trains it."""
     key = 'model.architecture' if 'architecture' in cfg.model else 'model'
     trained = copy.deepcopy(cfg.model.get('architecture', cfg.model))
+    if _name(trained.get('type')) == 'CSKDClassifier':
+        return _any_student_config(checkpoint, trained, executed)
     parts = (('', ('ImageClassifier',)), ('.backbone', BACKBONES), ('.head', STOCK_HEADS))
     for part, known in parts:
         found = trained.get(part[1:]) or {} if part else trained
@@ -105,13 +110,44 @@ def _student_config(checkpoint: str, cfg: ConfigDict) -> ConfigDict:
                 f'expected {expected}.'
             )
         found.type = name
+    _strip(trained)
+    return trained
+
+
+def _any_student_config(checkpoint: str, trained: ConfigDict, executed: bool) -> ConfigDict:
+    """As :func:`_student_config`, of a ``CSKDClassifier``: its stock config written out."""
+    path = trained.pop('cfg_path', None)
+    if path is not None:
+        # What a stranger's checkpoint names is not executed, unless MMPretrain itself ships it.
+        if not executed and not re.fullmatch(r'mmpretrain::[\w/.-]+', path):
+            raise ValueError(
+                f'CKPT "{checkpoint}" names the config "{path}", which is not one of MMPretrain\'s: '
+                'give the config file of the training with --config.'
+            )
+        trained = stock_model(path, trained)
+    trained.type = 'CSKDClassifier'
+    for part in ('backbone', 'head'):
+        found = trained.get(part) or {}
+        known = MODELS.get(_name(found.get('type')))
+        if known is None or not known.__module__.startswith('mmpretrain.'):
+            raise ValueError(
+                f'CKPT "{checkpoint}" has a student that stock MMPretrain cannot build: its {part} '
+                f'is "{_name(found.get("type"))}".'
+            )
+        found.type = known.__name__
+    _strip(trained)
+    return trained
+
+
+def _strip(trained: ConfigDict) -> None:
+    """Drop what loads or trains a student, and what a scope was good for."""
+    for found in (trained, trained.backbone, trained.head):
         for unused in ('_scope_', 'init_cfg'):
             found.pop(unused, None)
     for unused in ('train_cfg', 'pretrained', 'data_preprocessor'):
         trained.pop(unused, None)
     # The loss of this training, weighed for distillation, is not that of another.
     trained.head.pop('loss', None)
-    return trained
 
 
 def _name(kind: Any) -> str:
@@ -122,10 +158,15 @@ def _name(kind: Any) -> str:
 def _stock_config(cfg: ConfigDict, trained: ConfigDict) -> Config:
     """What stock MMPretrain needs to build the student, preprocess its images and name them."""
     model = copy.deepcopy(trained)
-    model.head.pop('vote', None)
-    model.head.type = STOCK_HEADS[trained.head.type]
-    if model.backbone.get('out_type') == 'raw':
-        model.backbone.out_type = 'cls_token'
+    if model.type == 'CSKDClassifier':
+        model.type = 'ImageClassifier'
+        for ours in ('vote', 'source'):
+            model.pop(ours, None)
+    else:
+        model.head.pop('vote', None)
+        model.head.type = STOCK_HEADS[trained.head.type]
+        if model.backbone.get('out_type') == 'raw':
+            model.backbone.out_type = 'cls_token'
     stock = dict(default_scope='mmpretrain', model=model)
     student = cfg.model.get('architecture', cfg.model)
     for place in (cfg.model, cfg, student):

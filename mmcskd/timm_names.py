@@ -68,6 +68,11 @@ def timm_call(model: nn.Module) -> str:
         ValueError: If timm's model computes something else than the student.
     """
     backbone = model.backbone
+    if type(backbone).__name__ not in ('VisionTransformer', 'DistilledVisionTransformer'):
+        raise ValueError(
+            f'--to timm: {type(backbone).__name__} has other weights there. Export the student --to '
+            'mmpretrain or safetensors.'
+        )
     if backbone.out_type not in ('raw', 'cls_token') or not backbone.final_norm:
         raise ValueError(
             f'--to timm: the backbone has out_type="{backbone.out_type}" and final_norm='

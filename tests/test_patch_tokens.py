@@ -105,8 +105,15 @@ def test_no_distillation_token():
 
 
 def test_no_patch_tokens():
-    with pytest.raises(ValueError, match=r'ResNet_CIFAR.*model\.architecture\.backbone\.type'):
+    message = r'ResNet_CIFAR with LinearClsHead.*model\.architecture\.type to "CSKDClassifier"'
+    with pytest.raises(ValueError, match=message):
         PatchTokenRecorder().initialize(build(teacher_config()))
+
+
+def test_head_without_patch_tokens():
+    config = teacher_config(head=student_config()['head'], neck=None)
+    with pytest.raises(ValueError, match=r'ResNet_CIFAR.*model\.architecture\.backbone\.type'):
+        PatchTokenRecorder().initialize(build(config))
 
 
 def test_stock_head():
