@@ -1,5 +1,7 @@
 """The model of a stock config, with changes."""
 
+import copy
+
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 
@@ -29,5 +31,6 @@ def stock_model(cfg_path: str, changes: dict) -> ConfigDict:
             'classification config.'
         )
     merged = Config(dict(model=model))
-    merged.merge_from_dict(dict(model=changes))
+    # Merging takes `_delete_` out of what it is given, which may be built from again.
+    merged.merge_from_dict(dict(model=copy.deepcopy(changes)))
     return merged.model
