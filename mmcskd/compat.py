@@ -183,6 +183,8 @@ def bridge_package_configs() -> None:
         return str(configs / path), None
 
     Config._get_cfg_path = staticmethod(get_cfg_path)
+
+
 def bridge_unused_norms(backbone) -> None:
     """Let MMPretrain's DeiT III train in several processes.
 

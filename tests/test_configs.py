@@ -70,7 +70,10 @@ def reduce(path, imagenet, work_dir):
 
 def shrink(cfg):
     student = cfg.model.get('architecture', cfg.model)
-    if 'VisionTransformer' in student.backbone.type:
+    if 'swin' in student.get('cfg_path', ''):
+        small = dict(_delete_=True, embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 4])
+        student.backbone.arch, student.head = small, dict(in_channels=64)
+    elif 'VisionTransformer' in student.backbone.type:
         student.backbone.arch, student.head.in_channels = ARCH, ARCH['embed_dims']
     if 'teacher' in cfg.model:
         # Nowhere but here: noise instead of the teacher's weights.
@@ -106,8 +109,9 @@ def expected_losses(path):
     if kind in ('none', 'teacher'):
         return set()
     names = dict(deit={'loss_base', 'loss_deit'}, cskd={'loss_base', 'loss_deit', 'loss_cskd'})
-    # A plain ViT has no distillation token.
-    return names[kind] - ({'loss_deit'} if path.stem.startswith('cskd_vit-') else set())
+    # Without a distillation token there is no DeiT term.
+    tokenless = path.stem.startswith(('cskd_vit-', 'cskd_swin-'))
+    return names[kind] - ({'loss_deit'} if tokenless else set())
 
 
 def test_no_config_is_forgotten():
