@@ -70,7 +70,9 @@ class TokenSource:
             )
         module, backbone = modules[self.source], bare(model.backbone)
         self._stated = stated_extra_tokens(backbone)
-        self._resolution = getattr(module, 'resolution', None)
+        # TinyViT's stages say it themselves.
+        resolution = getattr(module, 'resolution', None)
+        self._resolution = resolution if isinstance(resolution, (tuple, list)) else None
         self._flat_neck = source is None and self.source == 'backbone' and _pools_flat(model)
         self.stop()
         _hook_grid(backbone, self._note_grid)

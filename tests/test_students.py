@@ -446,6 +446,28 @@ def test_averaged_copy_reads_its_own_tokens():
         assert torch.equal(average(images), before)
 
 
+@pytest.mark.skipif(not hasattr(torch.nn.Module, 'compile'), reason='needs torch >= 2.2')
+@pytest.mark.parametrize('name', ['vit', 'swin'])
+def test_compiled(name):
+    """Captured and run by the eager backend: the hooks survive capture."""
+    config = algorithm_config(
+        architecture=student_of(name), distiller=distiller_config(deit=False, fusion_weight=0.5)
+    )
+    plain = wake(build(config))
+    compiled = build(dict(config, compile=dict(student=dict(backend='eager'))))
+    compiled.load_state_dict(plain.state_dict())
+    compiled.teacher.load_state_dict(plain.teacher.state_dict())
+    images, samples = images_of(name)
+    for mode in (True, False):
+        plain.train(mode), compiled.train(mode)
+        wake(compiled)
+        ours, theirs = (
+            model(images, copy.deepcopy(samples), mode='loss') for model in (compiled, plain)
+        )
+        torch.testing.assert_close(ours, theirs)
+        torch.testing.assert_close(compiled.student(images), plain.student(images))
+
+
 @pytest.mark.parametrize('name', ['swin', 'deit3', 'efficientformer'])
 def test_export(name, tmp_path):
     """A stock config and stock weights, which load strictly and answer as the stock voters do."""
