@@ -9,6 +9,7 @@ from typing import Dict, List, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
+from .compat import bridge_window_batch
 from .cskd_classifier import CSKDClassifier
 from .student_checkpoint import Student, load_student
 from .suggest import nearest
@@ -130,15 +131,33 @@ def _to_onnx(student: Student, out: Path) -> List[str]:
         options.update(
             opset_version=17, dynamic_axes=dict(images={0: 'batch'}, logits={0: 'batch'})
         )
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), bridge_window_batch():
         warnings.simplefilter('ignore')
-        torch.onnx.export(model, (images,), str(out), verbose=False, **options)
+        program = torch.onnx.export(model, (images,), str(out), verbose=False, **options)
+        _check_batch(program, model, images, out)
     size = ' × '.join(str(side) for side in images.shape[1:])
     votes = _vote(model) or ('cls', 'dist')[: backbone.num_extra_tokens]
     return [
         f"Score: the student's own, the average of {', '.join(votes)}.",
         f'Input: "images", preprocessed, N × {size}; output: "logits", N × C.',
     ]
+
+
+def _check_batch(program, model: nn.Module, images: Tensor, out: Path) -> None:
+    """Whether what was captured answers a batch of another size as the student does."""
+    captured = getattr(program, 'exported_program', None)
+    if captured is None:  # of the exporter of torch < 2.6
+        return
+    three = torch.randn(3, *images.shape[1:])
+    answer, expected = captured.module()(three), model(three)
+    if isinstance(answer, (tuple, list)):
+        answer = answer[0]
+    if not torch.allclose(answer, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())):
+        out.unlink()
+        raise ValueError(
+            f'--to onnx: {type(model.backbone).__name__} ties what it computes to the size of the '
+            'batch, which an exported graph cannot follow. Export the student --to mmpretrain.'
+        )
 
 
 def _vote(model: nn.Module):

@@ -1,5 +1,6 @@
 """Stock models of every family as the student, named by their stock configs."""
 
+import contextlib
 import copy
 
 import pytest
@@ -497,6 +498,46 @@ def test_export(name, tmp_path):
         torch.testing.assert_close(exported(images), expected)
         loaded = get_model(str(out.with_suffix('.py')), pretrained=str(out)).eval()
         torch.testing.assert_close(loaded(images), expected)
+
+
+@pytest.fixture
+def swin_checkpoint(tmp_path):
+    pipeline = [dict(type='CenterCrop', crop_size=128)]
+    cfg = dict(
+        model=dict(architecture=student_of('swin')),
+        test_dataloader=dict(dataset=dict(type='ImageNet', pipeline=pipeline)),
+    )
+    model = wake(build(student_of('swin'))).eval()
+    path = tmp_path / 'swin.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=Config(cfg).pretty_text)), path)
+    return model, str(path)
+
+
+def test_onnx_of_any_batch(swin_checkpoint, tmp_path):
+    for package in ('onnx', 'onnxscript'):
+        pytest.importorskip(package)
+    runtime = pytest.importorskip('onnxruntime')
+    model, checkpoint = swin_checkpoint
+    out = tmp_path / 'swin.onnx'
+    export_student(checkpoint, str(out), to='onnx')
+    session = runtime.InferenceSession(str(out))
+    for n in (1, 3):
+        images = torch.randn(n, 3, 128, 128)
+        (logits,) = session.run(None, dict(images=images.numpy()))
+        torch.testing.assert_close(torch.from_numpy(logits), model(images), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6), reason='another exporter'
+)
+def test_onnx_of_one_batch_is_refused(swin_checkpoint, tmp_path, monkeypatch):
+    """As it is without the bridge: the file would answer, wrongly."""
+    for package in ('onnx', 'onnxscript'):
+        pytest.importorskip(package)
+    monkeypatch.setattr('mmcskd.export.bridge_window_batch', contextlib.nullcontext)
+    with pytest.raises(ValueError, match='SwinTransformer ties what it computes to the size of'):
+        export_student(swin_checkpoint[1], str(tmp_path / 'swin.onnx'), to='onnx')
+    assert not (tmp_path / 'swin.onnx').exists()
 
 
 def test_timm_has_no_place_for_it(tmp_path):
