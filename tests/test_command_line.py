@@ -220,7 +220,7 @@ def test_work_dir_is_named_after_the_config(tmp_path, monkeypatch):
                     head=dict(type='LinearClsHead', num_classes=10, in_channels=512),
                 )
             },
-            r'ResNet_CIFAR\) has no patch tokens',
+            r'ResNet_CIFAR with LinearClsHead\) has no distillation head',
         ),
     ],
 )
