@@ -27,11 +27,14 @@ def fold_norms(model: nn.Module, inputs: Tensor) -> int:
     """
     with torch.autocast(inputs.device.type, enabled=False):
         pairs, before = _watch(model, inputs)
+        if not isinstance(before, Tensor):
+            return 0  # no class logits: for the recorder to refuse
         undo = [_fold(conv, norm) for conv, norm in pairs]
         after = model(inputs, mode='tensor')
-    if torch.allclose(before, after, rtol=1e-3, atol=1e-3 * float(before.abs().max())):
+    # As far as TF32, in which CUDA convolves by default, agrees with itself.
+    if torch.allclose(before, after, rtol=0, atol=1e-3 * float(before.abs().max())):
         return len(pairs)
-    for restore in undo:
+    for restore in reversed(undo):  # two norms may have gone into one convolution
         restore()
     MMLogger.get_current_instance().warning(
         f'{type(model).__name__}: batch norms stay as they are, as folding them changed the output.'
@@ -70,6 +73,8 @@ def _watch(model: nn.Module, inputs: Tensor) -> Tuple[List[Tuple], Tensor]:
 def _behind(norm: nn.Module):
     """What is left of a norm once it is folded; None for what is no norm to fold."""
     if not isinstance(norm, nn.BatchNorm2d) or norm.training or norm.running_mean is None:
+        return None
+    if 'forward' in vars(norm):  # folded before, for another copy of the student
         return None
     if type(norm) is nn.BatchNorm2d:
         return _same

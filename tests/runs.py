@@ -1,5 +1,6 @@
-"""Runs of the tools in small, for the tests that start them as a user does."""
+"""The tools as modules, and runs of them in small as a user starts them."""
 
+import importlib.util
 import json
 import os
 import socket
@@ -42,6 +43,14 @@ class KeepLosses(Hook):
         with open(os.path.join(runner.work_dir, f'losses_{runner.rank}.jsonl'), 'a') as file:
             file.write(json.dumps(values) + '\\n')
 """
+
+
+def load_tool(name):
+    """A script of tools/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def run(*command, cwd, fails=False):

@@ -30,6 +30,26 @@ class Twice(nn.Module):
         return (self.norm(features) + features).mean((2, 3))
 
 
+class Fork(nn.Module):
+    """A convolution whose output two norms take."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.one, self.two = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+
+    def forward(self, inputs):
+        features = self.conv(inputs)
+        return (self.one(features) * self.two(features)).mean((2, 3))
+
+
+class Pair(nn.Module):
+    """No class logits but two outputs."""
+
+    def forward(self, inputs):
+        return inputs, inputs
+
+
 def draw(model):
     """Statistics and weights as training leaves them, not the zeros and ones of a new norm."""
     for norm in model.modules():
@@ -58,11 +78,25 @@ def test_same_output_with_fewer_norms(name, preceding):
     assert len(left) == norms
 
 
-def test_undone_where_the_output_changes():
-    model, inputs = draw(Called(Twice())), torch.randn(2, 3, 8, 8)
+@pytest.mark.parametrize('cnn', [Twice, Fork])
+def test_undone_where_the_output_changes(cnn):
+    model, inputs = draw(Called(cnn())), torch.randn(2, 3, 8, 8)
     expected = model(inputs)
     assert fold_norms(model, inputs) == 0
     assert torch.equal(model(inputs), expected)
+
+
+def test_once_is_enough():
+    """Copies of a student share the teacher, and each has a first batch."""
+    model, inputs = draw(Called(timm.create_model('resnet18'))), torch.randn(2, 3, 32, 32)
+    assert fold_norms(model, inputs) == 20
+    folded = model(inputs)
+    assert fold_norms(model, inputs) == 0
+    assert torch.equal(model(inputs), folded)
+
+
+def test_what_has_no_logits_is_left_alone():
+    assert fold_norms(Called(Pair()), torch.randn(2, 3, 8, 8)) == 0
 
 
 def test_training_mode_is_left_alone():

