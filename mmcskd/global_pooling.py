@@ -1,0 +1,137 @@
+"""Where a CNN turns its last feature map into one vector, and what follows."""
+
+import inspect
+from typing import Iterator, List, Optional, Tuple
+
+from mmpretrain.models.heads import ConformerHead, MultiLabelClsHead, MultiTaskHead
+from torch import nn
+
+# Known by name, so that neither timm nor torchvision has to be imported to look for theirs.
+POOLINGS = (
+    'GlobalAveragePooling',
+    'GeneralizedMeanPooling',
+    'AdaptiveAvgPool2d',
+    'AdaptiveMaxPool2d',
+    'SelectAdaptivePool2d',
+)
+# Channel attention pools too, but inside the backbone.
+ATTENTION = ('SELayer', 'SEModule', 'SqueezeExcite', 'SqueezeExcitation')
+# Where the pooling is a function or a fully connected layer: the module that gives the last feature
+# map and the one that takes what the function makes of it, below one parent.
+LAYOUTS = (
+    ('avgpool', 'classifier'),  # torchvision's VGG, AlexNet
+    ('features', 'classifier'),  # MMPretrain's VGG, AlexNet; torchvision's DenseNet, MobileNetV2
+    ('conv5', 'fc'),  # torchvision's ShuffleNetV2
+    ('layers', 'classifier'),  # torchvision's MNASNet
+)
+HEADS = {
+    MultiLabelClsHead: 'scores every class by itself; CSKD needs a softmax over classes',
+    MultiTaskHead: 'has several tasks; CSKD needs the logits of one',
+    ConformerHead: 'returns the logits of two branches, one of them tokens; CSKD needs a CNN',
+}
+
+
+def check_head(model: nn.Module) -> None:
+    """Refuse a teacher that does not give one set of class logits.
+
+    Args:
+        model (nn.Module): The teacher.
+
+    Raises:
+        ValueError: If its ``head`` is of a kind in ``HEADS``.
+    """
+    head = getattr(model, 'head', None)
+    for kind, reason in HEADS.items():
+        if isinstance(head, kind):
+            raise ValueError(
+                f"The teacher's head {type(head).__name__} {reason}: set model.teacher to a "
+                'CNN with a single-label head.'
+            )
+
+
+def find_pooling(model: nn.Module) -> Tuple[str, Optional[str]]:
+    """Name of a CNN's global pooling module, or of the two modules around its pooling.
+
+    Looked for, in this order, are MMPretrain's backbones that pool in front of their final norm
+    (``gap_before_final_norm``), LeNet-5's last convolution, the last module in ``named_modules()``
+    that pools to 1 × 1 (the outermost where they are nested, channel attention left out), and the
+    ``LAYOUTS`` of CNNs that pool with a function or not at all. It is a proposal: the recorder
+    checks in the first batch that the modules do what their names promise.
+
+    Args:
+        model (nn.Module): The teacher.
+
+    Returns:
+        tuple[str, str | None]: ``source`` and ``feature`` of ``SpatialResponseRecorder``.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    for name, module in model.named_modules():
+        if getattr(module, 'gap_before_final_norm', False):
+            last = max(module.out_indices)
+            return _join(name, f'norm{last}'), _join(name, f'stages.{last}')
+        if type(module).__name__ == 'LeNet5':  # its 5 × 5 map goes into a 5 × 5 convolution
+            return _join(name, 'features.6'), _join(name, 'features.5')
+    found = list(_pooling_modules(model))
+    if found:
+        return found[-1], None
+    for name, module in model.named_modules():
+        parts = dict(module.named_children())
+        for feature, tail in LAYOUTS:
+            if feature in parts and tail in parts:
+                linear = _first_linear(parts[tail])
+                if linear is not None:
+                    return _join(name, _join(tail, linear)), _join(name, feature)
+    raise ValueError(
+        f'No global pooling module in the teacher ({type(model).__name__}): name the module that '
+        'pools its last feature map with distiller.teacher_recorders.<name>.source or, where a '
+        'function pools, the module behind it with .source and the one that gives the map with '
+        '.feature (MMRazor type "SpatialResponse").'
+    )
+
+
+def find_logits(model: nn.Module, source: str) -> str:
+    """Name of the module whose output is the class logits.
+
+    Args:
+        model (nn.Module): The teacher.
+        source (str): Name of its global pooling.
+
+    Returns:
+        str: Of a model that is called with a ``mode``, its ``head``, or, when the pooling lies
+        inside it or there is none, its child that holds the pooling; of any other model ``''``,
+        the model itself.
+    """
+    if 'mode' not in inspect.signature(model.forward).parameters:
+        return ''
+    if isinstance(getattr(model, 'head', None), nn.Module) and source.split('.')[0] != 'head':
+        return 'head'
+    return source.split('.')[0] if '.' in source else ''
+
+
+def _pooling_modules(module: nn.Module, name: str = '') -> Iterator[str]:
+    kind = type(module).__name__
+    if kind in ATTENTION:
+        return
+    if kind in POOLINGS and _pools_to_one(module):
+        yield name
+        return
+    for child_name, child in module.named_children():
+        yield from _pooling_modules(child, _join(name, child_name))
+
+
+def _pools_to_one(module: nn.Module) -> bool:
+    if getattr(module, 'pool_type', None) == '':  # timm's pooling, switched off
+        return False
+    size = getattr(module, 'output_size', 1)
+    return size in (1, (1, 1), [1, 1])
+
+
+def _first_linear(module: nn.Module) -> Optional[str]:
+    names: List[str] = [n for n, part in module.named_modules() if isinstance(part, nn.Linear)]
+    return names[0] if names else None
+
+
+def _join(*names: str) -> str:
+    return '.'.join(name for name in names if name)
