@@ -4,6 +4,7 @@ import inspect
 from typing import Iterator, List, Optional, Tuple
 
 from mmpretrain.models.heads import ConformerHead, MultiLabelClsHead, MultiTaskHead
+from mmpretrain.models.retrievers import BaseRetriever
 from torch import nn
 
 # Known by name, so that neither timm nor torchvision has to be imported to look for theirs.
@@ -24,11 +25,6 @@ LAYOUTS = (
     ('conv5', 'fc'),  # torchvision's ShuffleNetV2
     ('layers', 'classifier'),  # torchvision's MNASNet
 )
-HEADS = {
-    MultiLabelClsHead: 'scores every class by itself; CSKD needs a softmax over classes',
-    MultiTaskHead: 'has several tasks; CSKD needs the logits of one',
-    ConformerHead: 'returns the logits of two branches, one of them tokens; CSKD needs a CNN',
-}
 
 
 def check_head(model: nn.Module) -> None:
@@ -38,15 +34,24 @@ def check_head(model: nn.Module) -> None:
         model (nn.Module): The teacher.
 
     Raises:
-        ValueError: If its ``head`` is of a kind in ``HEADS``.
+        ValueError: If it retrieves, or if its ``head`` is one for several labels, several tasks or
+            Conformer's.
     """
     head = getattr(model, 'head', None)
-    for kind, reason in HEADS.items():
-        if isinstance(head, kind):
-            raise ValueError(
-                f"The teacher's head {type(head).__name__} {reason}: set model.teacher to a "
-                'CNN with a single-label head.'
-            )
+    reason = None
+    if isinstance(model, BaseRetriever):
+        reason = 'it compares features and gives no class logits'
+    elif isinstance(head, MultiLabelClsHead) and not getattr(head.loss_module, 'use_soft', False):
+        reason = 'its head scores every label by itself'
+    elif isinstance(head, MultiTaskHead):
+        reason = 'its head has several tasks'
+    elif isinstance(head, ConformerHead):
+        reason = 'its head has two sets of logits, one of them from tokens'
+    if reason is not None:
+        raise ValueError(
+            f'{type(model).__name__} with {type(head).__name__} cannot be the teacher, {reason}: '
+            'set model.teacher to a CNN that classifies an image into one of C classes.'
+        )
 
 
 def find_pooling(model: nn.Module) -> Tuple[str, Optional[str]]:
@@ -82,7 +87,7 @@ def find_pooling(model: nn.Module) -> Tuple[str, Optional[str]]:
             if feature in parts and tail in parts:
                 linear = _first_linear(parts[tail])
                 if linear is not None:
-                    return _join(name, _join(tail, linear)), _join(name, feature)
+                    return _join(name, tail, linear), _join(name, feature, _end(parts[feature]))
     raise ValueError(
         f'No global pooling module in the teacher ({type(model).__name__}): name the module that '
         'pools its last feature map with distiller.teacher_recorders.<name>.source or, where a '
@@ -131,6 +136,13 @@ def _pools_to_one(module: nn.Module) -> bool:
 def _first_linear(module: nn.Module) -> Optional[str]:
     names: List[str] = [n for n, part in module.named_modules() if isinstance(part, nn.Linear)]
     return names[0] if names else None
+
+
+def _end(module: nn.Module) -> str:
+    """Of a sequence, which some models run through layer by layer, the name of its last layer."""
+    if isinstance(module, nn.Sequential) and len(module):
+        return next(reversed(module._modules))
+    return ''
 
 
 def _join(*names: str) -> str:

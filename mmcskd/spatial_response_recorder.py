@@ -135,8 +135,8 @@ class SpatialResponseRecorder(BaseRecorder):
         if not is_map(feature) or not is_pooled(pooled, feature):
             raise ValueError(
                 f'SpatialResponse.source: "{self._source}" maps {shape_of(feature)} to '
-                f'{shape_of(pooled)}, expected (N, K, H, W) to (N, K) or (N, K, 1, 1): name '
-                f"the teacher's global pooling module with {KEY}.source."
+                f'{shape_of(pooled)}, expected (N, K, H, W) to (N, K) or (N, K, 1, 1) (tokens '
+                f'have no grid): name the module that pools the last feature map with {KEY}.source.'
             )
         if not self._checked and type(module).__name__ not in POOLINGS:
             corner = feature[:, :, :1, :1]
