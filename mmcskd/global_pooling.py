@@ -58,7 +58,7 @@ def find_pooling(model: nn.Module) -> Tuple[str, Optional[str]]:
     """Name of a CNN's global pooling module, or of the two modules around its pooling.
 
     Looked for, in this order, are MMPretrain's backbones that pool in front of their final norm
-    (``gap_before_final_norm``), LeNet-5's last convolution, the last module in ``named_modules()``
+    (``gap_before_final_norm``), the convolution over the whole map in LeNet-5 and timm's VGG, the last module in ``named_modules()``
     that pools to 1 × 1 (the outermost where they are nested, channel attention left out), and the
     ``LAYOUTS`` of CNNs that pool with a function or not at all. It is a proposal: the recorder
     checks in the first batch that the modules do what their names promise.
@@ -78,6 +78,8 @@ def find_pooling(model: nn.Module) -> Tuple[str, Optional[str]]:
             return _join(name, f'norm{last}'), _join(name, f'stages.{last}')
         if type(module).__name__ == 'LeNet5':  # its 5 × 5 map goes into a 5 × 5 convolution
             return _join(name, 'features.6'), _join(name, 'features.5')
+        if type(module).__name__ == 'VGG' and hasattr(module, 'pre_logits'):  # timm's, likewise
+            return _join(name, 'pre_logits.fc1'), _join(name, 'features', _end(module.features))
     found = list(_pooling_modules(model))
     if found:
         return found[-1], None

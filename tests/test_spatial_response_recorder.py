@@ -209,3 +209,137 @@ def test_attention_is_no_pooling():
     )
     with pytest.raises(ValueError, match='No global pooling module in the teacher'):
         SpatialResponseRecorder().initialize(model)
+
+
+CONVNEXT = dict(type='ConvNeXt', arch=dict(depths=[1] * 4, channels=[8, 8, 16, 16]))
+
+
+def convnext_config():
+    head = dict(type='LinearClsHead', num_classes=NUM_CLASSES, in_channels=16)
+    return teacher_config(backbone=CONVNEXT, neck=None, head=head)
+
+
+@pytest.mark.parametrize(
+    'feature, message',
+    [
+        (
+            'backbone.stages.0',
+            r'\.source: "backbone.norm3" takes \(3, 16, 1, 1\) of the map \(3, 8, ',
+        ),
+        ('backbone.stages.3.0.depthwise_conv', r'\.feature: .* is not the mean of the map'),
+        ('head', r'\.feature: "head" did not run before "backbone.norm3"'),
+        ('backbone.satges.3', r'\.feature: "backbone.satges.3" .*Nearest: "backbone.stages.3"'),
+    ],
+)
+def test_wrong_map(feature, message):
+    model = build(convnext_config()).eval()
+    with pytest.raises(ValueError, match=message):
+        record(model, batch(3, 64, 64)[0], source='backbone.norm3', feature=feature)
+
+
+def test_map_without_what_takes_it():
+    with pytest.raises(ValueError, match=r'feature: "stem" needs .*teacher_recorders.*\.source'):
+        SpatialResponseRecorder(feature='stem')
+
+
+def test_more_than_a_pooling():
+    neck = dict(type='LinearNeck', in_channels=64, out_channels=64, gap_dim=2)
+    model = build(teacher_config(neck=neck)).eval()
+    with pytest.raises(ValueError, match=r'source: "neck" does more than pool'):
+        record(model, batch()[0], source='neck')
+    _, whole, output = record(model, batch()[0])  # finds the pooling within
+    assert torch.equal(whole, output)
+
+
+def test_reordered_map():
+    """Between the map and the fully connected layer nothing may happen."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5)).eval()
+    with pytest.raises(ValueError, match=r'feature: what "3" takes is not the map of "0"'):
+        record_plain(net, feature='0', source='3')
+    spatial, _ = record_plain(net, feature='1', source='3')
+    assert spatial.shape == (2, 5, 4, 4)
+
+
+def record_plain(net, **names):
+    recorder = SpatialResponseRecorder(**names)
+    recorder.initialize(net)
+    with torch.no_grad(), recorder:
+        net(torch.randn(2, 3, 6, 6))
+    return recorder.get_record_data()
+
+
+@pytest.mark.parametrize('part', ['norm', 'dropout'])
+def test_tail_in_training_mode(part):
+    """Batch statistics would mix pooled with local features, dropout would leave both to chance."""
+    model = build(teacher_config(**TAILS['hidden'])).eval()
+    block = model.head.layers[0]
+    getattr(block, part).train()
+    with pytest.raises(ValueError, match=r'"neck" and "head" .*depend on .* teacher\.eval\(\)'):
+        record(model, batch()[0])
+
+
+def test_one_location():
+    model = build(teacher_config()).eval()
+    with pytest.raises(ValueError, match=r'before "neck", is 1×1: .*model\.teacher_view\.size'):
+        record(model, batch(3, 8, 8)[0])
+
+
+@pytest.mark.parametrize(
+    'n, message',
+    [(1, r'uses a feature map still, of shape \(1, 256, '), (3, r'cannot take one row')],
+)
+def test_pooling_of_an_attention(n, message):
+    """It pools to 1 × 1 as well; for a single image even all the shapes agree."""
+    model = build(
+        teacher_config(
+            backbone=dict(type='SEResNet', depth=50, base_channels=8, stem_channels=8),
+            head=dict(type='LinearClsHead', num_classes=NUM_CLASSES, in_channels=256),
+        )
+    ).eval()
+    with pytest.raises(ValueError, match=message):
+        record(model, batch(n, 64, 64)[0], source='backbone.layer1.0.se_layer.global_avgpool')
+
+
+@pytest.mark.parametrize('error', [torch.cuda.OutOfMemoryError, KeyboardInterrupt])
+def test_other_errors_pass(error):
+    model = build(teacher_config()).eval()
+
+    def fail(*args):
+        raise error()
+
+    model.head.fc.register_forward_pre_hook(fail)
+    with pytest.raises(error):
+        record(model, batch()[0])
+
+
+@pytest.mark.parametrize(
+    'config, message',
+    [
+        (dict(head=dict(type='MultiLabelLinearClsHead', num_classes=7, in_channels=64)), 'label by'),
+        (dict(head=dict(type='CSRAClsHead', num_classes=7, in_channels=64, num_heads=1, lam=0.1)), 'label by'),
+        (
+            dict(
+                head=dict(
+                    type='MultiTaskHead',
+                    in_channels=64,
+                    task_heads=dict(a=dict(type='LinearClsHead', num_classes=7)),
+                )
+            ),
+            'several tasks',
+        ),
+    ],
+)  # fmt: skip
+def test_no_class_logits(config, message):
+    with pytest.raises(
+        ValueError, match=f'cannot be the teacher, its head .*{message}.*model.teac'
+    ):
+        SpatialResponseRecorder().initialize(build(teacher_config(**config)))
+
+
+def test_tokens_have_no_grid():
+    backbone = dict(type='EfficientFormer', arch='l1')
+    head = dict(type='LinearClsHead', num_classes=NUM_CLASSES, in_channels=448)
+    neck = dict(type='GlobalAveragePooling', dim=1)
+    model = build(teacher_config(backbone=backbone, neck=neck, head=head)).eval()
+    with pytest.raises(ValueError, match=r'"neck" maps \(1, 448, 49\) .*tokens have no grid'):
+        record(model, torch.randn(1, 3, 224, 224))
