@@ -19,6 +19,7 @@ from .local_features import (
     with_last,
 )
 from .suggest import nearest
+from .tail_check import TailCheck
 
 KEY = 'distiller.teacher_recorders.<name>'
 # Traced by torch.compile, a hook would be compiled anew for each of the states below.
@@ -91,7 +92,7 @@ class SpatialResponseRecorder(BaseRecorder):
         self._checked = False
         self._map: Optional[Tensor] = None  # on its way from ``feature`` to ``source``
         self._grid: Optional[Tuple[int, int, int]] = None  # on its way to ``logits``
-        self._check: Optional[_Check] = None
+        self._check: Optional[TailCheck] = None
 
     def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
         """Hook the pooling and the end of the tail.
@@ -237,7 +238,7 @@ class SpatialResponseRecorder(BaseRecorder):
         if not self._recording or self._checked or not self.data_buffer:
             return
         whole = self.data_buffer[-1][1]
-        check = self._check = _Check()
+        check = self._check = TailCheck()
         self._recording = False
         try:
             # Not by its hooks: those before it have prepared the images already.
@@ -250,6 +251,11 @@ class SpatialResponseRecorder(BaseRecorder):
             raise ValueError(
                 f'SpatialResponse.source: behind "{self._source}" the teacher uses a feature map '
                 f'still, of shape {check.map_behind}: name its last pooling with {KEY}.source.'
+            )
+        if not own.isfinite().all():
+            raise ValueError(
+                f'The teacher\'s own logits, of "{self._logits}", are not finite: check '
+                'model.teacher_ckpt, model.teacher_view and the precision of optim_wrapper.'
             )
         if own.numel() != whole.numel() or not close(whole, own.reshape(whole.shape)):
             raise ValueError(
@@ -288,28 +294,3 @@ class SpatialResponseRecorder(BaseRecorder):
                 f'each location of its map ({exc_value}): name the last pooling, after which no '
                 f'feature map is used, with {KEY}.source, or where the tail ends with .logits.'
             ) from exc_value
-
-
-class _Check:
-    """A pass without local features: what the logits are, and whether the tail sees a map."""
-
-    def __init__(self) -> None:
-        self.logits: Any = None
-        self.map_behind: Optional[Tuple[int, ...]] = None
-        self._in_tail = False
-        self._hook = nn.modules.module.register_module_forward_pre_hook(self._watch)
-
-    def enter(self) -> None:
-        self._in_tail = True
-
-    def leave(self, logits: Any) -> None:
-        self._in_tail, self.logits = False, logits
-
-    def close(self) -> None:
-        self._hook.remove()
-
-    @uncompiled
-    def _watch(self, module: nn.Module, inputs: Tuple) -> None:
-        given = last_of(inputs)
-        if self._in_tail and is_map(given) and given.shape[-2:].numel() > 1:
-            self.map_behind = tuple(given.shape)

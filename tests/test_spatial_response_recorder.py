@@ -300,6 +300,13 @@ def test_pooling_of_an_attention(n, message):
         record(model, batch(n, 64, 64)[0], source='backbone.layer1.0.se_layer.global_avgpool')
 
 
+def test_logits_that_are_not_finite():
+    model = build(teacher_config()).eval()
+    model.head.fc.bias.data[0] = float('inf')
+    with pytest.raises(ValueError, match=r'own logits, of "head", are not finite: .*teacher_ckpt'):
+        record(model, batch()[0])
+
+
 @pytest.mark.parametrize('error', [torch.cuda.OutOfMemoryError, KeyboardInterrupt])
 def test_other_errors_pass(error):
     model = build(teacher_config()).eval()
