@@ -106,12 +106,18 @@ class CSKDLoss(ResponseLoss):
             Tensor: A scalar, ``loss_weight`` applied.
 
         Raises:
-            ValueError: If no fusion weight was set or shapes do not match.
+            ValueError: If no fusion weight was set, shapes do not match or the teacher's grid is 1×1.
         """
         if self.fusion_weight is None:
             raise ValueError(
                 'CSKDLoss has no fusion weight: add dict(type="mmrazor.CKFHook") to '
                 'custom_hooks, or fix one with CSKDLoss.fusion_weight.'
+            )
+        if spatial_response.shape[-2:] == (1, 1):
+            raise ValueError(
+                "CSKDLoss: the teacher's grid is 1×1, its only local response is the global one. "
+                'Give the teacher larger images with model.teacher_view.size, or name an earlier '
+                'feature map with distiller.teacher_recorders.<name>.source and .feature.'
             )
         if callable(student_response):
             grid = self._common_grid(student_response, spatial_response)

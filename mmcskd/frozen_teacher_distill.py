@@ -10,6 +10,7 @@ from mmrazor.models.algorithms.base import LossResults
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from .convolution_layout import to_channels_last
 from .cskd_loss import CSKDLoss
 from .folded_norms import fold_norms
 from .response_loss import ResponseLoss
@@ -27,8 +28,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     - The teacher is no part of the model's state: checkpoints, the optimizer, EMA and
       DistributedDataParallel see the student alone. It is rebuilt from its config and weights.
-    - It runs in ``mode='tensor'``, in evaluation mode, without gradients and in channels-last
-      layout: no loss is computed that nobody uses, dropout is off, and any labels serve. Where all
+    - It runs in ``mode='tensor'``, in evaluation mode, without gradients and, unless it cannot, in
+      channels-last layout: no loss is computed that nobody uses, dropout is off, and any labels serve. Where all
       losses are this package's it runs in inference mode; others may save its records.
     - Its batch norms are folded into its convolutions on the first batch, checked by the output,
       unless it was built by the caller or something but its responses is recorded.
@@ -102,14 +103,13 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         fit_view(teacher, self.data_preprocessor, teacher_view)
         # A plain attribute: what is no submodule is in no state dict, optimizer, EMA or DDP.
         self.__dict__['teacher'] = self._modules.pop('teacher').eval()
-        # What convolutions are fastest in; the batch follows the weights.
-        self.teacher.requires_grad_(False).to(memory_format=torch.channels_last)
+        self.teacher.requires_grad_(False)
         MMLogger.get_current_instance().info(
             f'Teacher {type(teacher).__name__} with weights {digest(teacher)} from '
             f'{teacher_ckpt or ("random numbers" if random_teacher else "the caller")}.'
         )
         self._compile = _check_compile(compile or {})
-        self._unprepared = True
+        self._layout: Optional[torch.memory_format] = None  # until the first batch
         _compile(self.student, self._compile.get('student', False))
 
     def loss(
@@ -126,10 +126,11 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         """
         distiller = self.distiller
         if not self.distillation_stopped:
-            if self._unprepared:
+            if self._layout is None:
                 self._prepare_teacher(batch_inputs)
             with distiller.teacher_recorders, self._ungraded():
-                self.teacher(batch_inputs, mode='tensor')
+                images = batch_inputs.contiguous(memory_format=self._layout)
+                self.teacher(images, mode='tensor')
         with distiller.student_recorders:
             student_losses = self.student(batch_inputs, data_samples, mode='loss')
         losses = {'loss_base' if k == 'loss' else k: v for k, v in student_losses.items()}
@@ -142,14 +143,15 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         return losses
 
     def _prepare_teacher(self, batch_inputs: Tensor) -> None:
-        """On the first batch, which shows what feeds what: fold norms, then compile."""
+        """On the first batch, which shows what feeds what: lay out, fold norms, compile."""
+        self._layout = to_channels_last(self.teacher, batch_inputs[:2])
+        images = batch_inputs[:2].contiguous(memory_format=self._layout)
         recorders = self.distiller.teacher_recorders.recorders.values()
         # Other recorders may look at what folding changes; a built teacher belongs to the caller.
         if self._own_teacher and all(isinstance(r, SpatialResponseRecorder) for r in recorders):
-            folded = fold_norms(self.teacher, batch_inputs[:2])
+            folded = fold_norms(self.teacher, images)
             MMLogger.get_current_instance().info(f'Folded {folded} batch norms of the teacher.')
         _compile(self.teacher, self._compile.get('teacher', False))
-        self._unprepared = False
 
     def _ungraded(self):
         """Inference mode, whose records a loss must not save for its backward pass."""

@@ -58,10 +58,11 @@ def find_pooling(model: nn.Module) -> Tuple[str, Optional[str]]:
     """Name of a CNN's global pooling module, or of the two modules around its pooling.
 
     Looked for, in this order, are MMPretrain's backbones that pool in front of their final norm
-    (``gap_before_final_norm``), the convolution over the whole map in LeNet-5 and timm's VGG, the last module in ``named_modules()``
-    that pools to 1 × 1 (the outermost where they are nested, channel attention left out), and the
-    ``LAYOUTS`` of CNNs that pool with a function or not at all. It is a proposal: the recorder
-    checks in the first batch that the modules do what their names promise.
+    (``gap_before_final_norm``), the convolution over the whole map in LeNet-5 and timm's VGG, the
+    last module in ``named_modules()`` that pools to 1 × 1 (the outermost where they are nested,
+    channel attention left out), and the ``LAYOUTS`` of CNNs that pool with a function or not at
+    all. It is a proposal: the recorder checks in the first batch that the modules do what their
+    names promise.
 
     Args:
         model (nn.Module): The teacher.

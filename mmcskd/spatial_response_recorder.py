@@ -66,7 +66,7 @@ class SpatialResponseRecorder(BaseRecorder):
     Raises:
         ValueError: From :meth:`prepare_from_model` if a name is not in the model, no pooling is
             found or the head gives no class logits; from the teacher's forward pass if the
-            pooling or the tail is not what the names promise or the map has one location only.
+            pooling or the tail is not what the names promise.
 
     Examples:
         >>> teacher_recorders = dict(response=dict(type='SpatialResponse'))
@@ -202,13 +202,6 @@ class SpatialResponseRecorder(BaseRecorder):
 
     def _widen(self, pooled: Tensor, local: Tensor, feature: Tensor) -> Tensor:
         n, _, height, width = feature.shape
-        if height * width == 1:
-            raise ValueError(
-                f'The last feature map of the teacher, before "{self._source}", is 1×1: its only '
-                'local response is the global one. Give the teacher larger images with '
-                f'model.teacher_view.size, or name an earlier pooling with {KEY}.source and '
-                '.feature.'
-            )
         self._grid = (n, height, width)
         return torch.cat([pooled.flatten(1), local]).reshape(-1, *pooled.shape[1:])
 

@@ -4,7 +4,7 @@ from mmengine.model import BaseModel
 from models import NUM_CLASSES, batch, build, teacher_config
 from torch import nn
 
-from mmcskd import SpatialResponseRecorder
+from mmcskd import CSKDLoss, SpatialResponseRecorder
 
 
 def record(model, images, mode='tensor', samples=None, **kwargs):
@@ -279,9 +279,13 @@ def test_tail_in_training_mode(part):
 
 
 def test_one_location():
-    model = build(teacher_config()).eval()
-    with pytest.raises(ValueError, match=r'before "neck", is 1×1: .*model\.teacher_view\.size'):
-        record(model, batch(3, 8, 8)[0])
+    """All that DeiT distillation needs; CSKDLoss refuses it."""
+    model, images = build(teacher_config()).eval(), batch(3, 8, 8)[0]
+    spatial, whole, _ = record(model, images)
+    torch.testing.assert_close(spatial.squeeze(), whole)
+    message = r"CSKDLoss: the teacher's grid is 1×1.*model\.teacher_view\.size"
+    with pytest.raises(ValueError, match=message):
+        CSKDLoss(fusion_weight=0.5)(spatial, spatial, whole)
 
 
 @pytest.mark.parametrize(
