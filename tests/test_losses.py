@@ -64,9 +64,9 @@ def test_response_by_grid():
 @pytest.mark.parametrize('mode', ['hard', 'soft'])
 def test_half_precision_fuses_in_float32(mode):
     """Two classes that half precision cannot tell apart once added are still told apart."""
-    spatial = torch.tensor([2048.0, 2049.0], dtype=torch.float32).reshape(1, 2, 1, 1).expand(1, 2, 1, 2)
+    spatial = torch.tensor([[[[2048.0, 2048.0]], [[2049.0, 2049.0]]]])
     whole = torch.tensor([[1.0, 0.5]])
-    student = torch.tensor([0.0, 1.0]).reshape(1, 2, 1, 1).expand(1, 2, 1, 2)
+    student = torch.tensor([[[[0.0, 0.0]], [[1.0, 1.0]]]])
     loss = CSKDLoss(mode=mode, fusion_weight=0.5)
     exact = loss(student, spatial, whole)
     rounded = loss(student.half(), spatial.bfloat16().float(), whole.half())
