@@ -34,8 +34,8 @@ class TeacherView(nn.Module):
         )
         scale, shift = std / own_std, (mean - own_mean) / own_std
         self.equal = bool(
-            torch.allclose(scale, torch.ones(3).double(), rtol=0, atol=1e-6)
-        ) and bool(torch.allclose(shift, torch.zeros(3).double(), rtol=0, atol=1e-6))
+            torch.allclose(scale, torch.ones_like(scale), rtol=0, atol=1e-6)
+        ) and bool(torch.allclose(shift, torch.zeros_like(shift), rtol=0, atol=1e-6))
         self.register_buffer('scale', scale.float().view(-1, 1, 1), persistent=False)
         self.register_buffer('shift', shift.float().view(-1, 1, 1), persistent=False)
         self.size = None if size is None else _pair(size)
@@ -74,14 +74,14 @@ def fit_view(teacher: nn.Module, preprocessor: nn.Module, config: Optional[dict]
             (bool) and ``size`` (height and width). Defaults to None.
 
     Raises:
-        ValueError: For an unknown key or a value that is no triple or size.
+        ValueError: For an unknown key or a value of a wrong form.
     """
     config = dict(config or {})
     student = _normalisation(preprocessor)
     own = getattr(teacher, 'data_preprocessor', None)
     mean, std, rgb = _normalisation(own) if hasattr(own, 'mean') else student
-    mean = _triple('mean', config.pop('mean', mean))
-    std = _triple('std', config.pop('std', std))
+    mean = _channels('mean', config.pop('mean', mean))
+    std = _channels('std', config.pop('std', std))
     rgb = config.pop('to_rgb', rgb)
     size = config.pop('size', None)
     if not isinstance(rgb, bool):
@@ -107,20 +107,22 @@ def fit_view(teacher: nn.Module, preprocessor: nn.Module, config: Optional[dict]
 def _normalisation(preprocessor: Optional[nn.Module]) -> Tuple[list, list, bool]:
     rgb = bool(getattr(preprocessor, 'to_rgb', getattr(preprocessor, '_channel_conversion', False)))
     if not hasattr(preprocessor, 'mean'):
-        return [0.0] * 3, [1.0] * 3, rgb
+        return [0.0], [1.0], rgb  # of every channel
     mean, std = (
         getattr(preprocessor, name).double().flatten().tolist() for name in ('mean', 'std')
     )
     return mean, std, rgb
 
 
-def _triple(key: str, values: Sequence[float]) -> list:
+def _channels(key: str, values: Sequence[float]) -> list:
     try:
         values = [float(value) for value in values]
     except (TypeError, ValueError):
         values = []
-    if len(values) != 3:
-        raise ValueError(f'model.teacher_view.{key} needs one number a channel, three in all.')
+    if len(values) not in (1, 3):
+        raise ValueError(
+            f'model.teacher_view.{key} needs one number a channel: three, or one for grey images.'
+        )
     return values
 
 
