@@ -20,6 +20,10 @@ import mmpretrain.visualization  # noqa: E402, F401
 import mmrazor.engine  # noqa: E402
 import mmrazor.models  # noqa: E402, F401
 
+from . import safe_loading  # noqa: E402
+
+safe_loading.register()
+
 from .amp_optim_wrapper import DeviceAmpOptimWrapper  # noqa: E402
 from .ckf_hook import CKFHook  # noqa: E402
 from .cluttered_digits import ClutteredDigits  # noqa: E402
@@ -36,6 +40,7 @@ from .fusion_schedule import FUSION_SCHEDULES, build_schedule  # noqa: E402
 from .inaturalist import INaturalist  # noqa: E402
 from .patch_token_connector import PatchTokenConnector  # noqa: E402
 from .patch_token_recorder import PatchTokenRecorder, PatchTokens  # noqa: E402
+from .safe_loading import trust_checkpoints  # noqa: E402
 from .spatial_response_recorder import SpatialResponseRecorder  # noqa: E402
 from .student_fsdp_strategy import StudentFSDPStrategy  # noqa: E402
 from .version import __version__  # noqa: E402
@@ -62,4 +67,5 @@ __all__ = [
     'StudentFSDPStrategy',
     '__version__',
     'build_schedule',
+    'trust_checkpoints',
 ]

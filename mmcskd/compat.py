@@ -110,21 +110,9 @@ def _statistic_of_history(owner, name: str):
     return getattr(HistoryBuffer, name)
 
 
-def bridge_checkpoints() -> None:
-    """Let MMEngine resume its own checkpoints under ``weights_only=True``.
-
-    Symptom: "Weights only load failed … HistoryBuffer" on resume or load.
-    Cause: MMEngine stores its message hub, made of HistoryBuffer and NumPy values, beside the
-    tensors. A HistoryBuffer names its statistics, such as ``HistoryBuffer.mean``, by ``getattr``.
-    Applies: torch >= 2.6, which unpickles tensors only. Exactly the parts of a message hub are
-    allowed; in place of ``getattr`` a function that fetches a statistic and nothing else.
-    """
+def checkpoint_globals() -> list:
+    """What a message hub is made of: the types and functions, or those with a name to go by."""
     import numpy as np
-    import torch
-    from packaging.version import Version
-
-    if Version(torch.__version__).release < (2, 6):
-        return
     from mmengine.logging import HistoryBuffer
 
     multiarray = importlib.import_module(
@@ -139,16 +127,31 @@ def bridge_checkpoints() -> None:
         for function in (multiarray._reconstruct, multiarray.scalar)
         for package in ('numpy.core', 'numpy._core')
     ]
-    torch.serialization.add_safe_globals(
-        [
-            HistoryBuffer,
-            np.ndarray,
-            np.dtype,
-            *dtypes,
-            *functions,
-            (_statistic_of_history, 'builtins.getattr'),
-        ]
-    )
+    return [
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        *sorted(dtypes, key=lambda dtype: dtype.__name__),
+        *functions,
+        (_statistic_of_history, 'builtins.getattr'),
+    ]
+
+
+def bridge_checkpoints() -> None:
+    """Let MMEngine resume its own checkpoints under ``weights_only=True``.
+
+    Symptom: "Weights only load failed … HistoryBuffer" on resume or load.
+    Cause: MMEngine stores its message hub, made of HistoryBuffer and NumPy values, beside the
+    tensors. A HistoryBuffer names its statistics, such as ``HistoryBuffer.mean``, by ``getattr``.
+    Applies: torch >= 2.6, which unpickles tensors only. Exactly the parts of a message hub are
+    allowed; in place of ``getattr`` a function that fetches a statistic and nothing else. Older
+    releases read checkpoints by ``restricted_pickle``.
+    """
+    import torch
+    from packaging.version import Version
+
+    if Version(torch.__version__).release >= (2, 6):
+        torch.serialization.add_safe_globals(checkpoint_globals())
 
 
 def bridge_package_configs() -> None:

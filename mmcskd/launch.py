@@ -11,6 +11,7 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from .compat import bridge_cpu_processes, has_accelerator
+from .safe_loading import trust_checkpoints
 from .suggest import nearest
 from .teacher_view import fit_view
 from .teacher_weights import load_weights
@@ -37,7 +38,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='none',
         help='how the processes were started',
     )
+    add_trust(parser)
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust``.
+
+    Args:
+        parser (argparse.ArgumentParser): Receives the argument.
+    """
+    parser.add_argument(
+        '--trust',
+        metavar='FILE',
+        action='append',
+        default=[],
+        help='execute what lies in this checkpoint, named as where it is loaded; without it '
+        'nothing but weights and plain values is read',
+    )
 
 
 def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
@@ -72,6 +90,8 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
         if cfg.get(name) is not None:
             _fill_loader(cfg[name])
             check_dataset(cfg[name].get('dataset'), f'{name}.dataset')
+    trust_checkpoints(cfg.get('trusted_checkpoints', []))
+    trust_checkpoints(getattr(args, 'trust', []))
     bridge_cpu_processes(cfg)
     return cfg
 

@@ -45,7 +45,7 @@ def load_student(
     """The student of a checkpoint; its teacher is neither built nor loaded.
 
     Args:
-        checkpoint (str): File or URL. With torch >= 2.6 it is read with ``weights_only``.
+        checkpoint (str): File or URL, read without executing anything in it.
         ema (bool, optional): As in :func:`export_student`.
         config (str, optional): As in :func:`export_student`.
 

@@ -8,6 +8,8 @@ vote=('cls', 'dist'). ONNX gives the student's own score, of all its voters.
 import argparse
 
 from mmcskd.export import TARGETS, export_student
+from mmcskd.launch import add_trust
+from mmcskd.safe_loading import trust_checkpoints
 
 
 def parse_args():
@@ -35,12 +37,14 @@ def parse_args():
         help='config of the training, which is executed; default: the one in the checkpoint, '
         'which is read as data and never executed',
     )
+    add_trust(parser)
     parser.add_argument('--force', action='store_true', help='overwrite OUT')
     return parser.parse_args()
 
 
 def main():
     args = parse_args()
+    trust_checkpoints(args.trust)
     lines = export_student(
         args.checkpoint, args.out, args.to, ema=args.ema, config=args.config, force=args.force
     )

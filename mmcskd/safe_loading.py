@@ -1,0 +1,181 @@
+"""Read checkpoints without running anything that lies in them.
+
+A pickle can call any function while it is read. MMEngine leaves the choice to torch, which reads
+tensors and plain values only from release 2.6 on; here they are all that is ever read, by every
+release and by every way in which MMEngine loads a checkpoint. ``import mmcskd`` puts these loaders
+in the place of MMEngine's own, in its registry of checkpoint loaders.
+"""
+
+import io
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import Any, Callable, Iterable, Optional, Set, Union
+
+import torch
+from mmengine.dist import barrier, get_dist_info
+from mmengine.fileio import get_file_backend
+from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader, checkpoint
+from packaging.version import Version
+
+from . import restricted_pickle
+
+HASH = re.compile(r'-([0-9a-f]{8,64})\.')
+_trusted: Set[str] = set()
+
+
+def trust_checkpoints(names: Iterable[str]) -> None:
+    """Let checkpoints run code while they are read, because you know who made them.
+
+    What ``--trust FILE`` of the tools and ``trusted_checkpoints`` in a config do.
+
+    Args:
+        names (Iterable[str]): Files or URLs, written as where they are loaded.
+
+    Raises:
+        TypeError: For one string instead of several.
+    """
+    if isinstance(names, str):
+        raise TypeError(f'trusted_checkpoints is "{names}", expected a list of files or URLs.')
+    _trusted.update(map(str, names))
+
+
+def read(source: Union[str, Path, io.BytesIO], map_location=None, trusted: bool = False) -> Any:
+    """Read one checkpoint file.
+
+    Args:
+        source (str | Path | io.BytesIO): The file. One that ends in ``.safetensors`` is read as
+            such.
+        map_location (Any): As in ``torch.load``. Defaults to None.
+        trusted (bool): Whether to unpickle whatever it holds. Defaults to False.
+
+    Returns:
+        Any: Its content. A ``config`` in its ``meta`` is left out: ``Runner.resume`` would execute
+        it. MMEngine does not write it any more.
+
+    Raises:
+        pickle.UnpicklingError: If it holds more than tensors, plain values and what MMEngine
+            itself writes. Nothing of it has run.
+    """
+    if isinstance(source, (str, Path)) and str(source).endswith('.safetensors'):
+        from safetensors.torch import load_file
+
+        return load_file(source)
+    if trusted:
+        print_log(f'{source} is trusted: what lies in it is executed.', 'current', 30)
+        return torch.load(source, map_location=map_location, weights_only=False)
+    if Version(torch.__version__).release >= (2, 6):
+        content = torch.load(source, map_location=map_location, weights_only=True)
+    else:
+        content = _read_restricted(source, map_location)
+    if isinstance(content, dict) and isinstance(content.get('meta'), dict):
+        content['meta'].pop('config', None)
+    return content
+
+
+def _read_restricted(source, map_location=None) -> Any:
+    """For torch < 2.6, whose ``weights_only`` knows no types beyond its own."""
+    if zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as archive:
+            if any(name.endswith('/constants.pkl') for name in archive.namelist()):
+                raise restricted_pickle.UnpicklingError('A TorchScript archive is a program.')
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
+    return torch.load(
+        source, map_location=map_location, pickle_module=restricted_pickle, weights_only=False
+    )
+
+
+def _refuse(name: str, read_it: Callable) -> Any:
+    """Read, and say in an error what the user can do about it."""
+    try:
+        return read_it()
+    except restricted_pickle.UnpicklingError as error:
+        # Of torch's page of advice, which begins with switching the check off, the reason alone.
+        reason = str(error).split('WeightsUnpickler error:')[-1].strip().split('\n')[0]
+        raise restricted_pickle.UnpicklingError(
+            f'{name} holds more than weights and plain values, nothing of it was run. If you know '
+            f'who made it: --trust "{name}", or trusted_checkpoints=["{name}"] in the config. '
+            f'({reason})'
+        ) from error
+
+
+def load_from_local(filename: str, map_location=None) -> Any:
+    """A file on this machine."""
+    path = os.path.expanduser(filename)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'{filename} can not be found.')
+    return _refuse(filename, lambda: read(path, map_location, filename in _trusted))
+
+
+def load_from_http(filename: str, map_location=None, named: Optional[str] = None) -> Any:
+    """A URL, downloaded once by the first process and kept in torch's cache.
+
+    A hash in the file's name, as PyTorch and OpenMMLab write it, must be that of the download.
+    """
+    folder = Path(torch.hub.get_dir()) / 'checkpoints'
+    path = folder / os.path.basename(filename.split('?')[0])
+    rank, world_size = get_dist_info()
+    try:
+        if rank == 0 and not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            found = HASH.search(path.name)
+            torch.hub.download_url_to_file(filename, str(path), found and found[1], progress=False)
+    finally:
+        if world_size > 1:
+            barrier()
+    if not path.exists():  # another machine, without this one's cache
+        torch.hub.download_url_to_file(filename, str(path), progress=False)
+    trusted = bool({filename, named} & _trusted)
+    return _refuse(named or filename, lambda: read(path, map_location, trusted))
+
+
+def load_from_torchvision(filename: str, map_location=None) -> Any:
+    """``torchvision://NAME``."""
+    url = checkpoint.get_torchvision_models()[filename.split('://', 1)[1]]
+    return load_from_http(url, map_location, filename)
+
+
+def load_from_openmmlab(filename: str, map_location=None) -> Any:
+    """``open-mmlab://NAME``."""
+    name = filename.split('://', 1)[1]
+    name = checkpoint.get_deprecated_model_names().get(name, name)
+    url = checkpoint.get_external_models()[name]
+    if url.startswith(('http://', 'https://')):
+        return load_from_http(url, map_location, filename)
+    path = os.path.join(checkpoint._get_mmengine_home(), url)
+    return _refuse(filename, lambda: read(path, map_location, filename in _trusted))
+
+
+def load_from_mmcls(filename: str, map_location=None) -> Any:
+    """``mmcls://NAME``: the backbone of a classifier."""
+    url = checkpoint.get_mmcls_models()[filename.split('://', 1)[1]]
+    content = load_from_http(url, map_location, filename)
+    return checkpoint._process_mmcls_checkpoint(content)
+
+
+def load_from_ceph(filename: str, map_location=None) -> Any:
+    """``s3://…`` and ``petrel://…``."""
+    content = get_file_backend(filename, backend_args=dict(backend='petrel')).get(filename)
+    return _refuse(filename, lambda: read(io.BytesIO(content), map_location, filename in _trusted))
+
+
+def load_from_pavi(filename: str, map_location=None) -> Any:
+    """``pavi://…``, a service that is not open."""
+    raise ValueError(f'{filename}: download the file and give its path.')
+
+
+def register() -> None:
+    """Take the place of MMEngine's loaders."""
+    for prefixes, loader in (
+        ('', load_from_local),
+        (('http://', 'https://'), load_from_http),
+        (('modelzoo://', 'torchvision://'), load_from_torchvision),
+        (('open-mmlab://', 'openmmlab://'), load_from_openmmlab),
+        ('mmcls://', load_from_mmcls),
+        ((r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), load_from_ceph),
+        ('pavi://', load_from_pavi),
+    ):
+        CheckpointLoader.register_scheme(prefixes, loader, force=True)
