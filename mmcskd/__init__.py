@@ -25,6 +25,7 @@ from . import safe_loading  # noqa: E402
 safe_loading.register()
 
 from .amp_optim_wrapper import DeviceAmpOptimWrapper  # noqa: E402
+from .atomic_checkpoint_hook import AtomicCheckpointHook  # noqa: E402
 from .ckf_hook import CKFHook  # noqa: E402
 from .cluttered_digits import ClutteredDigits  # noqa: E402
 from .cskd_classifier import CSKDClassifier  # noqa: E402
@@ -34,12 +35,15 @@ from .cskd_vit_head import CSKDViTHead  # noqa: E402
 from .deit_loss import DeiTLoss  # noqa: E402
 from .dist_token_connector import DistTokenConnector  # noqa: E402
 from .distilled_init_hook import DistilledInitHook  # noqa: E402
+from .exact_resume_hook import ExactResumeHook  # noqa: E402
 from .finetune_deit_head import FinetuneDeiTHead  # noqa: E402
+from .finite_loss_hook import FiniteLossHook  # noqa: E402
 from .frozen_teacher_distill import FrozenTeacherDistill  # noqa: E402
 from .fusion_schedule import FUSION_SCHEDULES, build_schedule  # noqa: E402
 from .inaturalist import INaturalist  # noqa: E402
 from .patch_token_connector import PatchTokenConnector  # noqa: E402
 from .patch_token_recorder import PatchTokenRecorder, PatchTokens  # noqa: E402
+from .preemption_hook import PreemptionHook  # noqa: E402
 from .safe_loading import trust_checkpoints  # noqa: E402
 from .spatial_response_recorder import SpatialResponseRecorder  # noqa: E402
 from .student_fsdp_strategy import StudentFSDPStrategy  # noqa: E402
@@ -47,6 +51,7 @@ from .version import __version__  # noqa: E402
 
 __all__ = [
     'FUSION_SCHEDULES',
+    'AtomicCheckpointHook',
     'CKFHook',
     'CSKDClassifier',
     'CSKDDeiTHead',
@@ -57,12 +62,15 @@ __all__ = [
     'DeviceAmpOptimWrapper',
     'DistTokenConnector',
     'DistilledInitHook',
+    'ExactResumeHook',
     'FinetuneDeiTHead',
+    'FiniteLossHook',
     'FrozenTeacherDistill',
     'INaturalist',
     'PatchTokenConnector',
     'PatchTokenRecorder',
     'PatchTokens',
+    'PreemptionHook',
     'SpatialResponseRecorder',
     'StudentFSDPStrategy',
     '__version__',

@@ -8,8 +8,9 @@ launch() {
         local share=$(($(nproc) / processes))
         export OMP_NUM_THREADS=$((share > 0 ? share : 1))
     fi
+    # In the place of this shell, so that signals reach the processes.
     PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}" \
-        "${PYTHON:-python}" -m torch.distributed.run \
+        exec "${PYTHON:-python}" -m torch.distributed.run \
         --nnodes="${NNODES:-1}" \
         --node-rank="${NODE_RANK:-0}" \
         --master-addr="${MASTER_ADDR:-127.0.0.1}" \

@@ -35,6 +35,12 @@ auto_scale_lr = dict(base_batch_size=512)
 
 # Decay 0.99996, of the student alone.
 custom_hooks = [dict(type='EMAHook', momentum=4e-5, priority='ABOVE_NORMAL')]
-default_hooks = dict(checkpoint=dict(max_keep_ckpts=3, save_best='auto'))
+# Checkpoints that are whole, a run that resumes exactly, ends on SIGTERM and stops at NaN.
+default_hooks = dict(
+    checkpoint=dict(type='mmrazor.AtomicCheckpointHook', max_keep_ckpts=3, save_best='auto'),
+    exact_resume=dict(type='mmrazor.ExactResumeHook'),
+    preemption=dict(type='mmrazor.PreemptionHook'),
+    finite_loss=dict(type='mmrazor.FiniteLossHook'),
+)
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 visualizer = dict(vis_backends=vis_backends)

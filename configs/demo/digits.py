@@ -48,7 +48,13 @@ val_cfg = dict()
 test_cfg = dict()
 
 randomness = dict(seed=0)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(max_keep_ckpts=1, save_best='auto'))
+default_hooks = dict(
+    logger=dict(interval=20),
+    checkpoint=dict(type='mmrazor.AtomicCheckpointHook', max_keep_ckpts=1, save_best='auto'),
+    exact_resume=dict(type='mmrazor.ExactResumeHook'),
+    preemption=dict(type='mmrazor.PreemptionHook'),
+    finite_loss=dict(type='mmrazor.FiniteLossHook'),
+)
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 visualizer = dict(vis_backends=vis_backends)
 

@@ -1,0 +1,141 @@
+import os
+import signal
+import socket
+import threading
+from functools import partial
+from typing import Optional
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.hooks.hook import DATA_BATCH
+from mmrazor.registry import HOOKS
+
+from .atomic_checkpoint_hook import AtomicCheckpointHook
+
+EXIT_CODE = 128 + signal.SIGTERM
+
+
+@HOOKS.register_module()
+class PreemptionHook(Hook):
+    """Save and end when the scheduler asks with SIGTERM; ``--resume`` goes on from there.
+
+    The main process finishes the iteration (with gradient accumulation, the step), saves
+    ``preempted_iter_N.pth`` through the :class:`~mmcskd.AtomicCheckpointHook` and exits with 143,
+    as a shell reports a process that SIGTERM ended. The other processes go on until it has left,
+    for it needs them to finish its iteration. Whoever has not come so far within the grace period,
+    because a peer is gone or a disk hangs, exits with 143 as well: no process stays behind.
+
+    Args:
+        grace (float): Seconds from the signal until a process ends whatever it does. Schedulers
+            send SIGKILL after some 30. Defaults to 25.
+
+    Raises:
+        ValueError: If ``grace`` is not positive; before training, if the run has no
+            ``AtomicCheckpointHook``.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self, grace: float = 25.0) -> None:
+        if grace <= 0:
+            raise ValueError(f'PreemptionHook.grace is {grace}, expected seconds > 0.')
+        self.grace = grace
+        self.asked = False
+        self._saving = threading.Event()
+        self._before: Optional[tuple] = None
+
+    def before_run(self, runner) -> None:
+        """Let data workers outlive the signal, which may go to the whole group of processes.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        loader = getattr(runner._train_loop, 'dataloader', None)
+        if loader is not None and loader.num_workers:
+            loader.worker_init_fn = partial(_outlive, self.grace, loader.worker_init_fn)
+
+    def before_train(self, runner) -> None:
+        """Listen for the signal.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        self._checkpoints = next(
+            (hook for hook in runner.hooks if isinstance(hook, AtomicCheckpointHook)), None
+        )
+        if self._checkpoints is None:
+            raise ValueError(
+                'PreemptionHook has no hook to save with: set default_hooks.checkpoint.type to '
+                '"mmrazor.AtomicCheckpointHook".'
+            )
+        if threading.current_thread() is not threading.main_thread():
+            runner.logger.warning('PreemptionHook: no signals reach this thread.')
+            return
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        self._wakeups = theirs
+        handler = signal.signal(signal.SIGTERM, self._note)
+        # Read by a thread, as the main one may wait for a peer for ever and run no handler.
+        wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        self._before = (handler, wakeup)
+        threading.Thread(target=self._watch, args=(ours,), daemon=True).start()
+
+    def _note(self, number, frame) -> None:
+        self.asked = True
+
+    def _watch(self, wakeups: socket.socket) -> None:
+        while True:
+            numbers = wakeups.recv(4096)
+            if not numbers:  # the other end was closed
+                wakeups.close()
+                return
+            if signal.SIGTERM in numbers and not self._saving.wait(self.grace):
+                os._exit(EXIT_CODE)
+
+    def after_train_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
+        """Save and exit, if the signal came.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): The index of the current batch in the train loop.
+            data_batch (dict | tuple | list, optional): Data from the dataloader.
+            outputs (dict, optional): Of the model.
+        """
+        if not self.asked or not is_main_process() or not runner.optim_wrapper.should_update():
+            return
+        self._saving.set()
+        saved = self._checkpoints.save_now(runner)
+        runner.logger.warning(
+            f'SIGTERM at iteration {runner.iter + 1}: '
+            + (f'saved {self._checkpoints.last_ckpt}, go on with --resume.' if saved else 'exit.')
+        )
+        self.after_train(runner)
+        raise SystemExit(EXIT_CODE)
+
+    def after_train(self, runner) -> None:
+        """Listen no more.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        if self._before is not None:
+            handler, wakeup = self._before
+            signal.signal(signal.SIGTERM, handler)
+            signal.set_wakeup_fd(wakeup)
+            self._before = None
+            self._wakeups.close()
+
+
+def _outlive(grace: float, init, worker: int) -> None:
+    """In a data worker: on SIGTERM serve on for the grace period, then end."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(max(1, int(grace))))
+    signal.set_wakeup_fd(-1)
+    if init is not None:
+        init(worker)

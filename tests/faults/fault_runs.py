@@ -1,0 +1,144 @@
+"""Small training runs that end at a given point, in this process or in a forked one."""
+
+import copy
+import os
+import signal
+import sys
+import traceback
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import DATASETS, HOOKS
+from mmengine.runner import Runner
+from mmpretrain.structures import DataSample
+from models import NUM_CLASSES, algorithm_config
+from torch.utils.data import Dataset
+
+CHECKPOINT = dict(type='mmrazor.AtomicCheckpointHook', interval=1, max_keep_ckpts=2)
+
+
+@DATASETS.register_module()
+class Pictures(Dataset):
+    """Random images, always the same ones; ``noise`` adds what a random transform would."""
+
+    metainfo = {'classes': tuple(map(str, range(NUM_CLASSES)))}
+
+    def __init__(self, length=12, noise=False):
+        self.length, self.noise = length, noise
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        image = torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(index))
+        if self.noise:
+            image = image + torch.rand(()) + np.random.rand()
+        return dict(inputs=image, data_samples=DataSample().set_gt_label(index % NUM_CLASSES))
+
+
+@HOOKS.register_module()
+class At(Hook):
+    """Calls a function with the runner once after an iteration of the given number, from 1."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, iteration, act, when='after_train_iter'):
+        self.iteration = iteration
+        setattr(self, when, lambda runner, *_, **__: self._act(runner, act, when))
+
+    def _act(self, runner, act, when):
+        if runner.iter + (when == 'after_train_iter') == self.iteration:
+            act(runner)
+
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def runner(
+    work_dir, *hooks, epochs=3, iterations=None, batch=2, dataset=None, model=None, checkpoint=None,
+    ema=False, resume=False, accumulate=1, optim=None, sampler=None, workers=0, seed=3, **options,
+):  # fmt: skip
+    """A Runner over 12 images; 6 iterations an epoch."""
+    by_epoch = iterations is None
+    loop = dict(by_epoch=True, max_epochs=epochs) if by_epoch else dict(max_iters=iterations)
+    optimizer = dict(type='AdamW', lr=0.01)
+    config = dict(
+        model=copy.deepcopy(model or algorithm_config(random_teacher=True)),
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            batch_size=batch,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            dataset=dataset or dict(type='Pictures'),
+            sampler=sampler
+            or dict(type='DefaultSampler' if by_epoch else 'InfiniteSampler', shuffle=True),
+        ),
+        optim_wrapper=dict(optimizer=optimizer, accumulative_counts=accumulate, **(optim or {})),
+        param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=20)],
+        train_cfg=loop if by_epoch else dict(by_epoch=False, **loop),
+        default_hooks=dict(
+            logger=dict(type='LoggerHook', interval=100),
+            checkpoint=dict(CHECKPOINT, by_epoch=by_epoch, **(checkpoint or {})),
+            exact_resume=dict(type='mmrazor.ExactResumeHook'),
+            preemption=dict(type='mmrazor.PreemptionHook'),
+            finite_loss=dict(type='mmrazor.FiniteLossHook'),
+        ),
+        custom_hooks=[
+            dict(type='mmrazor.CKFHook'),
+            *([dict(type='EMAHook', momentum=0.1, priority='ABOVE_NORMAL')] if ema else []),
+            *hooks,
+        ],
+        randomness=dict(seed=seed),
+        default_scope='mmpretrain',
+        experiment_name=f'fault_{os.getpid()}_{next(_numbers)}',
+        resume=resume,
+    )
+    config.update(options)
+    return Runner(**config)
+
+
+_numbers = iter(range(10**9))
+
+
+def forked(function, *arguments, timeout=120):
+    """Run in a child; returns its exit code as a shell would, 137 for SIGKILL."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            signal.alarm(timeout)  # a hang is a failure, not a hang
+            log = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(log, 1)
+            function(*arguments)
+            code = 0
+        except SystemExit as error:
+            code = error.code
+        except BaseException:
+            traceback.print_exc(file=sys.stderr)
+        finally:
+            os._exit(code)
+    status = os.waitpid(child, 0)[1]
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def final(work_dir, name='epoch_3.pth'):
+    return torch.load(os.path.join(work_dir, name), weights_only=True)
+
+
+def same(a, b, path=''):
+    """Whether two checkpoints agree bit for bit; else where they do not."""
+    if isinstance(a, torch.Tensor):
+        return None if a.dtype == b.dtype and torch.equal(a, b) else path
+    if isinstance(a, dict):
+        if a.keys() != b.keys():
+            return f'{path}: {set(a) ^ set(b)}'
+        pairs = [(a[key], b[key], f'{path}.{key}') for key in a]
+    elif isinstance(a, (list, tuple)):
+        pairs = [(x, y, f'{path}.{i}') for i, (x, y) in enumerate(zip(a, b))]
+        if len(a) != len(b):
+            return path
+    else:
+        return None if a == b else path
+    return next((found for pair in pairs if (found := same(*pair))), None)

@@ -1,0 +1,388 @@
+"""Faults: damaged files, a full disk, a kill while saving. Expected: whole checkpoints, or older ones."""
+
+import errno
+import logging
+import os
+import signal
+import zipfile
+
+import pytest
+import torch
+from fault_runs import At, final, forked, kill, runner, same
+from mmengine.evaluator import BaseMetric, Evaluator
+
+from mmcskd import atomic_file
+from mmcskd.atomic_checkpoint_hook import training_fault
+from mmcskd.atomic_file import AtomicBackend, damage
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """Three epochs, the last two kept."""
+    place = tmp_path_factory.mktemp('trained')
+    assert forked(lambda: runner(place).train()) == 0
+    return place
+
+
+@pytest.fixture
+def copy_of(trained, tmp_path):
+    for name in ('epoch_2.pth', 'epoch_3.pth'):
+        AtomicBackend().put((trained / name).read_bytes(), tmp_path / name)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_3.pth'))
+    return tmp_path
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def empty(path):
+    path.write_bytes(b'')
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def foreign(path):
+    path.write_bytes(b'no checkpoint at all')
+
+
+def weights_only(path):
+    torch.save(dict(state_dict={}, meta=dict(epoch=3, iter=18)), path)
+
+
+class Lines(logging.Handler):
+    """What a run logs."""
+
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append((record.levelname, record.getMessage()))
+
+    def listen(self, built):
+        built.logger.addHandler(self)
+        return built
+
+
+DAMAGES = {
+    cut: 'cut short',
+    cut_short: 'cut short',
+    empty: 'is empty',
+    flip: 'is damaged',
+    foreign: 'is no checkpoint',
+    weights_only: r'is no checkpoint of a training',
+}
+
+
+@pytest.mark.parametrize('harm', DAMAGES, ids=lambda harm: harm.__name__)
+def test_newest_good_one_is_used(copy_of, harm):
+    """And the warning names both, the one passed over and the one taken."""
+    assert training_fault(copy_of / 'epoch_2.pth') is None
+    harm(copy_of / 'epoch_3.pth')
+    log = Lines()
+    resumed = log.listen(runner(copy_of, epochs=4, resume=True))
+    starts = []
+    resumed.register_hook(At(12, lambda run: starts.append(run.epoch), 'before_train'))
+    resumed.train()
+    assert starts == [2] and (copy_of / 'epoch_4.pth').exists()
+    (line,) = (text for level, text in log.lines if 'Resuming from' in text and level == 'WARNING')
+    assert f'Resuming from {copy_of}/epoch_2.pth' in line
+    assert f'{copy_of}/epoch_3.pth ' in line and DAMAGES[harm].replace('cut short', '') in line
+
+
+def test_a_damaged_file_asked_for_by_name(copy_of):
+    flip(copy_of / 'epoch_3.pth')
+    bad = str(copy_of / 'epoch_3.pth')
+    with pytest.raises(
+        ValueError, match=r'epoch_3\.pth is damaged .*newest good one is .*epoch_2\.pth'
+    ):
+        runner(copy_of, epochs=4, resume=True, load_from=bad).train()
+
+
+def test_no_good_one_left(copy_of):
+    for name in ('epoch_2.pth', 'epoch_3.pth'):
+        flip(copy_of / name)
+    with pytest.raises(ValueError, match=r'no good checkpoint is left: .*epoch_3.*epoch_2.*anew'):
+        runner(copy_of, resume=True).train()
+
+
+def test_nothing_to_resume(tmp_path):
+    """A first start with --resume, also where last_checkpoint names a file that is gone."""
+    (tmp_path / 'last_checkpoint').write_text('gone.pth')
+    runner(tmp_path, epochs=1, resume=True).train()
+    assert damage(tmp_path / 'epoch_1.pth') is None
+
+
+def test_checkpoint_of_another_model(copy_of):
+    """MMEngine would go on with random weights wherever a name does not fit."""
+    content = torch.load(copy_of / 'epoch_3.pth', weights_only=True)
+    name = next(iter(content['state_dict']))
+    content['state_dict']['other'] = content['state_dict'].pop(name)
+    torch.save(content, copy_of / 'epoch_3.pth')
+    with pytest.raises(ValueError, match=f'lacks weights, the first is "{name}"'):
+        runner(copy_of, resume=True).train()
+
+
+def test_stock_checkpoint_has_no_digest_but_is_tested(copy_of, tmp_path):
+    """The checksums of the archive serve where stock MMEngine wrote the file."""
+    path = tmp_path / 'stock.pth'
+    torch.save(torch.load(copy_of / 'epoch_3.pth', weights_only=True), path)
+    assert zipfile.ZipFile(path).comment == b'' and training_fault(path) is None
+    flip(path)
+    assert 'is damaged' in damage(path)
+
+
+def test_every_byte_counts(tmp_path):
+    """Any flipped bit of a small checkpoint is seen, except in the digest's own mark."""
+    import io
+
+    with io.BytesIO() as file:
+        torch.save(dict(a=torch.arange(4)), file)
+        AtomicBackend().put(file.getvalue(), tmp_path / 'a.pth')
+    whole = (tmp_path / 'a.pth').read_bytes()
+    assert damage(tmp_path / 'a.pth') is None
+    assert torch.load(tmp_path / 'a.pth', weights_only=True)['a'].tolist() == [0, 1, 2, 3]
+    mark = range(len(whole) - atomic_file.LENGTH, len(whole) - 64)
+    for place in range(0, len(whole), 3):
+        harmed = bytearray(whole)
+        harmed[place] ^= 16
+        (tmp_path / 'a.pth').write_bytes(harmed)
+        assert place in mark or damage(tmp_path / 'a.pth'), place
+    for length in range(0, len(whole), 7):
+        (tmp_path / 'a.pth').write_bytes(whole[:length])
+        assert damage(tmp_path / 'a.pth'), length
+
+
+MOMENTS = ['open', 'write', 'fsync', 'replace', 'pointer', 'after']
+
+
+@pytest.mark.parametrize('moment', MOMENTS)
+def test_killed_while_saving(trained, tmp_path, moment):
+    """At every step of the second save: what is there is whole, and the end is the same."""
+
+    def dies():
+        run = runner(tmp_path, checkpoint=dict(max_keep_ckpts=1))
+        run.register_hook(At(6, lambda _: break_into(moment), 'before_train_epoch'))
+        run.train()
+
+    def break_into(moment):
+        real = dict(replace=os.replace, fsync=os.fsync)
+        calls = []
+
+        def replace(source, target):
+            calls.append(target)
+            if moment == 'replace' or (moment == 'pointer' and len(calls) == 2):
+                kill()
+            real['replace'](source, target)
+            if moment == 'after':
+                kill()
+
+        def parts(content):
+            if moment == 'open':
+                kill()
+            yield content[:1000]
+            if moment == 'write':
+                kill()
+            yield content[1000:]
+
+        atomic_file.os = type('os', (), dict(os.__dict__))
+        atomic_file.os.replace = staticmethod(replace)
+        atomic_file.os.fsync = staticmethod(kill if moment == 'fsync' else os.fsync)
+        if moment in ('open', 'write'):
+            atomic_file._with_digest = parts
+
+    assert forked(dies) == 128 + signal.SIGKILL
+    pointer = (tmp_path / 'last_checkpoint').read_text()
+    assert training_fault(pointer) is None
+    assert all(training_fault(path) is None for path in tmp_path.glob('*.pth'))
+    assert (
+        forked(lambda: runner(tmp_path, resume=True, checkpoint=dict(max_keep_ckpts=1)).train())
+        == 0
+    )
+    assert [path.name for path in tmp_path.glob('*pth*')] == ['epoch_3.pth']
+    for part in ('state_dict', 'optimizer'):
+        assert same(final(tmp_path)[part], final(trained)[part]) is None
+
+
+def full_disk(monkeypatch, times=1):
+    """The next writes of checkpoints fail as on a full disk."""
+    real = os.fsync
+    left = [times]
+
+    def fsync(handle):
+        if left[0] and os.fstat(handle).st_size > 1000:
+            left[0] -= 1
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        return real(handle)
+
+    monkeypatch.setattr(atomic_file.os, 'fsync', fsync)
+
+
+def test_full_disk(tmp_path, monkeypatch):
+    """The save fails and says so; older ones stay, and training goes on."""
+    log = Lines()
+    run = log.listen(runner(tmp_path, checkpoint=dict(max_keep_ckpts=1)))
+    run.register_hook(At(6, lambda _: full_disk(monkeypatch), 'before_train_epoch'))
+    seen = []
+    run.register_hook(
+        At(12, lambda _: seen.extend(p.name for p in tmp_path.glob('*.pth*')), 'before_train_epoch')
+    )
+    run.train()
+    assert seen == ['epoch_1.pth']
+    (line,) = (text for level, text in log.lines if level == 'ERROR')
+    assert 'epoch_2.pth could not be saved' in line and 'No space left on device' in line
+    assert f'Still there: {tmp_path}/epoch_1.pth' in line and 'stop_if_not_saved=True' in line
+    assert [path.name for path in tmp_path.glob('*.pth*')] == ['epoch_3.pth']
+
+
+def test_full_disk_ends_the_run_if_told_so(tmp_path, monkeypatch):
+    run = runner(tmp_path, checkpoint=dict(stop_if_not_saved=True))
+    run.register_hook(At(6, lambda _: full_disk(monkeypatch), 'before_train_epoch'))
+    with pytest.raises(OSError, match=r'epoch_2\.pth could not be saved .*Still there.*epoch_1'):
+        run.train()
+    assert training_fault(tmp_path / 'epoch_1.pth') is None
+
+
+class Better(BaseMetric):
+    """A metric that rises by one each epoch."""
+
+    value = 0
+
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        self.value += 1
+        return dict(acc=self.value)
+
+
+def validated(tmp_path, **checkpoint):
+    return runner(
+        tmp_path,
+        checkpoint=dict(save_best='acc', rule='greater', **checkpoint),
+        val_dataloader=dict(
+            batch_size=4,
+            dataset=dict(type='Pictures', length=4),
+            sampler=dict(type='DefaultSampler', shuffle=False),
+        ),
+        val_cfg=dict(),
+        val_evaluator=Evaluator(Better()),
+    )
+
+
+def test_best_checkpoint(tmp_path):
+    run = validated(tmp_path, max_keep_ckpts=1)
+    run.train()
+    assert {path.name for path in tmp_path.glob('*.pth*')} == {
+        'best_acc_epoch_3.pth',
+        'epoch_3.pth',
+    }
+    assert damage(tmp_path / 'best_acc_epoch_3.pth') is None
+
+
+def test_best_checkpoint_on_a_full_disk(tmp_path, monkeypatch):
+    """The previous best one stays, and stays known."""
+    run = validated(tmp_path, max_keep_ckpts=1)
+    run.register_hook(At(18, lambda _: full_disk(monkeypatch), 'before_val_epoch'))
+    run.train()
+    assert {path.name for path in tmp_path.glob('*.pth*')} == {
+        'best_acc_epoch_2.pth',
+        'epoch_3.pth',
+    }
+    assert run.message_hub.get_info('best_score') == 2
+    assert run.message_hub.get_info('best_ckpt').endswith('best_acc_epoch_2.pth')
+
+
+def test_half_written_files_are_cleared_away(copy_of):
+    (copy_of / 'epoch_4.pth.123.partial').write_bytes(b'PK')
+    runner(copy_of, epochs=4, resume=True).train()
+    assert not list(copy_of.glob('*.partial'))
+
+
+def test_thousand_checkpoints_keep_what_was_asked(tmp_path):
+    """The bookkeeping of 1,000 saves, of small files."""
+    run = runner(tmp_path, checkpoint=dict(max_keep_ckpts=3))
+    run._train_loop = run.build_train_loop(run._train_loop)
+    hook = next(h for h in run.hooks if type(h).__name__ == 'AtomicCheckpointHook')
+    hook.before_train(run)
+
+    def save_checkpoint(folder, name, *_, **__):
+        AtomicBackend().put(b'x', os.path.join(folder, name))
+
+    run.save_checkpoint = save_checkpoint
+    fsync, atomic_file.os.fsync = atomic_file.os.fsync, lambda handle: None
+    try:
+        for step in range(1, 1001):
+            hook._save_checkpoint_with_step(run, step, {})
+    finally:
+        atomic_file.os.fsync = fsync
+    assert sorted(p.name for p in tmp_path.glob('*.pth*')) == [
+        'epoch_1000.pth',
+        'epoch_998.pth',
+        'epoch_999.pth',
+    ]
+    assert (tmp_path / 'last_checkpoint').read_text().endswith('epoch_1000.pth')
+
+
+@pytest.mark.parametrize('accumulate', [1, 4])
+def test_sigterm(trained, tmp_path, accumulate):
+    """Saves at the end of the step, exits with 143, and goes on to the same end."""
+    whole = tmp_path / 'whole'
+    assert forked(lambda: runner(whole, accumulate=accumulate).train()) == 0
+
+    def dies():
+        run = runner(tmp_path, accumulate=accumulate)
+        run.register_hook(
+            At(9, lambda _: os.kill(os.getpid(), signal.SIGTERM), 'before_train_iter')
+        )
+        run.train()
+
+    assert forked(dies) == 143
+    expected = 10 if accumulate == 1 else 12
+    pointer = (tmp_path / 'last_checkpoint').read_text()
+    assert pointer.endswith(f'preempted_iter_{expected}.pth') and training_fault(pointer) is None
+    assert forked(lambda: runner(tmp_path, accumulate=accumulate, resume=True).train()) == 0
+    assert {p.name for p in tmp_path.glob('*.pth*')} == {'epoch_2.pth', 'epoch_3.pth'}
+    for part in ('state_dict', 'optimizer', 'param_schedulers'):
+        assert same(final(tmp_path)[part], final(whole)[part]) is None
+
+
+def test_sigterm_in_a_hung_iteration(tmp_path):
+    """The main thread waits for ever, in C: the grace period ends the process all the same."""
+
+    def hangs():
+        import threading
+        import time
+
+        run = runner(tmp_path)
+        hook = next(h for h in run.hooks if type(h).__name__ == 'PreemptionHook')
+        hook.grace = 1.0
+
+        def hang(_):
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            time.sleep(60)
+            time.sleep(60)
+
+        run.register_hook(At(3, hang))
+        run.train()
+
+    assert forked(hangs, timeout=50) == 143
+
+
+def test_preemption_needs_a_hook_to_save_with(tmp_path):
+    hooks = dict(checkpoint=dict(type='CheckpointHook'), p=dict(type='mmrazor.PreemptionHook'))
+    with pytest.raises(ValueError, match=r'checkpoint\.type to "mmrazor\.AtomicCheckpointHook"'):
+        runner(tmp_path, default_hooks=hooks).train()
+    from mmcskd import PreemptionHook
+
+    with pytest.raises(ValueError, match=r'grace is 0'):
+        PreemptionHook(grace=0)
