@@ -17,7 +17,7 @@ class Record(NamedTuple):
 
     iteration: int
     losses: Dict[str, Tensor]
-    finite: Tensor  # one flag a loss, on its way to the host
+    finite: Tensor  # one flag a loss, one of the teacher, on their way to the host
     arrived: Optional[torch.cuda.Event]
     inputs: Optional[Tensor]
     samples: Optional[list]
@@ -27,13 +27,14 @@ class Record(NamedTuple):
 class FiniteLossHook(Hook):
     """Stop the run at the iteration in which a loss becomes NaN or infinite.
 
-    The error names the losses, the iteration, the fusion weight and, where it can be told, the
+    So it does where a response of the teacher is, which hard labels would hide: the argmax of NaN
+    is some class. The error names the losses, the iteration, the fusion weight and, where it can be told, the
     culprit: the batch, the teacher or the student's weights. Before it is raised, all that helps
     to look into it goes to ``nonfinite_iter_N_rankR.pth`` in the work directory: the batch as the
     models saw it, labels, losses and the student's weights, safe to load with ``weights_only``.
 
     On the CPU the losses are checked before the backward pass, so the weights are still those that
-    gave them. On CUDA nothing waits for the device: one flag a loss is copied beside the
+    gave them. On CUDA nothing waits for the device: a flag for each loss is copied beside the
     computation and read when it has arrived, after the same iteration or at the latest after the
     next one. By then an optimizer without a gradient scaler may have taken the bad step; with one
     it skips it. Either way no checkpoint is written: before each save all pending flags are read
@@ -54,6 +55,7 @@ class FiniteLossHook(Hook):
 
     def __init__(self) -> None:
         self._pending: deque = deque()
+        self._answer: Optional[Tensor] = None
         self._handles = []
         self._steps = self._seen = self.skipped = 0
 
@@ -65,6 +67,9 @@ class FiniteLossHook(Hook):
         """
         self._runner = runner
         self._handles = [_inner(runner).register_forward_hook(self._look, with_kwargs=True)]
+        teacher = getattr(_inner(runner), 'teacher', None)
+        if isinstance(teacher, nn.Module) and hasattr(_inner(runner), 'distiller'):
+            self._handles.append(teacher.register_forward_hook(self._listen))
         self.skipped = runner.message_hub.get_info('skipped_steps', 0)
         scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
         self._scaled = scaler is not None and scaler.is_enabled()
@@ -85,6 +90,12 @@ class FiniteLossHook(Hook):
     def _count(self, *_) -> None:
         self._steps += 1
 
+    def _listen(self, *_) -> None:
+        """After the teacher's forward pass, while its responses are on record."""
+        records = _teacher_records(_inner(self._runner))
+        flags = [torch.isfinite(part).all() for parts in records.values() for part in parts]
+        self._answer = torch.stack(flags).all() if flags else None
+
     def _look(self, module: nn.Module, args: tuple, kwargs: dict, outputs) -> None:
         if not isinstance(outputs, dict) or kwargs.get('mode') != 'loss':
             return
@@ -97,7 +108,11 @@ class FiniteLossHook(Hook):
         }
         if not losses:
             return
-        finite = torch.stack([torch.isfinite(loss).all() for loss in losses.values()])
+        flags = [torch.isfinite(loss).all() for loss in losses.values()]
+        if self._answer is not None:
+            flags.append(self._answer)
+            self._answer = None
+        finite = torch.stack(flags)
         arrived = None
         if finite.is_cuda:
             host = torch.empty(finite.shape, dtype=torch.bool, pin_memory=True)
@@ -171,7 +186,8 @@ class FiniteLossHook(Hook):
     def _stop(self, record: Record) -> None:
         runner = self._runner
         model = _inner(runner)
-        bad = [name for name, ok in zip(record.losses, record.finite.tolist()) if not ok]
+        names = [*record.losses, "the teacher's response"]
+        bad = [name for name, ok in zip(names, record.finite.tolist()) if not ok]
         scalars = runner.message_hub.log_scalars
         weight = scalars.get('train/fusion_weight')
         weight = None if weight is None else float(weight.current())
@@ -234,10 +250,11 @@ def _culprit(model: nn.Module, inputs: Optional[Tensor]) -> str:
         recorders = model.distiller.teacher_recorders
         with recorders, torch.no_grad():
             teacher(inputs, mode='tensor')
-        for name, recorder in recorders.recorders.items():
-            records = list(recorder.data_buffer)
+        records = _teacher_records(model)
+        for recorder in recorders.recorders.values():
             recorder.reset_data_buffer()
-            if not all(_finite(part) for record in records for part in _tensors(record)):
+        for name, parts in records.items():
+            if not all(map(_finite, parts)):
                 return (
                     f'the teacher\'s responses (recorder "{name}") are not finite, check '
                     'model.teacher_ckpt and the precision it runs in'
@@ -249,5 +266,12 @@ def _finite(value: Tensor) -> bool:
     return bool(torch.isfinite(value).all())
 
 
-def _tensors(record):
-    return [record] if isinstance(record, Tensor) else [t for t in record if isinstance(t, Tensor)]
+def _teacher_records(model: nn.Module) -> Dict[str, list]:
+    """The tensors that each recorder of the teacher holds."""
+    found = {}
+    for name, recorder in model.distiller.teacher_recorders.recorders.items():
+        parts = []
+        for record in recorder.data_buffer:
+            parts += [record] if isinstance(record, Tensor) else record
+        found[name] = [part for part in parts if isinstance(part, Tensor)]
+    return found

@@ -3,17 +3,21 @@
 import copy
 import os
 import signal
+import socket
 import sys
 import traceback
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from models import NUM_CLASSES, algorithm_config
 from torch.utils.data import Dataset
+
+from mmcskd.compat import bridge_cpu_processes
 
 CHECKPOINT = dict(type='mmrazor.AtomicCheckpointHook', interval=1, max_keep_ckpts=2)
 
@@ -96,6 +100,11 @@ def runner(
         resume=resume,
     )
     config.update(options)
+    if 'RANK' in os.environ:
+        config['launcher'] = 'pytorch'
+        cfg = Config(dict(launcher='pytorch', env_cfg=config.get('env_cfg', {})))
+        bridge_cpu_processes(cfg)
+        config['cfg'] = dict(model_wrapper_cfg=cfg.model_wrapper_cfg)
     return Runner(**config)
 
 
@@ -104,10 +113,16 @@ _numbers = iter(range(10**9))
 
 def forked(function, *arguments, timeout=120):
     """Run in a child; returns its exit code as a shell would, 137 for SIGKILL."""
+    return ended(start(function, *arguments, timeout=timeout))
+
+
+def start(function, *arguments, timeout=120):
+    """Fork a child that runs a function; returns its process number."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
+            torch.set_num_threads(1)  # a forked process has none of its parent's threads
             signal.alarm(timeout)  # a hang is a failure, not a hang
             log = os.open(os.devnull, os.O_WRONLY)
             os.dup2(log, 1)
@@ -119,8 +134,30 @@ def forked(function, *arguments, timeout=120):
             traceback.print_exc(file=sys.stderr)
         finally:
             os._exit(code)
+    return child
+
+
+def ended(child):
+    """Wait for a child; its exit code."""
     status = os.waitpid(child, 0)[1]
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def together(function, processes=2, timeout=60):
+    """Fork the processes of one distributed run on the CPU; their exit codes."""
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        port = server.getsockname()[1]
+
+    def join(rank):
+        os.environ.update(
+            RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(processes),
+            MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port),
+        )  # fmt: skip
+        function(rank)
+
+    children = [start(join, rank, timeout=timeout) for rank in range(processes)]
+    return [ended(child) for child in children]
 
 
 def final(work_dir, name='epoch_3.pth'):

@@ -1,0 +1,209 @@
+"""Fault: a number that is none. Expected: the run stops there, names the culprit and saves nothing bad."""
+
+import math
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+from fault_runs import At, Pictures, runner, together
+from models import algorithm_config, batch, distiller_config
+
+from mmcskd import FiniteLossHook
+from mmcskd.finite_loss_hook import Record
+
+
+def algorithm(run):
+    model = run.model
+    return getattr(model, 'module', model)
+
+
+def nan_in(part):
+    def harm(run):
+        distiller = algorithm(run).distiller.distill_losses
+        if part == 'loss_base':
+            algorithm(run).student.head.loss_module.loss_weight = math.nan
+        else:
+            distiller[part].loss_weight = math.inf if part == 'loss_deit' else math.nan
+
+    return harm
+
+
+@pytest.mark.parametrize('part', ['loss_base', 'loss_deit', 'loss_cskd'])
+def test_any_loss_stops_the_run(tmp_path, part):
+    """At that iteration, before its backward pass: the weights are those that gave the loss."""
+    run = runner(tmp_path, At(8, nan_in(part)))
+    weight = 1 - 8 / 18
+    with pytest.raises(FloatingPointError) as caught:
+        run.train()
+    message = str(caught.value)
+    assert message.startswith(f'{part} is not finite at iteration 9 (epoch 2, rank 0, ')
+    assert f'fusion weight {weight}' in message and 'arose in the student or the loss' in message
+    path = tmp_path / 'nonfinite_iter_9_rank0.pth'
+    assert str(path) in message
+    evidence = torch.load(path, weights_only=True)
+    assert evidence['iteration'] == 9 and evidence['fusion_weight'] == pytest.approx(weight)
+    assert [k for k, v in evidence['losses'].items() if not torch.isfinite(v)] == [part]
+    assert evidence['inputs'].shape == (2, 3, 32, 32) and len(evidence['labels']) == 2
+    assert set(evidence['state_dict']) == set(run.model.state_dict())
+    for name, value in run.model.state_dict().items():
+        assert torch.isfinite(value).all() and torch.equal(value, evidence['state_dict'][name])
+    assert sorted(p.name for p in tmp_path.glob('epoch_*.pth')) == ['epoch_1.pth']
+
+
+def test_evidence_gives_the_loss_again(tmp_path):
+    """The batch in the file is the one that the models saw."""
+    run = runner(tmp_path, At(8, nan_in('loss_cskd')))
+    with pytest.raises(FloatingPointError):
+        run.train()
+    evidence = torch.load(tmp_path / 'nonfinite_iter_9_rank0.pth', weights_only=True)
+    model = algorithm(run)
+    model.load_state_dict(evidence['state_dict'])
+    _, samples = batch(2)
+    for sample, label in zip(samples, evidence['labels']):
+        sample.set_gt_label(label)
+    losses = model.student(evidence['inputs'], samples, mode='loss')
+    torch.testing.assert_close(losses['loss'], evidence['losses']['loss_base'])
+
+
+def harm_teacher(run):
+    algorithm(run).teacher.head.fc.weight.data[0, 0] = math.nan
+
+
+def harm_student(run):
+    algorithm(run).student.head.layers.head.bias.data[0] = math.inf
+
+
+@pytest.mark.parametrize(
+    'harm, culprit',
+    [
+        (harm_teacher, r"the teacher's responses \(recorder \"response\"\).*model\.teacher_ckpt"),
+        (harm_student, r"student's weights are not finite.*architecture\.head\.layers\.head\.bias"),
+    ],
+)
+@pytest.mark.parametrize('mode', ['hard', 'soft'])
+def test_culprit_is_named(tmp_path, harm, culprit, mode):
+    """Also with hard labels, where the loss of a broken teacher is as finite as any."""
+    model = algorithm_config(distiller=distiller_config(mode=mode))
+    run = runner(tmp_path, At(2, harm), model=model)
+    with pytest.raises(FloatingPointError, match=f'iteration 3 .*{culprit}'):
+        run.train()
+
+
+def test_batch_is_named(tmp_path):
+    def harm(run):
+        run.train_dataloader.dataset.noise = math.nan
+
+    class Broken(Pictures):
+        def __getitem__(self, index):
+            item = super().__getitem__(index)
+            if self.noise:
+                item['inputs'][0, 0, 0] = self.noise
+            return item
+
+    run = runner(tmp_path, At(2, harm), dataset=Broken())
+    with pytest.raises(FloatingPointError, match='the batch itself is not finite'):
+        run.train()
+
+
+def test_bad_weights_reach_no_checkpoint(tmp_path):
+    """However they came about: here between the last loss of an epoch and its checkpoint."""
+    run = runner(tmp_path, At(12, harm_student), ema=True)
+    with pytest.raises(
+        FloatingPointError, match=r'head\.bias" of \w*state_dict is not finite after'
+    ):
+        run.train()
+    assert sorted(p.name for p in tmp_path.glob('*.pth*')) == ['epoch_1.pth']
+    content = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
+    assert all(torch.isfinite(value).all() for value in content['state_dict'].values())
+    assert (tmp_path / 'last_checkpoint').read_text().endswith('epoch_1.pth')
+
+
+@pytest.mark.skipif(not hasattr(torch.amp, 'GradScaler'), reason='needs torch >= 2.3')
+def test_overflow_is_skipped_and_counted(tmp_path):
+    """float16 with a scale far too high: halved step by step, without an end to the run."""
+    amp = dict(
+        type='mmrazor.DeviceAmpOptimWrapper',
+        dtype='float16',
+        loss_scale=dict(init_scale=2.0**24),
+    )
+    run = runner(tmp_path, optim=amp)
+    run.train()
+    skipped = run.message_hub.get_info('skipped_steps')
+    scale = run.optim_wrapper.loss_scaler.get_scale()
+    assert 0 < skipped < 18 and scale == 2.0 ** (24 - skipped)
+    history = run.message_hub.get_scalar('train/skipped_steps').data[0]
+    assert history[-1] == skipped and len(history) == 18
+    resumed = runner(tmp_path, optim=amp, epochs=4, resume=True)
+    resumed.train()
+    assert resumed.message_hub.get_info('skipped_steps') >= skipped
+
+
+def test_no_scaler_no_count(tmp_path):
+    run = runner(tmp_path, epochs=1)
+    run.train()
+    assert 'train/skipped_steps' not in run.message_hub.log_scalars
+
+
+class Event:
+    """Of a device that is an iteration behind."""
+
+    def __init__(self):
+        self.done, self.waited = False, False
+
+    def query(self):
+        return self.done
+
+    def synchronize(self):
+        self.waited = True
+
+
+def test_flags_on_their_way_are_not_waited_for(monkeypatch):
+    """As on CUDA: read when there, waited for at the earliest an iteration later."""
+    hook, stopped = FiniteLossHook(), []
+    hook._scaled = False
+    monkeypatch.setattr(hook, '_stop', lambda record: stopped.append(record.iteration))
+    records = [Record(i, {}, torch.tensor([i != 3]), Event(), None, None) for i in (1, 2, 3, 4)]
+    for index, record in enumerate(records):
+        hook._pending.append(record)
+        hook.after_train_iter(SimpleNamespace(), index)
+        assert not record.arrived.waited
+        assert all(before.arrived.waited for before in records[:index])
+        assert stopped == ([3] if index == 3 else [])
+    late = Record(5, {}, torch.tensor([False]), Event(), None, None)
+    late.arrived.done = True
+    hook._pending.append(late)
+    hook.after_train_iter(SimpleNamespace(), 5)
+    assert stopped == [3, 5] and not late.arrived.waited
+    hook._pending.append(Record(6, {}, torch.tensor([False]), Event(), None, None))
+    hook.before_save_checkpoint(SimpleNamespace(iter=6), {})
+    assert stopped == [3, 5, 6]
+
+
+def test_all_processes_stop(tmp_path):
+    """NaN on one of two: it says so, the other cannot go on, and neither takes the step."""
+
+    def train(rank):
+        run = runner(tmp_path, batch=1)
+        run.register_hook(At(8, nan_in('loss_cskd') if rank == 1 else (lambda run: None)))
+        before = {}
+
+        def keep(run):
+            before.update({k: v.clone() for k, v in algorithm(run).state_dict().items()})
+
+        run.register_hook(At(8, keep))
+        try:
+            run.train()
+        except BaseException as error:
+            state = algorithm(run).state_dict()
+            unchanged = all(torch.equal(state[k], v) for k, v in before.items())
+            text = f'{type(error).__name__} {run.iter + 1} {unchanged}'
+            (tmp_path / f'end_{rank}').write_text(text)
+            raise SystemExit(3) from error
+
+    begin = time.monotonic()
+    assert together(train) == [3, 3]
+    assert time.monotonic() - begin < 30
+    assert (tmp_path / 'end_1').read_text() == 'FloatingPointError 9 True'
+    assert (tmp_path / 'end_0').read_text().endswith(' 9 True')
+    assert (tmp_path / 'nonfinite_iter_9_rank1.pth').exists()
