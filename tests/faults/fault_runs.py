@@ -79,7 +79,10 @@ def runner(
             sampler=sampler
             or dict(type='DefaultSampler' if by_epoch else 'InfiniteSampler', shuffle=True),
         ),
-        optim_wrapper=dict(optimizer=optimizer, accumulative_counts=accumulate, **(optim or {})),
+        optim_wrapper={
+            **dict(optimizer=optimizer, accumulative_counts=accumulate),
+            **(optim or {}),
+        },
         param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=20)],
         train_cfg=loop if by_epoch else dict(by_epoch=False, **loop),
         default_hooks=dict(
