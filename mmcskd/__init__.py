@@ -32,6 +32,7 @@ from .cskd_classifier import CSKDClassifier  # noqa: E402
 from .cskd_deit_head import CSKDDeiTHead  # noqa: E402
 from .cskd_loss import CSKDLoss  # noqa: E402
 from .cskd_vit_head import CSKDViTHead  # noqa: E402
+from .data_check_hook import DataCheckHook  # noqa: E402
 from .deit_loss import DeiTLoss  # noqa: E402
 from .dist_token_connector import DistTokenConnector  # noqa: E402
 from .distilled_init_hook import DistilledInitHook  # noqa: E402
@@ -41,6 +42,7 @@ from .finite_loss_hook import FiniteLossHook  # noqa: E402
 from .frozen_teacher_distill import FrozenTeacherDistill  # noqa: E402
 from .fusion_schedule import FUSION_SCHEDULES, build_schedule  # noqa: E402
 from .inaturalist import INaturalist  # noqa: E402
+from .load_whole_image import LoadWholeImage  # noqa: E402
 from .patch_token_connector import PatchTokenConnector  # noqa: E402
 from .patch_token_recorder import PatchTokenRecorder, PatchTokens  # noqa: E402
 from .preemption_hook import PreemptionHook  # noqa: E402
@@ -58,6 +60,7 @@ __all__ = [
     'CSKDLoss',
     'CSKDViTHead',
     'ClutteredDigits',
+    'DataCheckHook',
     'DeiTLoss',
     'DeviceAmpOptimWrapper',
     'DistTokenConnector',
@@ -67,6 +70,7 @@ __all__ = [
     'FiniteLossHook',
     'FrozenTeacherDistill',
     'INaturalist',
+    'LoadWholeImage',
     'PatchTokenConnector',
     'PatchTokenRecorder',
     'PatchTokens',

@@ -45,14 +45,14 @@ class PreemptionHook(Hook):
         self._before: Optional[tuple] = None
 
     def before_run(self, runner) -> None:
-        """Let data workers outlive the signal, which may go to the whole group of processes.
+        """Keep the signal, which may go to the whole group of processes, from the data workers.
 
         Args:
             runner (Runner): The runner of the training process.
         """
         loader = getattr(runner._train_loop, 'dataloader', None)
         if loader is not None and loader.num_workers:
-            loader.worker_init_fn = partial(_outlive, self.grace, loader.worker_init_fn)
+            loader.worker_init_fn = partial(_own_group, loader.worker_init_fn)
 
     def before_train(self, runner) -> None:
         """Listen for the signal.
@@ -132,10 +132,8 @@ class PreemptionHook(Hook):
             self._wakeups.close()
 
 
-def _outlive(grace: float, init, worker: int) -> None:
-    """In a data worker: on SIGTERM serve on for the grace period, then end."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(max(1, int(grace))))
-    signal.set_wakeup_fd(-1)
+def _own_group(init, worker: int) -> None:
+    """In a data worker: the signal to the group passes by; its end is up to the main process."""
+    os.setpgid(0, 0)
     if init is not None:
         init(worker)

@@ -38,9 +38,12 @@ custom_hooks = [dict(type='EMAHook', momentum=4e-5, priority='ABOVE_NORMAL')]
 # Checkpoints that are whole, a run that resumes exactly, ends on SIGTERM and stops at NaN.
 default_hooks = dict(
     checkpoint=dict(type='mmrazor.AtomicCheckpointHook', max_keep_ckpts=3, save_best='auto'),
+    data_check=dict(type='mmrazor.DataCheckHook'),
     exact_resume=dict(type='mmrazor.ExactResumeHook'),
     preemption=dict(type='mmrazor.PreemptionHook'),
     finite_loss=dict(type='mmrazor.FiniteLossHook'),
 )
+# Seconds that a process waits for a peer that hangs.
+env_cfg = dict(dist_cfg=dict(timeout=1800))
 vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 visualizer = dict(vis_backends=vis_backends)

@@ -51,6 +51,7 @@ randomness = dict(seed=0)
 default_hooks = dict(
     logger=dict(interval=20),
     checkpoint=dict(type='mmrazor.AtomicCheckpointHook', max_keep_ckpts=1, save_best='auto'),
+    data_check=dict(type='mmrazor.DataCheckHook'),
     exact_resume=dict(type='mmrazor.ExactResumeHook'),
     preemption=dict(type='mmrazor.PreemptionHook'),
     finite_loss=dict(type='mmrazor.FiniteLossHook'),

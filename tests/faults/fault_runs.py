@@ -1,6 +1,7 @@
 """Small training runs that end at a given point, in this process or in a forked one."""
 
 import copy
+import logging
 import os
 import signal
 import socket
@@ -56,6 +57,21 @@ class At(Hook):
             act(runner)
 
 
+class Lines(logging.Handler):
+    """What a run logs."""
+
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append((record.levelname, record.getMessage()))
+
+    def listen(self, built):
+        built.logger.addHandler(self)
+        return built
+
+
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -88,6 +104,7 @@ def runner(
         default_hooks=dict(
             logger=dict(type='LoggerHook', interval=100),
             checkpoint=dict(CHECKPOINT, by_epoch=by_epoch, **(checkpoint or {})),
+            data_check=dict(type='mmrazor.DataCheckHook'),
             exact_resume=dict(type='mmrazor.ExactResumeHook'),
             preemption=dict(type='mmrazor.PreemptionHook'),
             finite_loss=dict(type='mmrazor.FiniteLossHook'),

@@ -1,14 +1,13 @@
 """Faults: damaged files, a full disk, a kill while saving. Expected: whole checkpoints, or older ones."""
 
 import errno
-import logging
 import os
 import signal
 import zipfile
 
 import pytest
 import torch
-from fault_runs import At, final, forked, kill, runner, same
+from fault_runs import At, Lines, final, forked, kill, runner, same
 from mmengine.evaluator import BaseMetric, Evaluator
 
 from mmcskd import atomic_file
@@ -56,21 +55,6 @@ def foreign(path):
 
 def weights_only(path):
     torch.save(dict(state_dict={}, meta=dict(epoch=3, iter=18)), path)
-
-
-class Lines(logging.Handler):
-    """What a run logs."""
-
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def emit(self, record):
-        self.lines.append((record.levelname, record.getMessage()))
-
-    def listen(self, built):
-        built.logger.addHandler(self)
-        return built
 
 
 DAMAGES = {

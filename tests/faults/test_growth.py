@@ -1,0 +1,46 @@
+"""Fault: a run that grows. Expected: after many iterations it holds what it held after few."""
+
+import gc
+import os
+
+import torch
+from fault_runs import At, forked, runner
+
+LONG = os.environ.get('MMCSKD_FAULTS') == 'all'
+EARLY, LATE = (200, 2000) if LONG else (30, 150)
+
+
+def held():
+    gc.collect()
+    return sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+
+
+def resident():
+    with open('/proc/self/statm') as file:
+        return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 2**20
+
+
+def test_nothing_piles_up(tmp_path):
+    """Tensors are the same in number; memory, in the long form, within a few MB."""
+
+    def train():
+        early, late = [], []
+
+        def look(into):
+            return lambda run: into.extend([held(), resident() if os.path.exists('/proc') else 0])
+
+        def records(run):
+            for side in ('teacher_recorders', 'student_recorders'):
+                for recorder in getattr(run.model.distiller, side).recorders.values():
+                    assert len(recorder.data_buffer) == 0
+
+        run = runner(
+            tmp_path,
+            At(EARLY, look(early)), At(LATE, look(late)), At(LATE - 1, records),
+            iterations=LATE + 1, checkpoint=dict(interval=10**6), ema=True,
+        )  # fmt: skip
+        run.train()
+        assert abs(late[0] - early[0]) <= 5, (early, late)
+        assert late[1] - early[1] < 20, (early, late)
+
+    assert forked(train, timeout=300) == 0
