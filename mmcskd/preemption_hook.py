@@ -23,15 +23,15 @@ class PreemptionHook(Hook):
     ``preempted_iter_N.pth`` through the :class:`~mmcskd.AtomicCheckpointHook` and exits with 143,
     as a shell reports a process that SIGTERM ended. The other processes go on until it has left,
     for it needs them to finish its iteration. Whoever has not come so far within the grace period,
-    because a peer is gone or a disk hangs, exits with 143 as well: no process stays behind.
+    because a peer is gone or a disk hangs, exits with 143 as well: no process stays behind. A run
+    without an ``AtomicCheckpointHook`` gets a warning and ends on SIGTERM as ever.
 
     Args:
         grace (float): Seconds from the signal until a process ends whatever it does. Schedulers
             send SIGKILL after some 30. Defaults to 25.
 
     Raises:
-        ValueError: If ``grace`` is not positive; before training, if the run has no
-            ``AtomicCheckpointHook``.
+        ValueError: If ``grace`` is not positive.
     """
 
     priority = 'LOWEST'
@@ -64,10 +64,11 @@ class PreemptionHook(Hook):
             (hook for hook in runner.hooks if isinstance(hook, AtomicCheckpointHook)), None
         )
         if self._checkpoints is None:
-            raise ValueError(
-                'PreemptionHook has no hook to save with: set default_hooks.checkpoint.type to '
-                '"mmrazor.AtomicCheckpointHook".'
+            runner.logger.warning(
+                'PreemptionHook has no hook to save with, so SIGTERM ends the run without a '
+                'checkpoint: set default_hooks.checkpoint.type to "mmrazor.AtomicCheckpointHook".'
             )
+            return
         if threading.current_thread() is not threading.main_thread():
             runner.logger.warning('PreemptionHook: no signals reach this thread.')
             return

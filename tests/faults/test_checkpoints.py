@@ -10,7 +10,7 @@ import torch
 from fault_runs import At, Lines, final, forked, kill, runner, same
 from mmengine.evaluator import BaseMetric, Evaluator
 
-from mmcskd import atomic_file
+from mmcskd import PreemptionHook, atomic_file
 from mmcskd.atomic_checkpoint_hook import training_fault
 from mmcskd.atomic_file import AtomicBackend, damage
 
@@ -362,11 +362,16 @@ def test_sigterm_in_a_hung_iteration(tmp_path):
     assert forked(hangs, timeout=50) == 143
 
 
-def test_preemption_needs_a_hook_to_save_with(tmp_path):
+def test_preemption_without_a_hook_to_save_with(tmp_path):
+    """The signal is left alone, and a warning says so."""
+    log, handler = Lines(), signal.getsignal(signal.SIGTERM)
     hooks = dict(checkpoint=dict(type='CheckpointHook'), p=dict(type='mmrazor.PreemptionHook'))
-    with pytest.raises(ValueError, match=r'checkpoint\.type to "mmrazor\.AtomicCheckpointHook"'):
-        runner(tmp_path, default_hooks=hooks).train()
-    from mmcskd import PreemptionHook
+    seen = At(3, lambda run: seen.__dict__.update(handler=signal.getsignal(signal.SIGTERM)))
+    log.listen(runner(tmp_path, seen, epochs=1, default_hooks=hooks)).train()
+    assert seen.handler is handler
+    assert any('SIGTERM ends the run without a checkpoint' in text for _, text in log.lines)
 
-    with pytest.raises(ValueError, match=r'grace is 0'):
+
+def test_grace_must_be_positive():
+    with pytest.raises(ValueError, match=r'PreemptionHook\.grace is 0, expected seconds > 0'):
         PreemptionHook(grace=0)
