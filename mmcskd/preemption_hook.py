@@ -23,8 +23,9 @@ class PreemptionHook(Hook):
     ``preempted_iter_N.pth`` through the :class:`~mmcskd.AtomicCheckpointHook` and exits with 143,
     as a shell reports a process that SIGTERM ended. The other processes go on until it has left,
     for it needs them to finish its iteration. Whoever has not come so far within the grace period,
-    because a peer is gone or a disk hangs, exits with 143 as well: no process stays behind. A run
-    without an ``AtomicCheckpointHook`` gets a warning and ends on SIGTERM as ever.
+    because a peer is gone, a disk hangs or a validation takes longer, exits with 143 as well: no
+    process stays behind. A run without an ``AtomicCheckpointHook`` gets a warning and ends on
+    SIGTERM as ever.
 
     Args:
         grace (float): Seconds from the signal until a process ends whatever it does. Schedulers
