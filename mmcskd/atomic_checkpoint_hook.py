@@ -40,8 +40,8 @@ class AtomicCheckpointHook(CheckpointHook):
         OSError: If a save fails and ``stop_if_not_saved``.
     """
 
-    def __init__(self, *args, stop_if_not_saved: bool = False, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *, stop_if_not_saved: bool = False, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.stop_if_not_saved = stop_if_not_saved
         if self.backend_args is None and self.file_client_args is None and self._is_local():
             self.backend_args = dict(backend='atomic')
@@ -55,7 +55,8 @@ class AtomicCheckpointHook(CheckpointHook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        if not runner._resume or not self._is_local():
+        # A FlexibleRunner calls this when it has loaded already; tools/train.py calls it before.
+        if not runner._resume or not self._is_local() or getattr(runner, '_has_loaded', False):
             return
         wanted = runner._load_from
         if wanted is not None and '://' in wanted:

@@ -6,12 +6,14 @@ from typing import Optional
 
 import numpy as np
 import torch
-from mmengine.dist import gather_object, get_rank, get_world_size
+from mmengine.dist import gather_object, get_rank, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmrazor.registry import HOOKS
+
+from .student_fsdp_strategy import is_sharded
 
 
 @HOOKS.register_module()
@@ -28,7 +30,8 @@ class ExactResumeHook(Hook):
     - The order of the data follows the checkpoint's seed, also where the config sets none.
     - A checkpoint from the middle of an epoch goes on behind the last batch it saw; an
       iteration-based loop goes there directly instead of loading all the batches before.
-    - Gradients under accumulation are part of the checkpoint, those of each process.
+    - Gradients under accumulation are part of the checkpoint, those of each process; where the
+      student lies in shards they are not, and a warning says so.
     - A checkpoint that does not fit is refused: other weights than the model's, which MMEngine
       would leave at random, or another global batch, with which iterations would mean something
       else. Another number of processes with the same global batch is welcome.
@@ -55,7 +58,13 @@ class ExactResumeHook(Hook):
         """
         if not runner._resume:
             return
-        _check_weights(_inner(runner), checkpoint['state_dict'])
+        if is_sharded(runner.model):
+            # All processes gather, and the first one has the whole.
+            whole = runner.model.state_dict()
+            if is_main_process():
+                _check_weights(whole, checkpoint['state_dict'])
+        else:
+            _check_weights(_inner(runner).state_dict(), checkpoint['state_dict'])
         meta = checkpoint['meta']
         now, then = _global_batch(runner), meta.get('global_batch')
         if then is not None and now != then:
@@ -129,7 +138,7 @@ class ExactResumeHook(Hook):
         """
         self._gradients = None
         if not runner.optim_wrapper.should_update() and _saves_now(runner):
-            self._gradients = _gather(_inner(runner))
+            self._gradients = _gather(runner)
         _seed(runner, runner.iter + 1, 'data')
 
     def after_train_epoch(self, runner) -> None:
@@ -139,7 +148,7 @@ class ExactResumeHook(Hook):
             runner (Runner): The runner of the training process.
         """
         if not runner.optim_wrapper.should_update():
-            self._gradients = _gather(_inner(runner))
+            self._gradients = _gather(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add what the resumed run needs.
@@ -247,10 +256,16 @@ def _saves_now(runner) -> bool:
     )
 
 
-def _gather(model) -> Optional[list]:
+def _gather(runner) -> Optional[list]:
+    if is_sharded(runner.model):
+        runner.logger.warning(
+            'A checkpoint between two steps of the optimizer has no gradients of a sharded '
+            'student: a resumed run misses those of the iterations since the last step.'
+        )
+        return None
     mine = {
         name: value.grad.detach().cpu()
-        for name, value in model.named_parameters()
+        for name, value in _inner(runner).named_parameters()
         if value.grad is not None
     }
     return gather_object(mine)
@@ -268,8 +283,7 @@ def _restore(model, gradients: list) -> None:
             value.grad = mean.to(value.device, value.dtype)
 
 
-def _check_weights(model, state: dict) -> None:
-    wanted = model.state_dict()
+def _check_weights(wanted: dict, state: dict) -> None:
     for names, others, what in ((wanted, state, 'lacks'), (state, wanted, 'holds unknown')):
         missing = [name for name in names if name not in others]
         if missing:

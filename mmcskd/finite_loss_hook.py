@@ -10,6 +10,7 @@ from mmrazor.registry import HOOKS
 from torch import Tensor, nn
 
 from .atomic_file import AtomicBackend
+from .student_fsdp_strategy import is_sharded
 
 
 class Record(NamedTuple):
@@ -31,7 +32,8 @@ class FiniteLossHook(Hook):
     is some class. The error names the losses, the iteration, the fusion weight and, where it can be told, the
     culprit: the batch, the teacher or the student's weights. Before it is raised, all that helps
     to look into it goes to ``nonfinite_iter_N_rankR.pth`` in the work directory: the batch as the
-    models saw it, labels, losses and the student's weights, safe to load with ``weights_only``.
+    models saw it, labels, losses and the student's weights, this process's shards where it lies in
+    shards, safe to load with ``weights_only``.
 
     On the CPU the losses are checked before the backward pass, so the weights are still those that
     gave them. On CUDA nothing waits for the device: a flag for each loss is copied beside the
@@ -201,7 +203,7 @@ class FiniteLossHook(Hook):
             losses={name: loss.cpu() for name, loss in record.losses.items()},
             inputs=None if record.inputs is None else record.inputs.cpu(),
             labels=_labels(record.samples),
-            state_dict={name: value.cpu() for name, value in model.state_dict().items()},
+            state_dict={name: value.cpu() for name, value in _weights(model).items()},
         )
         message = (
             f'{" and ".join(bad)} {"is" if len(bad) == 1 else "are"} not finite at iteration '
@@ -242,7 +244,7 @@ def _culprit(model: nn.Module, inputs: Optional[Tensor]) -> str:
     """Where the first non-finite number comes from."""
     if inputs is not None and not torch.isfinite(inputs).all():
         return 'the batch itself is not finite'
-    weights = [name for name, value in model.state_dict().items() if not _finite(value)]
+    weights = [name for name, value in _weights(model).items() if not _finite(value)]
     if weights:
         return f'the student\'s weights are not finite, the first is "{weights[0]}"'
     teacher = getattr(model, 'teacher', None)
@@ -260,6 +262,14 @@ def _culprit(model: nn.Module, inputs: Optional[Tensor]) -> str:
                     'model.teacher_ckpt and the precision it runs in'
                 )
     return 'batch, teacher and weights are finite, so it arose in the student or the loss'
+
+
+def _weights(model: nn.Module) -> Dict[str, Tensor]:
+    """The student's; of one in shards those of this process, as no other would help to gather."""
+    if not is_sharded(model):
+        return model.state_dict()
+    parts = (*model.named_parameters(), *model.named_buffers())
+    return {name.replace('_fsdp_wrapped_module.', ''): value.detach() for name, value in parts}
 
 
 def _finite(value: Tensor) -> bool:

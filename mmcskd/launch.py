@@ -7,9 +7,11 @@ from typing import Iterable, Optional, Tuple
 
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import DefaultScope
+from mmengine.runner import FlexibleRunner
 from mmrazor.registry import MODELS
 from torch import nn
 
+from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .compat import bridge_cpu_processes, has_accelerator
 from .safe_loading import trust_checkpoints
 from .suggest import nearest
@@ -162,6 +164,21 @@ def check_shards(cfg: Config) -> None:
             "save the average of the first process's shard alone: take it out of custom_hooks, or "
             'leave out runner_type and strategy.'
         )
+
+
+def choose_checkpoint(runner) -> None:
+    """Choose the checkpoint to resume from, which a FlexibleRunner loads before its first hook.
+
+    Args:
+        runner (Runner | FlexibleRunner): Before it trains; a Runner asks its hooks in time.
+
+    Raises:
+        ValueError: If there are checkpoints but no good one.
+    """
+    if isinstance(runner, FlexibleRunner):
+        for hook in runner.hooks:
+            if isinstance(hook, AtomicCheckpointHook):
+                hook.before_run(runner)
 
 
 def build_student(cfg: Config, checkpoint: str) -> nn.Module:

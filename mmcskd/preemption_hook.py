@@ -5,12 +5,14 @@ import threading
 from functools import partial
 from typing import Optional
 
+import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmrazor.registry import HOOKS
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .student_fsdp_strategy import is_sharded
 
 EXIT_CODE = 128 + signal.SIGTERM
 
@@ -24,7 +26,9 @@ class PreemptionHook(Hook):
     as a shell reports a process that SIGTERM ended. The other processes go on until it has left,
     for it needs them to finish its iteration. Whoever has not come so far within the grace period,
     because a peer is gone, a disk hangs or a validation takes longer, exits with 143 as well: no
-    process stays behind. A run without an ``AtomicCheckpointHook`` gets a warning and ends on
+    process stays behind. Where the student lies in shards, which only all processes together can
+    save, they tell each other of the signal in each iteration, by gloo and without waiting for a
+    device, and save after the same one. A run without an ``AtomicCheckpointHook`` gets a warning and ends on
     SIGTERM as ever.
 
     Args:
@@ -44,6 +48,7 @@ class PreemptionHook(Hook):
         self.asked = False
         self._saving = threading.Event()
         self._before: Optional[tuple] = None
+        self._group = None
 
     def before_run(self, runner) -> None:
         """Keep the signal, which may go to the whole group of processes, from the data workers.
@@ -73,6 +78,8 @@ class PreemptionHook(Hook):
         if threading.current_thread() is not threading.main_thread():
             runner.logger.warning('PreemptionHook: no signals reach this thread.')
             return
+        if is_sharded(runner.model):
+            self._group = torch.distributed.new_group(backend='gloo')
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         self._wakeups = theirs
@@ -109,7 +116,7 @@ class PreemptionHook(Hook):
             data_batch (dict | tuple | list, optional): Data from the dataloader.
             outputs (dict, optional): Of the model.
         """
-        if not self.asked or not is_main_process() or not runner.optim_wrapper.should_update():
+        if not self._is_asked() or not runner.optim_wrapper.should_update():
             return
         self._saving.set()
         saved = self._checkpoints.save_now(runner)
@@ -119,6 +126,14 @@ class PreemptionHook(Hook):
         )
         self.after_train(runner)
         raise SystemExit(EXIT_CODE)
+
+    def _is_asked(self) -> bool:
+        """Whether this process has to save now."""
+        if self._group is None:
+            return self.asked and is_main_process()
+        flag = torch.tensor(int(self.asked))
+        torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX, group=self._group)
+        return bool(flag)
 
     def after_train(self, runner) -> None:
         """Listen no more.

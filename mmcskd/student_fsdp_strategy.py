@@ -1,15 +1,33 @@
 import copy
 import functools
-from typing import Optional, Sequence, Tuple, Union
+import time
+from typing import Callable, Optional, Sequence, Tuple, Union
 
+import mmengine
 from mmengine._strategy import FSDPStrategy
 from mmengine.device import get_device
+from mmengine.dist import is_main_process
 from mmengine.optim import BaseOptimWrapper, OptimWrapper, build_optim_wrapper
 from mmengine.registry import STRATEGIES
+from mmengine.runner.checkpoint import save_checkpoint
 from torch import nn
-from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.fsdp import (
+    FullOptimStateDictConfig,
+    FullStateDictConfig,
+    FullyShardedDataParallel,
+    StateDictType,
+)
 from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
 from torch.optim import Optimizer
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether each process holds but a part of the weights.
+
+    Args:
+        model (nn.Module): As a runner holds it.
+    """
+    return any(isinstance(module, FullyShardedDataParallel) for module in model.modules())
 
 
 @STRATEGIES.register_module()
@@ -20,9 +38,10 @@ class StudentFSDPStrategy(FSDPStrategy):
 
     - It resumes: the stock one hands the optimizer's state to torch in the order of arguments of
       torch 2.0, which fails today with "unhashable type: 'dict'".
-    - It trains on CPUs with gloo too.
+    - It trains on CPUs with gloo too, and saves the optimizer's moments there as they are.
     - Checkpoints hold the whole student, gathered in the first process, so that testing, export
-      and a resume on another number of processes take them as any other.
+      and a resume on another number of processes take them as any other. They are whole or
+      absent, as those of an :class:`~mmcskd.AtomicCheckpointHook`.
     - ``paramwise_cfg`` acts on whole weights: the stock strategy builds the optimizer from shards,
       which are all flat, so that ``flat_decay_mult`` would spare every weight the decay.
     - Gradient clipping is refused: each process would clip its shard by the norm of that shard.
@@ -41,7 +60,18 @@ class StudentFSDPStrategy(FSDPStrategy):
     """
 
     def __init__(self, *, wrap: Union[str, Sequence[str]] = (), **kwargs) -> None:
-        super().__init__(**{'state_dict_cfg': 'full', **kwargs})
+        state = kwargs.pop('state_dict_cfg', 'full')
+        if state == 'full' and get_device() == 'cpu':
+            # Off the device torch makes a copy of each moment; on the CPU it would hand out one
+            # buffer for all, and the first moments would be saved as the second ones.
+            state = dict(
+                state_dict_type=StateDictType.FULL_STATE_DICT,
+                state_dict_config=FullStateDictConfig(rank0_only=True),
+                optim_state_dict_config=FullOptimStateDictConfig(
+                    rank0_only=True, offload_to_cpu=False
+                ),
+            )
+        super().__init__(state_dict_cfg=state, **kwargs)
         self.wrap = (wrap,) if isinstance(wrap, str) else tuple(wrap)
 
     def prepare(self, model: Union[nn.Module, dict], *, optim_wrapper=None, **kwargs):
@@ -123,6 +153,48 @@ class StudentFSDPStrategy(FSDPStrategy):
         names = {id(weight): name for name, weight in model.named_parameters()}
         groups = wrapper.optimizer.param_groups
         return wrapper, [[names[id(weight)] for weight in group['params']] for group in groups]
+
+    def save_checkpoint(
+        self,
+        filename: str,
+        *,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        extra_ckpt: Optional[dict] = None,
+        callback: Optional[Callable] = None,
+    ) -> None:
+        """As the stock strategy, but written whole or not at all, and with a digest.
+
+        Args:
+            filename (str): The file; with ``state_dict_cfg='local'`` the folder of all shards,
+                which the stock strategy writes.
+            save_optimizer (bool): Defaults to True.
+            save_param_scheduler (bool): Defaults to True.
+            extra_ckpt (dict, optional): What lies beside the weights, such as ``meta``.
+            callback (Callable, optional): Is given the checkpoint before it is written.
+        """
+        options = dict(
+            save_optimizer=save_optimizer,
+            save_param_scheduler=save_param_scheduler,
+            extra_ckpt=extra_ckpt,
+            callback=callback,
+        )
+        if not self._is_full_state_dict() or '://' in filename:
+            super().save_checkpoint(filename, **options)
+            return
+        checkpoint = dict(state_dict=self.model_state_dict(), **(extra_ckpt or {}))
+        if save_optimizer and hasattr(self, 'optim_wrapper'):
+            checkpoint['optimizer'] = self.optim_state_dict()
+        if save_param_scheduler and hasattr(self, 'param_schedulers'):
+            checkpoint['param_schedulers'] = self.scheduler_state_dict()
+        now = time.strftime('%Y%m%d_%H%M%S', time.localtime())
+        checkpoint['meta'] = dict(
+            checkpoint.get('meta') or {}, seed=self.seed, time=now, mmengine=mmengine.__version__
+        )
+        if callback is not None:
+            callback(checkpoint)
+        if is_main_process():
+            save_checkpoint(checkpoint, filename, backend_args=dict(backend='atomic'))
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
         """Give each process its shard of the optimizer's state.

@@ -58,7 +58,11 @@ def run(*command, cwd, fails=False):
         server.bind(('127.0.0.1', 0))
         port = str(server.getsockname()[1])
     environment = dict(
-        os.environ, PYTHON=sys.executable, PYTHONWARNINGS='ignore', PORT=port, PYTHONPATH=str(cwd)
+        os.environ,
+        PYTHON=sys.executable,
+        PYTHONWARNINGS='ignore',
+        PORT=port,
+        PYTHONPATH=f'{cwd}:{ROOT}',
     )
     done = subprocess.run(
         list(map(str, command)),

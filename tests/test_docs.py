@@ -22,6 +22,8 @@ PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 ELSEWHERE = {
     'bash tools/demo.sh': 'half the tests here are parts of it; takes minutes',
     'bash tools/run_tests.sh': 'runs these tests',
+    'python -m pytest tests/faults': 'tools/run_tests.sh',
+    'MMCSKD_FAULTS=all python -m pytest tests/faults': 'the same, for longer',
     'pip install torch torchvision': 'tools/setup_env.sh',
     'pip install .': 'tests/test_packaging.py',
     "pip install '.[pictures]'": 'tools/setup_env.sh, as part of .[test]',
@@ -175,7 +177,8 @@ def test_keys(name, keys):
     wanted = {
         parameter.name
         for parameter in signature.parameters.values()
-        if parameter.name != 'self' and parameter.kind is not parameter.VAR_KEYWORD
+        if parameter.name != 'self'
+        and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
     }
     assert keys == wanted
 

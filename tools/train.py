@@ -6,7 +6,13 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmcskd  # noqa: F401, registers everything
-from mmcskd.launch import add_arguments, check_fusion, check_shards, load_config
+from mmcskd.launch import (
+    add_arguments,
+    check_fusion,
+    check_shards,
+    choose_checkpoint,
+    load_config,
+)
 
 
 def parse_args():
@@ -47,6 +53,7 @@ def main():
             raise ValueError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config.')
         cfg.auto_scale_lr.enable = True
     runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+    choose_checkpoint(runner)
     runner.train()
 
 

@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import FlexibleRunner, Runner
 from mmpretrain.structures import DataSample
 from models import NUM_CLASSES, algorithm_config
 from torch.utils.data import Dataset
@@ -120,12 +120,14 @@ def runner(
         resume=resume,
     )
     config.update(options)
+    kind = FlexibleRunner if 'strategy' in options else Runner
     if 'RANK' in os.environ:
         config['launcher'] = 'pytorch'
         cfg = Config(dict(launcher='pytorch', env_cfg=config.get('env_cfg', {})))
         bridge_cpu_processes(cfg)
-        config['cfg'] = dict(model_wrapper_cfg=cfg.model_wrapper_cfg)
-    return Runner(**config)
+        if kind is Runner:
+            config['cfg'] = dict(model_wrapper_cfg=cfg.model_wrapper_cfg)
+    return kind(**config)
 
 
 _numbers = iter(range(10**9))
