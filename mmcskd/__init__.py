@@ -26,6 +26,7 @@ safe_loading.register()
 
 from .amp_optim_wrapper import DeviceAmpOptimWrapper  # noqa: E402
 from .atomic_checkpoint_hook import AtomicCheckpointHook  # noqa: E402
+from .banked_teacher import BankedResponseRecorder  # noqa: E402
 from .ckf_hook import CKFHook  # noqa: E402
 from .cluttered_digits import ClutteredDigits  # noqa: E402
 from .cskd_classifier import CSKDClassifier  # noqa: E402
@@ -46,6 +47,7 @@ from .load_whole_image import LoadWholeImage  # noqa: E402
 from .patch_token_connector import PatchTokenConnector  # noqa: E402
 from .patch_token_recorder import PatchTokenRecorder, PatchTokens  # noqa: E402
 from .preemption_hook import PreemptionHook  # noqa: E402
+from .response_bank_hook import ResponseBankHook  # noqa: E402
 from .safe_loading import trust_checkpoints  # noqa: E402
 from .spatial_response_recorder import SpatialResponseRecorder  # noqa: E402
 from .student_fsdp_strategy import StudentFSDPStrategy  # noqa: E402
@@ -54,6 +56,7 @@ from .version import __version__  # noqa: E402
 __all__ = [
     'FUSION_SCHEDULES',
     'AtomicCheckpointHook',
+    'BankedResponseRecorder',
     'CKFHook',
     'CSKDClassifier',
     'CSKDDeiTHead',
@@ -75,6 +78,7 @@ __all__ = [
     'PatchTokenRecorder',
     'PatchTokens',
     'PreemptionHook',
+    'ResponseBankHook',
     'SpatialResponseRecorder',
     'StudentFSDPStrategy',
     '__version__',

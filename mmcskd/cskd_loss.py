@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor
 
+from .banked_teacher import BankedResponse
+from .response_bank import fuse
 from .response_loss import ResponseLoss
 from .suggest import nearest
 
@@ -113,6 +115,8 @@ class CSKDLoss(ResponseLoss):
                 'CSKDLoss has no fusion weight: add dict(type="mmrazor.CKFHook") to '
                 'custom_hooks, or fix one with CSKDLoss.fusion_weight.'
             )
+        if isinstance(spatial_response, BankedResponse):
+            return self._from_bank(student_response, spatial_response)
         if spatial_response.shape[-2:] == (1, 1):
             raise ValueError(
                 "CSKDLoss: the teacher's grid is 1×1, its only local response is the global one. "
@@ -120,7 +124,7 @@ class CSKDLoss(ResponseLoss):
                 'feature map with distiller.teacher_recorders.<name>.source and .feature.'
             )
         if callable(student_response):
-            grid = self._common_grid(student_response, spatial_response)
+            grid = self.common_grid(student_response, spatial_response)
             if grid != tuple(spatial_response.shape[-2:]):
                 spatial_response = F.adaptive_avg_pool2d(spatial_response, grid)
             student_response = student_response(grid)
@@ -144,7 +148,24 @@ class CSKDLoss(ResponseLoss):
         self._agree(student_response, target.argmax(dim=1))
         return self.soft(_at_least_float32(student_response), target, target.shape[0])
 
-    def _common_grid(self, student_response: Callable, spatial_response: Tensor) -> Tuple[int, int]:
+    def _from_bank(self, student_response: Callable, banked: BankedResponse) -> Tensor:
+        """The hard form, its labels out of a bank."""
+        if self.mode != 'hard' or not callable(student_response):
+            raise ValueError(
+                'CSKDLoss: a bank keeps hard labels: set CSKDLoss.mode="hard" and leave '
+                'PatchTokenConnector.grid out, or take model.bank out.'
+            )
+        response = student_response(banked.grid)
+        if response.shape[1] != banked.num_classes:
+            raise ValueError(
+                f'CSKDLoss: the student has {response.shape[1]} classes and the bank '
+                f'{banked.num_classes}: set model.architecture.head.num_classes.'
+            )
+        classes = banked.fused_classes(self.fusion_weight)
+        self._agree(response, classes)
+        return self.hard(_at_least_float32(response), classes)
+
+    def common_grid(self, student_response: Callable, spatial_response: Tensor) -> Tuple[int, int]:
         """Where the two are compared: (H, W)."""
         theirs = tuple(spatial_response.shape[-2:])
         own = getattr(student_response, 'grid', theirs)
@@ -156,7 +177,7 @@ class CSKDLoss(ResponseLoss):
         """t = λ·d + (1 − λ)·g, (N, C, H, W)."""
         # Half precision would tie classes that the teacher tells apart.
         local, whole = _at_least_float32(spatial_response), _at_least_float32(global_response)
-        return torch.lerp(whole[..., None, None].expand_as(local), local, self.fusion_weight)
+        return fuse(local, whole[..., None, None], self.fusion_weight)
 
     def _fused_classes(self, spatial_response: Tensor, global_response: Tensor) -> Tensor:
         """argmax of t over the classes, (N, H, W), a part of the batch at a time."""

@@ -1,6 +1,7 @@
 from mmrazor.registry import MODELS
 from torch import Tensor
 
+from .banked_teacher import BankedResponse
 from .response_loss import ResponseLoss
 
 
@@ -42,6 +43,13 @@ class DeiTLoss(ResponseLoss):
         Raises:
             ValueError: If the numbers of classes differ.
         """
+        if isinstance(teacher_logits, BankedResponse):
+            if self.mode != 'hard':
+                raise ValueError(
+                    'DeiTLoss: a bank keeps hard labels: set DeiTLoss.mode="hard", or take '
+                    'model.bank out.'
+                )
+            return self.hard(student_logits, teacher_logits.global_classes())
         self.check_classes(student_logits, teacher_logits)
         if self.mode == 'hard':
             return self.hard(student_logits, teacher_logits.argmax(dim=1))

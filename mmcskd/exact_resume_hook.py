@@ -13,6 +13,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmrazor.registry import HOOKS
 
+from .keyed_views import key_views
 from .student_fsdp_strategy import is_sharded
 
 
@@ -23,10 +24,11 @@ class ExactResumeHook(Hook):
     Weights, optimizer, schedules, scaler and averages lie in MMEngine's checkpoints. This hook
     takes care of what does not:
 
-    - Random numbers are keyed, not stored: before each iteration's forward pass, and before its
-      batch is fetched, the generators of Python, NumPy and torch are seeded from the run's seed,
-      the rank and the iteration. Dropout, mixup, cutmix and, without data workers, random
-      transforms are then functions of the iteration.
+    - Random numbers are keyed, not stored: before each iteration's forward pass the generators
+      of Python, NumPy and torch are seeded from the run's seed, the rank and the iteration.
+      Dropout, mixup and cutmix are then functions of the iteration. The random transforms of a
+      view are functions of the seed, the epoch, the sample and its place in the epoch, whatever
+      the number of data workers, see :func:`~mmcskd.keyed_views.key_views`.
     - The order of the data follows the checkpoint's seed, also where the config sets none.
     - A checkpoint from the middle of an epoch goes on behind the last batch it saw; an
       iteration-based loop goes there directly instead of loading all the batches before.
@@ -36,8 +38,8 @@ class ExactResumeHook(Hook):
       would leave at random, or another global batch, with which iterations would mean something
       else. Another number of processes with the same global batch is welcome.
 
-    Random transforms in data workers draw from the workers' own generators, which no checkpoint
-    can hold; they are repeatable only if the dataset keys them itself.
+    A batch sampler without a sampler has no places to key: transforms in data workers then draw
+    from the workers' own generators, which no checkpoint can hold.
 
     Raises:
         ValueError: On resume, if the checkpoint does not fit the run.
@@ -46,6 +48,7 @@ class ExactResumeHook(Hook):
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
+        self.period: Optional[int] = None  # epochs after which all draws come again
         self._gradients: Optional[list] = None
         self._resumed_gradients: Optional[list] = None
 
@@ -86,7 +89,9 @@ class ExactResumeHook(Hook):
         """
         loader, loop = runner.train_dataloader, runner.train_loop
         # An iterator draws a number for its workers; not from the generator of the transforms.
-        loader.generator = torch.Generator().manual_seed(_key(runner, 0, 'loader') >> 1)
+        seed = runner.seed or 0
+        loader.generator = torch.Generator().manual_seed(iteration_key(seed, 0, 'loader') >> 1)
+        key_views(loader, seed, self.period)
         if self._resumed_gradients is not None:
             _restore(_inner(runner), self._resumed_gradients)
             self._resumed_gradients = None
@@ -109,7 +114,7 @@ class ExactResumeHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        _seed(runner, runner.iter, 'data')
+        self._seed(runner, runner.iter, 'data')
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: DATA_BATCH = None) -> None:
         """Key the forward pass.
@@ -119,7 +124,7 @@ class ExactResumeHook(Hook):
             batch_idx (int): The index of the current batch in the train loop.
             data_batch (dict | tuple | list, optional): Data from the dataloader.
         """
-        _seed(runner, runner.iter, 'model')
+        self._seed(runner, runner.iter, 'model')
 
     def after_train_iter(
         self,
@@ -139,7 +144,7 @@ class ExactResumeHook(Hook):
         self._gradients = None
         if not runner.optim_wrapper.should_update() and _saves_now(runner):
             self._gradients = _gather(runner)
-        _seed(runner, runner.iter + 1, 'data')
+        self._seed(runner, runner.iter + 1, 'data')
 
     def after_train_epoch(self, runner) -> None:
         """Collect gradients under accumulation, before the checkpoint is made.
@@ -160,6 +165,11 @@ class ExactResumeHook(Hook):
         checkpoint['meta']['global_batch'] = _global_batch(runner)
         if self._gradients is not None and 'optimizer' in checkpoint:
             checkpoint['gradients'] = self._gradients
+
+    def _seed(self, runner, iteration: int, purpose: str) -> None:
+        if self.period is not None:
+            iteration %= self.period * len(runner.train_dataloader)
+        seed_iteration(iteration_key(runner.seed or 0, iteration, purpose))
 
 
 class _SkipFirst:
@@ -230,15 +240,14 @@ def _global_batch(runner) -> Optional[int]:
     return None if size is None else size * get_world_size()
 
 
-def _key(runner, iteration: int, purpose: str) -> int:
-    """64 bits out of all that a draw may depend on."""
-    text = struct.pack('<qqq', runner.seed or 0, get_rank(), iteration) + purpose.encode()
+def iteration_key(seed: int, iteration: int, purpose: str) -> int:
+    """64 bits out of all that a process's draws in an iteration may depend on."""
+    text = struct.pack('<qqq', seed, get_rank(), iteration) + purpose.encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), 'little')
 
 
-def _seed(runner, iteration: int, purpose: str) -> None:
+def seed_iteration(key: int) -> None:
     """Host work only: generators on a device are told their seed without waiting for it."""
-    key = _key(runner, iteration, purpose)
     random.seed(key)
     np.random.seed(key & 0xFFFFFFFF)
     torch.manual_seed(key >> 1)

@@ -10,9 +10,11 @@ from mmrazor.models.algorithms.base import LossResults
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from .banked_teacher import BankedTeacher
 from .convolution_layout import to_channels_last
 from .cskd_loss import CSKDLoss
 from .folded_norms import fold_norms
+from .keyed_views import drawing_aside
 from .response_loss import ResponseLoss
 from .spatial_response_recorder import SpatialResponseRecorder
 from .suggest import nearest
@@ -50,6 +52,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         teacher_view (dict, optional): How the teacher wants its images, any of ``mean``, ``std``,
             ``to_rgb`` and ``size``. Defaults to None: as its own ``data_preprocessor`` says, which
             a teacher from a stock config brings along; otherwise as the student.
+        bank (dict, optional): ``path`` of a bank of responses made with
+            ``tools/bank_responses.py``, which then stand in for the teacher, and ``cycle``, whether
+            to use its epochs again where they end. Defaults to None: the teacher answers.
         compile (dict, optional): What of ``teacher`` and ``student`` to compile, each with True or
             the arguments of ``torch.compile``. Their backbones are compiled, in place, so the names
             of the weights stay. Defaults to None: nothing.
@@ -71,18 +76,24 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         teacher_ckpt: Optional[str] = None,
         random_teacher: bool = False,
         teacher_view: Optional[dict] = None,
+        bank: Optional[dict] = None,
         compile: Optional[Dict[str, Union[bool, dict]]] = None,
         data_preprocessor: Optional[Union[Dict, nn.Module]] = None,
         init_cfg: Optional[dict] = None,
     ) -> None:
-        if teacher_ckpt is None and isinstance(teacher, dict) and not random_teacher:
+        if bank is not None:
+            distiller = _reading(distiller)
+            teacher, teacher_ckpt = _banked(bank), None
+        elif teacher_ckpt is None and isinstance(teacher, dict) and not random_teacher:
             raise ValueError(
                 'The teacher has no weights and would teach noise: set model.teacher_ckpt to a '
                 'checkpoint file or URL, or model.random_teacher=True if noise is what you want.'
             )
         own_teacher = isinstance(teacher, dict)
         if own_teacher:
-            teacher = MODELS.build(teacher)
+            # The student starts from the same weights whatever the teacher, or with a bank.
+            with drawing_aside():
+                teacher = MODELS.build(teacher)
         super().__init__(
             distiller=distiller,
             teacher=teacher,
@@ -100,16 +111,20 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         _check_classes(self.student, teacher)
         if teacher_ckpt is not None:
             load_weights(teacher, teacher_ckpt)
-        fit_view(teacher, self.data_preprocessor, teacher_view)
+        if bank is None:
+            fit_view(teacher, self.data_preprocessor, teacher_view)
         # A plain attribute: what is no submodule is in no state dict, optimizer, EMA or DDP.
         self.__dict__['teacher'] = self._modules.pop('teacher').eval()
         self.teacher.requires_grad_(False)
         MMLogger.get_current_instance().info(
-            f'Teacher {type(teacher).__name__} with weights {digest(teacher)} from '
+            f'No teacher but its responses in the bank {bank["path"]}.'
+            if bank is not None
+            else f'Teacher {type(teacher).__name__} with weights {digest(teacher)} from '
             f'{teacher_ckpt or ("random numbers" if random_teacher else "the caller")}.'
         )
         self._compile = _check_compile(compile or {})
-        self._layout: Optional[torch.memory_format] = None  # until the first batch
+        # Of a teacher that computes, unknown until the first batch.
+        self._layout = None if bank is None else torch.contiguous_format
         _compile(self.student, self._compile.get('student', False))
 
     def loss(
@@ -126,11 +141,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         """
         distiller = self.distiller
         if not self.distillation_stopped:
-            if self._layout is None:
-                self._prepare_teacher(batch_inputs)
-            with distiller.teacher_recorders, self._ungraded():
-                images = batch_inputs.contiguous(memory_format=self._layout)
-                self.teacher(images, mode='tensor')
+            self.respond(batch_inputs)
         with distiller.student_recorders:
             student_losses = self.student(batch_inputs, data_samples, mode='loss')
         losses = {'loss_base' if k == 'loss' else k: v for k, v in student_losses.items()}
@@ -141,6 +152,18 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             for recorder in manager.recorders.values():
                 recorder.reset_data_buffer()
         return losses
+
+    def respond(self, batch_inputs: Tensor) -> None:
+        """Let the teacher answer, for its recorders to hear.
+
+        Args:
+            batch_inputs (Tensor): (N, 3, height, width), preprocessed for the student.
+        """
+        if self._layout is None:
+            self._prepare_teacher(batch_inputs)
+        with self.distiller.teacher_recorders, self._ungraded():
+            images = batch_inputs.contiguous(memory_format=self._layout)
+            self.teacher(images, mode='tensor')
 
     def _prepare_teacher(self, batch_inputs: Tensor) -> None:
         """On the first batch, which shows what feeds what: lay out, fold norms, compile."""
@@ -190,6 +213,30 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         memo[id(self)] = twin
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
+
+
+def _reading(distiller: dict) -> dict:
+    """The distiller's config with recorders that read a bank."""
+    distiller = copy.deepcopy(distiller)
+    for name, recorder in (distiller.get('teacher_recorders') or {}).items():
+        if str(recorder.get('type')).split('.')[-1] != 'SpatialResponse':
+            raise ValueError(
+                f'model.bank holds no records of teacher_recorders.{name}, of type '
+                f'"{recorder.get("type")}": leave it out, or take model.bank out.'
+            )
+        distiller['teacher_recorders'][name] = dict(type='BankedResponse')
+    return distiller
+
+
+def _banked(bank: dict) -> BankedTeacher:
+    for key in bank:
+        if key not in ('path', 'cycle'):
+            raise ValueError(f'model.bank has no key "{key}". ' + nearest(key, ('path', 'cycle')))
+    if not isinstance(bank.get('path'), str) or not isinstance(bank.get('cycle', False), bool):
+        raise ValueError(
+            f'model.bank is {bank!r}, expected dict(path="…"), and cycle=True or False.'
+        )
+    return BankedTeacher(**bank)
 
 
 def _check_classes(student: nn.Module, teacher: nn.Module) -> None:

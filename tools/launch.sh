@@ -1,4 +1,4 @@
-# Sourced by tools/dist_train.sh and tools/dist_test.sh: start one process a GPU, or a share of the CPU.
+# Sourced by the tools/dist_*.sh: start one process a GPU, or a share of the CPU.
 launch() {
     local tools script=$1 processes=$2
     shift 2

@@ -1,0 +1,144 @@
+"""Random transforms whose draws depend on the view alone, not on who makes it or when."""
+
+import contextlib
+import hashlib
+import random
+import struct
+from typing import Iterator, Optional
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank, get_world_size
+from torch.utils.data import DataLoader
+
+
+class View(int):
+    """The index of a sample, with the key of the one view that is to be made of it."""
+
+    key: bytes = b''
+
+    def __reduce__(self):
+        return _view, (int(self), self.key)
+
+
+class KeyedSampler:
+    """A sampler that gives every index it yields the key of its view.
+
+    The key is made of the run's seed, the epoch, the sample and its place in the epoch, counted
+    over all processes: a sample that comes more than once in an epoch, as under repeated
+    augmentation, has another view each time.
+
+    Args:
+        sampler (Sampler): The sampler of a dataloader.
+        seed (int): The run's.
+        period (int, optional): Epochs after which order and views come again. Defaults to None:
+            never.
+    """
+
+    def __init__(self, sampler, seed: int, period: Optional[int] = None) -> None:
+        self.sampler = sampler
+        self.seed = seed
+        self.period = period
+
+    def __iter__(self) -> Iterator[View]:
+        epoch = getattr(self.sampler, 'epoch', 0)
+        if self.period is not None:
+            epoch %= self.period
+            self.sampler.set_epoch(epoch)
+        step, place = get_world_size(), get_rank()
+        for index in self.sampler:
+            yield _view(int(index), struct.pack('<4q', self.seed, epoch, index, place))
+            place += step
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __getattr__(self, name):
+        if name.startswith('__') or name == 'sampler':
+            raise AttributeError(name)
+        return getattr(self.sampler, name)
+
+
+class KeyedDataset:
+    """A dataset that draws each view from generators of its own, whatever process makes it.
+
+    Args:
+        dataset (Dataset): Any with an index; its transforms may draw from the generators of
+            Python, NumPy and torch.
+    """
+
+    def __init__(self, dataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, index: int):
+        if not isinstance(index, View):
+            return self.dataset[index]
+        with drawing_from(index.key):
+            return self.dataset[int(index)]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getattr__(self, name):
+        if name.startswith('__') or name == 'dataset':
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+
+def key_views(loader: DataLoader, seed: int, period: Optional[int] = None) -> bool:
+    """Let the views that a dataloader gives be functions of seed, epoch, sample and place.
+
+    They are then the same with any number of workers and after a resume.
+
+    Args:
+        loader (DataLoader): Before it is first iterated.
+        seed (int): The run's.
+        period (int, optional): Epochs after which order and views come again. Defaults to None:
+            never.
+
+    Returns:
+        bool: Whether it could be done; not for a batch sampler without a sampler.
+    """
+    batches = loader.batch_sampler
+    if not hasattr(batches, 'sampler'):
+        return False
+    if isinstance(batches.sampler, KeyedSampler):
+        batches.sampler.period = period
+        return True
+    batches.sampler = KeyedSampler(batches.sampler, seed, period)
+    # torch forbids to assign it, as a change after workers have started would be lost.
+    loader.__dict__['dataset'] = KeyedDataset(loader.dataset)
+    return True
+
+
+@contextlib.contextmanager
+def drawing_from(key: bytes):
+    """Seed the generators of Python, NumPy and torch on the CPU, and put them back afterwards.
+
+    Args:
+        key (bytes): All that the draws may depend on.
+    """
+    seed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), 'little')
+    with drawing_aside():
+        random.seed(seed)
+        np.random.seed(seed & 0xFFFFFFFF)
+        torch.default_generator.manual_seed(seed >> 1)
+        yield
+
+
+@contextlib.contextmanager
+def drawing_aside():
+    """Put the generators of Python, NumPy and torch on the CPU back to where they are now."""
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(cpu)
+
+
+def _view(index: int, key: bytes) -> View:
+    view = View(index)
+    view.key = key
+    return view
