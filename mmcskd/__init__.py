@@ -35,6 +35,13 @@ from .cskd_loss import CSKDLoss  # noqa: E402
 from .cskd_vit_head import CSKDViTHead  # noqa: E402
 from .data_check_hook import DataCheckHook  # noqa: E402
 from .deit_loss import DeiTLoss  # noqa: E402
+from .dense.backbone_layer_decay import BackboneLayerDecay  # noqa: E402
+from .dense.dense_cskd_loss import DenseCSKDLoss  # noqa: E402
+from .dense.dense_response_recorder import DenseResponseRecorder  # noqa: E402
+from .dense.digit_scenes import DigitScenes  # noqa: E402
+from .dense.ignored_region_recorder import IgnoredRegionRecorder  # noqa: E402
+from .dense.simple_feature_pyramid import SimpleFeaturePyramid  # noqa: E402
+from .dense.windowed_vision_transformer import WindowedVisionTransformer  # noqa: E402
 from .dist_token_connector import DistTokenConnector  # noqa: E402
 from .distilled_init_hook import DistilledInitHook  # noqa: E402
 from .exact_resume_hook import ExactResumeHook  # noqa: E402
@@ -56,6 +63,7 @@ from .version import __version__  # noqa: E402
 __all__ = [
     'FUSION_SCHEDULES',
     'AtomicCheckpointHook',
+    'BackboneLayerDecay',
     'BankedResponseRecorder',
     'CKFHook',
     'CSKDClassifier',
@@ -65,7 +73,10 @@ __all__ = [
     'ClutteredDigits',
     'DataCheckHook',
     'DeiTLoss',
+    'DenseCSKDLoss',
+    'DenseResponseRecorder',
     'DeviceAmpOptimWrapper',
+    'DigitScenes',
     'DistTokenConnector',
     'DistilledInitHook',
     'ExactResumeHook',
@@ -73,14 +84,17 @@ __all__ = [
     'FiniteLossHook',
     'FrozenTeacherDistill',
     'INaturalist',
+    'IgnoredRegionRecorder',
     'LoadWholeImage',
     'PatchTokenConnector',
     'PatchTokenRecorder',
     'PatchTokens',
     'PreemptionHook',
     'ResponseBankHook',
+    'SimpleFeaturePyramid',
     'SpatialResponseRecorder',
     'StudentFSDPStrategy',
+    'WindowedVisionTransformer',
     '__version__',
     'build_schedule',
     'trust_checkpoints',

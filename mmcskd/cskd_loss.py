@@ -110,11 +110,7 @@ class CSKDLoss(ResponseLoss):
         Raises:
             ValueError: If no fusion weight was set, shapes do not match or the teacher's grid is 1×1.
         """
-        if self.fusion_weight is None:
-            raise ValueError(
-                'CSKDLoss has no fusion weight: add dict(type="mmrazor.CKFHook") to '
-                'custom_hooks, or fix one with CSKDLoss.fusion_weight.'
-            )
+        self._check_steered()
         if isinstance(spatial_response, BankedResponse):
             return self._from_bank(student_response, spatial_response)
         if spatial_response.shape[-2:] == (1, 1):
@@ -147,6 +143,13 @@ class CSKDLoss(ResponseLoss):
         target = self._fuse(spatial_response, global_response)
         self._agree(student_response, target.argmax(dim=1))
         return self.soft(_at_least_float32(student_response), target, target.shape[0])
+
+    def _check_steered(self) -> None:
+        if self.fusion_weight is None:
+            raise ValueError(
+                'CSKDLoss has no fusion weight: add dict(type="mmrazor.CKFHook") to '
+                'custom_hooks, or fix one with CSKDLoss.fusion_weight.'
+            )
 
     def _from_bank(self, student_response: Callable, banked: BankedResponse) -> Tensor:
         """The hard form, its labels out of a bank."""

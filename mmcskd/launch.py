@@ -141,7 +141,8 @@ def check_fusion(cfg: Config) -> None:
     hooks = [str(hook.get('type')).split('.')[-1] for hook in cfg.get('custom_hooks') or []]
     for name, loss in losses.items():
         steered = loss.get('fusion_weight') is not None or 'CKFHook' in hooks
-        if str(loss.get('type')).split('.')[-1] == 'CSKDLoss' and not steered:
+        kind = str(loss.get('type')).split('.')[-1]
+        if kind in ('CSKDLoss', 'DenseCSKDLoss') and not steered:
             raise ValueError(
                 f'model.distiller.distill_losses.{name} has no fusion weight: add '
                 'dict(type="mmrazor.CKFHook") to custom_hooks, or set its fusion_weight.'

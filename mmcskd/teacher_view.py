@@ -105,7 +105,9 @@ def fit_view(teacher: nn.Module, preprocessor: nn.Module, config: Optional[dict]
 
 
 def _normalisation(preprocessor: Optional[nn.Module]) -> Tuple[list, list, bool]:
-    rgb = bool(getattr(preprocessor, 'to_rgb', getattr(preprocessor, '_channel_conversion', False)))
+    # MMPretrain's name of it, MMEngine's and MMDetection's, MMSegmentation's.
+    names = ('to_rgb', '_channel_conversion', 'channel_conversion')
+    rgb = any(bool(getattr(preprocessor, name, False)) for name in names)
     if not hasattr(preprocessor, 'mean'):
         return [0.0], [1.0], rgb  # of every channel
     mean, std = (

@@ -1,0 +1,278 @@
+from typing import List, Optional, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from mmrazor.registry import MODELS
+from torch import Tensor
+
+from ..cskd_loss import CSKDLoss
+from ..suggest import nearest
+from .dense_response_recorder import DenseResponses, describe
+
+GLOBAL_RESPONSES = ('mean', 'image')
+EPS = 1e-6
+
+
+@MODELS.register_module()
+class DenseCSKDLoss(CSKDLoss):
+    r"""CSKD between segmentors or detectors: at each location, on each level both have.
+
+    The spatial response d is the teacher's logits at a location, the global response g those of
+    the whole level, and the target their fusion :math:`t = \lambda d + (1 - \lambda) g` with the
+    λ of :class:`~mmcskd.CKFHook`, as in :class:`~mmcskd.CSKDLoss`. For one level of softmax logits
+    and nothing ignored, ``hard`` *is* that loss. What differs:
+
+    - Both forms are means over the locations that count, which in dense tasks vary in number:
+      ``soft`` is H·W times smaller than ``CSKDLoss``'s.
+    - Heads with a sigmoid for each class have the binary form. ``soft``: the KL divergence between
+      Bernoulli distributions at temperature T, summed over classes, × T²; ``hard``: the binary
+      cross entropy with the teacher's decision t > 0. Almost all locations of a detector are
+      background, so the sum is divided, as detectors divide their losses by the number of
+      positives, by the teacher's own: the sum over locations of its largest class probability
+      (``hard``: the number of locations with a decision for any class), at least 1.
+    - Ignored pixels count nowhere: not in the loss, the global response, or what is pooled.
+
+    ``agreement`` is the share of locations at which both have the same class; with sigmoids, the
+    share of the teacher's decisions t > 0 that the student shares.
+
+    Source: CSKD, sections 3.2 and 3.3; dense tasks are this package's extension of it.
+
+    Args:
+        mode (str): ``'hard'`` or ``'soft'``. Defaults to ``'soft'``.
+        temperature (float): T of the soft form, > 0. Defaults to 1.
+        loss_weight (float): Defaults to 1.
+        fusion_weight (float, optional): As in ``CSKDLoss``. Defaults to None.
+        grid (str | int): On which grid a level is compared, the other being pooled onto it:
+            ``'coarser'``, ``'teacher'`` or ``'student'`` as in ``CSKDLoss``, or pixels a cell, 16
+            for the patches of a ViT/16. Defaults to ``'coarser'``.
+        global_response (str): ``'mean'``: the mean of the level's logits. ``'image'``: the class
+            response of the image, the logits of the mean probability of each class. Defaults to
+            ``'mean'``.
+
+    Raises:
+        ValueError: For arguments out of range; from the forward pass if no fusion weight was set or
+            the responses cannot be compared.
+
+    Examples:
+        >>> level = torch.randn(2, 1, 10, 8, 8)
+        >>> response = DenseResponses((level,), None, False, (64, 64))
+        >>> DenseCSKDLoss(fusion_weight=0.5)(response, response).shape
+        torch.Size([])
+    """
+
+    def __init__(
+        self,
+        mode: str = 'soft',
+        temperature: float = 1.0,
+        loss_weight: float = 1.0,
+        fusion_weight: Optional[float] = None,
+        grid: Union[str, int] = 'coarser',
+        global_response: str = 'mean',
+    ) -> None:
+        cell = isinstance(grid, int) and not isinstance(grid, bool)
+        super().__init__(mode, temperature, loss_weight, fusion_weight, 'coarser' if cell else grid)
+        if cell and grid < 1:
+            raise ValueError(f'DenseCSKDLoss.grid is {grid}, expected pixels a cell, at least 1.')
+        if global_response not in GLOBAL_RESPONSES:
+            raise ValueError(
+                f'DenseCSKDLoss.global_response: "{global_response}" is none of them. '
+                + nearest(str(global_response), GLOBAL_RESPONSES)
+            )
+        self.grid = grid
+        self.global_response = global_response
+
+    def forward(
+        self,
+        student_response: DenseResponses,
+        teacher_response: DenseResponses,
+        ignored: Optional[Tensor] = None,
+    ) -> Tensor:
+        """The loss of one batch.
+
+        Args:
+            student_response (DenseResponses): Of a ``DenseResponse`` recorder.
+            teacher_response (DenseResponses): The same.
+            ignored (Tensor, optional): (N, 1, height, width) of bool, of an ``IgnoredRegion``
+                recorder. Defaults to None: every pixel counts.
+
+        Returns:
+            Tensor: A scalar, ``loss_weight`` applied.
+        """
+        self._check_steered()
+        pairs = self._pairs(student_response, teacher_response)
+        image_size = student_response.image_size
+        rows = [self._rows(*pair, ignored, image_size, student_response.sigmoid) for pair in pairs]
+        student, target = (torch.cat(side) for side in zip(*rows))
+        if not len(student):  # nothing counts in this batch
+            self.agreement = student.new_zeros(())
+            return self.loss_weight * student.sum()
+        if student_response.sigmoid:
+            return self.binary(student, target)
+        self._agree(student, target.argmax(dim=1))
+        if self.mode == 'hard':
+            return self.hard(student, target.argmax(dim=1))
+        return self.soft(student, target, len(target))
+
+    def binary(self, student: Tensor, target: Tensor) -> Tensor:
+        """The binary form, each class by itself.
+
+        Args:
+            student (Tensor): (M, C), of M anchors.
+            target (Tensor): (M, C), fused logits.
+
+        Returns:
+            Tensor: A scalar, ``loss_weight`` applied.
+        """
+        decided = target > 0
+        with torch.no_grad():
+            self.agreement = (student > 0)[decided].float().mean() if decided.any() else (
+                student.new_ones(())
+            )  # fmt: skip
+        if self.mode == 'hard':
+            positives = decided.any(dim=1).sum().clamp(min=1)
+            total = F.binary_cross_entropy_with_logits(
+                student, decided.to(student.dtype), reduction='sum'
+            )
+            return self.loss_weight * total / positives
+        scale, positives = self.temperature, target.sigmoid().amax(dim=1).sum().clamp(min=1)
+        student, target = student / scale, target / scale
+        chance = target.sigmoid()
+        # KL = cross entropy − entropy, both from logits, so that sure answers do not overflow.
+        total = F.binary_cross_entropy_with_logits(student, chance, reduction='sum')
+        entropy = F.binary_cross_entropy_with_logits(target, chance, reduction='sum')
+        return self.loss_weight * scale**2 * (total - entropy) / positives
+
+    def _pairs(
+        self, student: DenseResponses, teacher: DenseResponses
+    ) -> List[Tuple[Tensor, Tensor]]:
+        """(student's, teacher's) responses of the levels both have."""
+        for side, given in (('student', student), ('teacher', teacher)):
+            if not isinstance(given, DenseResponses):
+                raise ValueError(
+                    f'DenseCSKDLoss takes records of "DenseResponse" recorders, got a '
+                    f'{type(given).__name__} of the {side}: set distiller.{side}_recorders.<name>.'
+                    'type and let no connector or data_idx stand between.'
+                )
+        if student.sigmoid != teacher.sigmoid:
+            kinds = ('a softmax over classes', 'a sigmoid for each class')
+            raise ValueError(
+                f"DenseCSKDLoss: the student's head has {kinds[student.sigmoid]}, the teacher's "
+                f'{kinds[teacher.sigmoid]}: their logits mean different things. Set use_sigmoid of '
+                'their classification losses alike.'
+            )
+        if student.strides is None or teacher.strides is None:
+            if len(student.levels) != len(teacher.levels):
+                raise ValueError(
+                    f'DenseCSKDLoss: the student has {len(student.levels)} levels and the teacher '
+                    f'{len(teacher.levels)}, and not both heads know their strides.'
+                )
+            pairs = list(zip(student.levels, teacher.levels))
+        else:
+            theirs = dict(zip(teacher.strides, teacher.levels))
+            pairs = [
+                (level, theirs[stride])
+                for stride, level in zip(student.strides, student.levels)
+                if stride in theirs
+            ]
+            if not pairs:
+                raise ValueError(
+                    'DenseCSKDLoss: no level of the student '
+                    f'({", ".join(describe(student))}) has the stride of one of the teacher '
+                    f'({", ".join(describe(teacher))}): change model.architecture.neck and the '
+                    "strides of its head's prior generator."
+                )
+        for own, other in pairs:
+            self._check_pair(own, other)
+        return pairs
+
+    def _check_pair(self, student: Tensor, teacher: Tensor) -> None:
+        (n, anchors, classes), (m, their_anchors, their_classes) = (
+            student.shape[:3],
+            teacher.shape[:3],
+        )
+        if classes != their_classes:
+            raise ValueError(
+                f'DenseCSKDLoss: the student has {classes} classes and the teacher '
+                f'{their_classes}: set num_classes of their heads to the same number, or choose '
+                "the student's classes with distiller.teacher_recorders.<name>.classes."
+            )
+        if anchors != their_anchors:
+            raise ValueError(
+                f'DenseCSKDLoss: the student has {anchors} anchors at a location and the teacher '
+                f'{their_anchors}: set anchors="max" in both DenseResponse recorders, or give '
+                'their heads the same anchors.'
+            )
+        if n != m:
+            raise ValueError(f'DenseCSKDLoss: {n} images of the student, {m} of the teacher.')
+
+    def _rows(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        ignored: Optional[Tensor],
+        image_size: Tuple[int, int],
+        sigmoid: bool,
+    ) -> Tuple[Tensor, Tensor]:
+        """Student's responses and targets of a level at the locations that count, (M, C) each."""
+        student, teacher = student.float(), teacher.float()
+        kept_teacher, kept_student = _kept(ignored, teacher), _kept(ignored, student)
+        whole = self._whole(teacher, kept_teacher, sigmoid)
+        grid = self._level_grid(student, teacher, image_size)
+        teacher, has_teacher = _pool(teacher, kept_teacher, grid)
+        student, has_student = _pool(student, kept_student, grid)
+        target = torch.lerp(whole[..., None, None].expand_as(teacher), teacher, self.fusion_weight)
+        student, target = (
+            level.permute(0, 1, 3, 4, 2).reshape(-1, level.shape[2]) for level in (student, target)
+        )
+        if ignored is None:
+            return student, target
+        counts = F.adaptive_avg_pool2d((~ignored).float(), grid) >= 0.5
+        counts = (counts & has_teacher & has_student).expand(-1, teacher.shape[1], -1, -1)
+        return student[counts.flatten()], target[counts.flatten()]
+
+    def _level_grid(
+        self, student: Tensor, teacher: Tensor, image_size: Tuple[int, int]
+    ) -> Tuple[int, int]:
+        own, theirs = tuple(student.shape[-2:]), tuple(teacher.shape[-2:])
+        if isinstance(self.grid, int):
+            return tuple(-(-side // self.grid) for side in image_size)
+        if self.grid == 'coarser':
+            return min(own[0], theirs[0]), min(own[1], theirs[1])
+        return theirs if self.grid == 'teacher' else own
+
+    def _whole(self, teacher: Tensor, kept: Optional[Tensor], sigmoid: bool) -> Tensor:
+        """The global response of a level, (N, A, C)."""
+        if self.global_response == 'mean':
+            return _mean(teacher, kept)
+        if sigmoid:
+            return _mean(teacher.sigmoid(), kept).logit(eps=EPS)
+        return _mean(teacher.softmax(dim=2), kept).clamp(min=EPS).log()
+
+
+def _kept(ignored: Optional[Tensor], level: Tensor) -> Optional[Tensor]:
+    """(N, 1, H, W) of float, 1 where at least half the pixels of a location count."""
+    if ignored is None:
+        return None
+    return (F.adaptive_avg_pool2d((~ignored).float(), level.shape[-2:]) >= 0.5).float()
+
+
+def _mean(level: Tensor, kept: Optional[Tensor]) -> Tensor:
+    """Of (N, A, C, H, W) over the locations kept: (N, A, C)."""
+    if kept is None:
+        return level.mean((-2, -1))
+    kept = kept[:, None]
+    return (level * kept).sum((-2, -1)) / kept.sum((-2, -1)).clamp(min=1)
+
+
+def _pool(
+    level: Tensor, kept: Optional[Tensor], grid: Tuple[int, int]
+) -> Tuple[Tensor, Optional[Tensor]]:
+    """A level on another grid, and (N, 1, H', W') of bool, which of its cells hold anything."""
+    if tuple(level.shape[-2:]) == grid:
+        return level, None if kept is None else kept > 0
+    flat, shape = level.flatten(1, 2), level.shape[1:3]
+    if kept is None:
+        return F.adaptive_avg_pool2d(flat, grid).unflatten(1, shape), None
+    share = F.adaptive_avg_pool2d(kept, grid)
+    pooled = F.adaptive_avg_pool2d(flat * kept, grid) / share.clamp(min=EPS)
+    return pooled.unflatten(1, shape), share > 0

@@ -1,0 +1,253 @@
+import weakref
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
+from mmrazor.registry import TASK_UTILS
+from torch import Tensor, nn
+
+from ..suggest import nearest
+
+HEADS = ('decode_head', 'bbox_head', 'rpn_head')
+ANCHORS = ('each', 'max')
+KEY = 'distiller.<side>_recorders.<name>'
+
+
+class DenseResponses(NamedTuple):
+    """The class responses of a segmentor or detector at each location."""
+
+    levels: Tuple[Tensor, ...]
+    """Each (N, A, C, H, W): logits of the A anchors of a location; segmentors have A = 1."""
+    strides: Optional[Tuple[Tuple[int, int], ...]]
+    """(vertical, horizontal) of each level in pixels; None if the head does not say."""
+    sigmoid: bool
+    """Whether each class is asked for by itself, rather than one of all by a softmax."""
+    image_size: Tuple[int, int]
+    """(height, width) of the batch."""
+
+
+@TASK_UTILS.register_module()
+class DenseResponseRecorder(BaseRecorder):
+    """Record the class responses of a segmentor or detector, as teacher or as student.
+
+    Of a segmentor they are the per-pixel class logits of its decode head, of a detector the
+    classification maps of its dense head at each level. The head is listened to within the model's
+    own forward pass, whether the model calls it or its ``forward``, so nothing is computed twice.
+    Strides, anchors, number of classes and sigmoid or softmax are what the head says of itself.
+
+    A record is a :class:`DenseResponses`.
+
+    A two-stage detector answers without proposals by its RPN alone: as a teacher it is given as
+    MMDetection's ``RPN``, whose weights are those of the same parts of a Faster or Mask R-CNN.
+
+    Args:
+        source (str, optional): Name of the head, as in ``named_modules()``. Defaults to None: the
+            model's ``decode_head``, ``bbox_head`` or ``rpn_head``.
+        classes (list[int] | str, optional): The classes to keep, in this order, to teach a student
+            of fewer or reordered ones; ``'any'`` makes one of all, an object of any class, as an
+            RPN has it (sigmoid heads only). Defaults to None: all.
+        anchors (str): ``'each'``: anchors are compared one by one, which takes equal ones on both
+            sides; ``'max'``: the response of a location is that of its most certain anchor, for
+            each class (sigmoid heads only). Defaults to ``'each'``.
+
+    Raises:
+        ValueError: For unknown arguments; from :meth:`prepare_from_model` if there is no such head;
+            from the forward pass if the head does not give class logits on a grid or did not run.
+
+    Examples:
+        >>> teacher_recorders = dict(response=dict(type='DenseResponse'))
+        >>> dict(type='DenseResponse', source='auxiliary_head')
+        >>> dict(type='DenseResponse', anchors='max')  # FCOS teaches RetinaNet
+    """
+
+    def __init__(
+        self,
+        source: Optional[str] = None,
+        classes: Union[Sequence[int], str, None] = None,
+        anchors: str = 'each',
+    ) -> None:
+        super().__init__(source)
+        if anchors not in ANCHORS:
+            raise ValueError(
+                f'DenseResponse.anchors: "{anchors}" is none of them. '
+                + nearest(str(anchors), ANCHORS)
+            )
+        chosen = [classes] if isinstance(classes, int) else classes
+        if not (chosen in (None, 'any') or _are_indices(chosen)):
+            raise ValueError(
+                f'DenseResponse.classes is {classes!r}, expected a list of class indices or "any".'
+            )
+        self.classes = list(chosen) if _are_indices(chosen) else chosen
+        self.anchors = anchors
+        self._head = self._shadowed = self._image_size = None
+        self._two_stage = self._unannotated = False
+
+    def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
+        """Find the head.
+
+        Args:
+            model (nn.Module): A segmentor or detector.
+        """
+        if model is None:
+            raise ValueError('DenseResponseRecorder needs the model it records from.')
+        modules = dict(model.named_modules())
+        if self._source is None:
+            self._source = next((name for name in HEADS if name in modules), None)
+            if self._source is None:
+                raise ValueError(
+                    f'{type(model).__name__} has no {", ".join(HEADS[:-1])} or {HEADS[-1]}: name '
+                    f'the head that gives its class logits with {KEY}.source (type '
+                    '"DenseResponse").'
+                )
+        if self._source not in modules:
+            raise ValueError(
+                f'DenseResponse.source: "{self._source}" is not a module of '
+                f'{type(model).__name__}. ' + nearest(self._source, modules)
+            )
+        head = modules[self._source]
+        if isinstance(head, nn.ModuleList):
+            raise ValueError(
+                f'DenseResponse.source: "{self._source}" are {len(head)} heads: name one, as '
+                f'"{self._source}.{len(head) - 1}", with {KEY}.source.'
+            )
+        # Not held: a copy of the recorder, such as EMA's, must not copy the head.
+        self._head = weakref.ref(head)
+        self._two_stage = hasattr(model, 'roi_head')
+        model.register_forward_pre_hook(self._measure, with_kwargs=True)
+
+    def _measure(self, model: nn.Module, args: Tuple, kwargs: dict) -> None:
+        inputs = args[0] if args else kwargs.get('inputs')
+        if isinstance(inputs, Tensor):
+            self._image_size = tuple(inputs.shape[-2:])
+        self._unannotated = not (args[1:2] or kwargs.get('data_samples'))
+
+    def _listen(self, *args, **kwargs) -> Any:
+        """Stands for the head's ``forward`` while recording."""
+        head = self._head()
+        outputs = (self._shadowed or type(head).forward.__get__(head))(*args, **kwargs)
+        # A head that runs twice in a pass has its last say.
+        self._data_buffer = [self._read(head, outputs)]
+        return outputs
+
+    def _read(self, head: nn.Module, outputs: Any) -> DenseResponses:
+        found = outputs if isinstance(outputs, Tensor) or not outputs else outputs[0]
+        levels = [found] if isinstance(found, Tensor) else list(found or [])
+        channels = getattr(head, 'cls_out_channels', getattr(head, 'out_channels', None))
+        fits = [
+            isinstance(level, Tensor) and level.dim() == 4 and level.shape[1] % channels == 0
+            for level in levels
+            if channels
+        ]
+        if not fits or not all(fits):
+            shapes = [tuple(getattr(level, 'shape', ())) for level in levels]
+            raise ValueError(
+                f'DenseResponse.source: "{self._source}" gave {shapes}, expected class logits (N, '
+                f'A·{channels or "C"}, H, W) of each level: name the head that gives them with '
+                f'{KEY}.source.'
+            )
+        generator = getattr(head, 'prior_generator', None)
+        strides = getattr(generator, 'strides', None)
+        if strides is not None and len(strides) != len(levels):
+            raise ValueError(
+                f'DenseResponse.source: "{self._source}" gave {len(levels)} levels for strides '
+                f'{list(strides)}: model.neck and the head disagree.'
+            )
+        sigmoid = _is_sigmoid(head, channels)
+        levels = tuple(
+            self._choose(level.unflatten(1, (-1, channels)), sigmoid) for level in levels
+        )
+        if strides is not None:
+            strides = tuple(
+                (stride, stride) if isinstance(stride, int) else (stride[1], stride[0])
+                for stride in strides
+            )
+        return DenseResponses(levels, strides, sigmoid, self._image_size)
+
+    def _choose(self, level: Tensor, sigmoid: bool) -> Tensor:
+        """(N, A, C, H, W) → the anchors and classes asked for."""
+        for key, wanted in (('classes', self.classes == 'any'), ('anchors', self.anchors == 'max')):
+            if wanted and not sigmoid:
+                raise ValueError(
+                    f'DenseResponse.{key}={getattr(self, key)!r} is for sigmoid heads; '
+                    f'"{self._source}" has a softmax over its classes: leave {KEY}.{key} out.'
+                )
+        if self.anchors == 'max':
+            level = level.amax(dim=1, keepdim=True)
+        if self.classes == 'any':
+            return level.amax(dim=2, keepdim=True)
+        if self.classes is not None:
+            if max(self.classes) >= level.shape[2]:
+                raise ValueError(
+                    f'DenseResponse.classes asks for class {max(self.classes)}, but '
+                    f'"{self._source}" has {level.shape[2]}: change {KEY}.classes.'
+                )
+            return level[:, :, self.classes]
+        return level
+
+    def __enter__(self) -> None:
+        """Start to record; what was recorded before is dropped."""
+        super().__enter__()
+        head = self._head()
+        # On the object, so that `head.forward(x)` is heard as well as `head(x)`, and only now, so
+        # that no copy of the model is made with it.
+        self._shadowed = head.__dict__.get('forward')
+        head.forward = self._listen
+
+    def __exit__(self, exc_type, exc_value, traceback) -> None:
+        """Stop recording.
+
+        Raises:
+            ValueError: If the model ran but the head did not, or if a two-stage teacher failed for
+                want of proposals.
+        """
+        super().__exit__(exc_type, exc_value, traceback)
+        head = self._head()
+        if self._shadowed is None:
+            del head.forward
+        else:
+            head.forward = self._shadowed
+        self._shadowed = None
+        no_proposals = self._two_stage and self._unannotated
+        if no_proposals and isinstance(exc_value, (TypeError, AttributeError)):
+            raise ValueError(
+                'A two-stage detector gives no responses without proposals: as the teacher, '
+                'configure its first stage alone, model.teacher.type="RPN" without roi_head, with '
+                'the same model.teacher_ckpt.'
+            ) from exc_value
+        if exc_type is None and not self.data_buffer:
+            raise ValueError(
+                f'DenseResponse recorded nothing: the model did not run "{self._source}" '
+                f'({KEY}.source).'
+            )
+
+
+def _is_sigmoid(head: nn.Module, channels: int) -> bool:
+    """As detectors' heads say, or segmentors' losses."""
+    if hasattr(head, 'use_sigmoid_cls'):
+        return bool(head.use_sigmoid_cls)
+    losses = getattr(head, 'loss_decode', None)
+    first = losses[0] if isinstance(losses, nn.ModuleList) else losses
+    return channels == 1 or bool(getattr(first, 'use_sigmoid', False))
+
+
+def _are_indices(classes: Any) -> bool:
+    return (
+        isinstance(classes, (list, tuple))
+        and len(classes) > 0
+        and all(isinstance(index, int) and index >= 0 for index in classes)
+    )
+
+
+def describe(response: DenseResponses) -> List[str]:
+    """A word on each level, for messages.
+
+    Args:
+        response (DenseResponses): A record.
+
+    Returns:
+        list[str]: As ``'stride 8: 32×32'``.
+    """
+    strides = response.strides or [None] * len(response.levels)
+    return [
+        (f'stride {stride[0]}: ' if stride else '') + '×'.join(map(str, level.shape[-2:]))
+        for stride, level in zip(strides, response.levels)
+    ]

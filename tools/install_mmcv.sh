@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# Install mmcv 2.1.0 with its ops, which detection and segmentation need, for the torch installed.
+#
+# Built from its source distribution, 13 minutes on 2 cores, for the GPU where torch sees one, else
+# for the CPU. The wheel is kept in ${XDG_CACHE_HOME:-~/.cache}/mmcskd, so the next environment with
+# the same Python, torch and CUDA takes seconds, and one that has it, none. mmcv-lite, which fills the
+# same directory, is replaced once the wheel is there.
+#
+#   PYTHON                the environment's interpreter; default: python
+#   FORCE_CUDA            1: build for CUDA where no GPU is seen; 0: for the CPU where one is
+#   TORCH_CUDA_ARCH_LIST  GPU generations to build for, as "8.0;9.0"; default: those seen
+#   MAX_JOBS              compilers at a time; default: the cores, with 2 GB of memory each
+set -euo pipefail
+VERSION=2.1.0
+PYTHON=${PYTHON:-python}
+
+say() { echo "install_mmcv.sh: $*"; }
+fail() { say "$*" >&2; exit 1; }
+
+command -v "$PYTHON" >/dev/null || fail "PYTHON=\"$PYTHON\" is no interpreter: name the environment's."
+pip() {
+    # What pip says counts only when it fails; a location without packages is no failure.
+    "$PYTHON" -m pip --quiet --disable-pip-version-check "$@" 2> >(grep -v '^WARNING: Location' >&2)
+}
+
+# What the wheel depends on, one assignment a line.
+described=$("$PYTHON" - <<'PY'
+import os, sys, sysconfig
+try:
+    import torch
+except ImportError as error:
+    sys.exit(f'install_mmcv.sh: {sys.executable} has no torch ({error}): install torch and torchvision first.')
+forced = os.environ.get('FORCE_CUDA')
+if forced not in (None, '0', '1'):
+    sys.exit(f'install_mmcv.sh: FORCE_CUDA="{forced}", expected 0 or 1.')
+cuda = torch.cuda.is_available() if forced is None else forced == '1'
+if cuda and torch.version.cuda is None:
+    sys.exit(f'install_mmcv.sh: FORCE_CUDA=1, but torch {torch.__version__} is built without CUDA: '
+             'install one with CUDA, or leave out FORCE_CUDA.')
+archs = os.environ.get('TORCH_CUDA_ARCH_LIST', '').replace(' ', ';')
+if cuda and not archs:
+    seen = {torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())}
+    archs = ';'.join(f'{major}.{minor}' for major, minor in sorted(seen))
+    if not archs:
+        sys.exit('install_mmcv.sh: FORCE_CUDA=1 and no GPU is seen: say what to build for with '
+                 'TORCH_CUDA_ARCH_LIST, as "8.0;9.0".')
+kind = f'cu{torch.version.cuda}_sm{archs.replace(";", "_")}' if cuda else 'cpu'
+abi = f'abi{int(torch.compiled_with_cxx11_abi())}'
+parts = (sys.implementation.cache_tag, f'torch{torch.__version__}', kind, sysconfig.get_platform(), abi)
+print('key=' + '-'.join(parts))
+print('cuda=' + str(int(cuda)))
+print('cuda_version=' + (torch.version.cuda or ''))
+print('archs=' + archs)
+print('headers=' + sysconfig.get_paths()['include'])
+PY
+) || exit 1
+get() { sed -n "s/^$1=//p" <<<"$described"; }
+key=$(get key) cuda=$(get cuda) cuda_version=$(get cuda_version) headers=$(get headers)
+
+distribution() {  # its version in the environment, or nothing
+    "$PYTHON" -c "
+import sys
+from importlib.metadata import PackageNotFoundError, version
+try:
+    print(version('$1'))
+except PackageNotFoundError:
+    pass"
+}
+works() {  # whether the ops load and do what they are to do, on the device built for
+    "$PYTHON" -W ignore - "$cuda" "$VERSION" <<'PY'
+import sys
+import torch
+import mmcv
+from mmcv.ops import nms
+assert mmcv.__version__ == sys.argv[2], mmcv.__version__
+device = 'cuda' if sys.argv[1] == '1' and torch.cuda.is_available() else 'cpu'
+boxes = torch.tensor([[0., 0, 4, 4], [0, 0, 4, 5], [8, 8, 9, 9]], device=device)
+_, kept = nms(boxes, torch.tensor([.9, .8, .7], device=device), .5)
+assert kept.tolist() == [0, 2], kept
+PY
+}
+
+lite=$(distribution mmcv-lite)
+if [ "$(distribution mmcv)" = "$VERSION" ] && [ -z "$lite" ] && works 2>/dev/null; then
+    say "mmcv $VERSION with its ops is installed."
+    exit 0
+fi
+
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/mmcskd/mmcv-$VERSION-$key"
+wheel=$(find "$cache" -name '*.whl' 2>/dev/null | head -1 || true)
+if [ -z "$wheel" ]; then
+    compiler=${CXX:-c++}
+    command -v "$compiler" >/dev/null || command -v g++ >/dev/null \
+        || fail "no C++ compiler, \"$compiler\" is not found: install g++ 10 or newer (apt-get install g++)."
+    command -v "$compiler" >/dev/null || export CXX=g++ compiler=g++
+    command -v strip >/dev/null || fail "strip is not found: install binutils (apt-get install binutils)."
+    [ -f "$headers/Python.h" ] || fail "$headers/Python.h is missing: install Python's headers (apt-get" \
+        "install $("$PYTHON" -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])'))."
+    work=$(mktemp -d "${TMPDIR:-/tmp}/mmcv.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    printf '#include <Python.h>\n#include <concepts>\nint main() { return 0; }\n' > "$work/probe.cpp"
+    "$compiler" -std=c++20 -I"$headers" -c "$work/probe.cpp" -o "$work/probe.o" 2> "$work/probe.log" \
+        || fail "$compiler does not compile C++20, which torch's headers need: install g++ 10 or newer" \
+                "and name it with CXX. It said: $(head -3 "$work/probe.log")"
+    if [ "$cuda" = 1 ]; then
+        nvcc=${CUDA_HOME:+$CUDA_HOME/bin/nvcc}
+        nvcc=$(command -v "${nvcc:-nvcc}" || command -v /usr/local/cuda/bin/nvcc || true)
+        [ -n "$nvcc" ] || fail "nvcc is not found in CUDA_HOME, PATH or /usr/local/cuda: install the CUDA" \
+            "toolkit $cuda_version, or build for the CPU with FORCE_CUDA=0."
+        release=$("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p')
+        [ "${release%%.*}" = "${cuda_version%%.*}" ] || fail "$nvcc is of CUDA $release, but torch is built" \
+            "with CUDA $cuda_version: install that toolkit and set CUDA_HOME."
+        if [ -z "${CUDA_HOME:-}" ]; then
+            CUDA_HOME=$("$nvcc" --dryrun -x cu /dev/null 2>&1 | sed -n 's/^#\$ TOP=//p')
+            CUDA_HOME=$(cd "${CUDA_HOME:-$(dirname "$nvcc")/..}" && pwd)
+        fi
+        [ -f "$CUDA_HOME/include/cuda_runtime.h" ] || fail "$CUDA_HOME/include/cuda_runtime.h is missing:" \
+            "install the development files of the CUDA toolkit $cuda_version."
+        export CUDA_HOME TORCH_CUDA_ARCH_LIST
+        TORCH_CUDA_ARCH_LIST=$(get archs)
+    fi
+    if [ -z "${MAX_JOBS:-}" ]; then
+        cores=$("$PYTHON" -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')
+        room=$(awk '/MemAvailable/ {print int($2 / 2097152)}' /proc/meminfo 2>/dev/null || echo "$cores")
+        MAX_JOBS=$((room < 1 ? 1 : room < cores ? room : cores))
+    fi
+    export MAX_JOBS
+
+    say "building mmcv $VERSION for $key with $MAX_JOBS compilers at a time; 13 minutes on 2 cores …"
+    # What builds it goes beside the environment, not into it.
+    pip install --target "$work/tools" 'setuptools<81' wheel ninja
+    own_path=${PYTHONPATH-}
+    export PYTHONPATH="$work/tools${PYTHONPATH:+:$PYTHONPATH}" PATH="$work/tools/bin:$PATH"
+    export MMCV_WITH_OPS=1 FORCE_CUDA=$cuda
+    pip download --no-deps --no-binary mmcv --no-build-isolation -d "$work" "mmcv==$VERSION" \
+        || fail "the source distribution mmcv==$VERSION cannot be fetched from the package index."
+    tar -xzf "$work/mmcv-$VERSION.tar.gz" -C "$work"
+    cd "$work/mmcv-$VERSION"
+    # Written before torch's headers wanted C++20.
+    sed -i.orig 's/-std=c++1[47]/-std=c++20/g' setup.py
+    CFLAGS="${CFLAGS:-} -g0" "$PYTHON" setup.py --quiet bdist_wheel -d "$work/built" > "$work/build.log" 2>&1 || {
+        log="${TMPDIR:-/tmp}/mmcv_build_$$.log"
+        mv "$work/build.log" "$log"
+        grep -m 5 -E 'error|fatal|No space|Killed' "$log" >&2 || tail -5 "$log" >&2
+        fail "the build failed; all it said is in $log."
+    }
+    (
+        cd "$work/built"
+        "$PYTHON" -m wheel unpack ./*.whl > /dev/null
+        find . -name '*.so' -exec strip -S {} +
+        mkdir stripped
+        "$PYTHON" -m wheel pack --dest-dir stripped ./mmcv-"$VERSION" > /dev/null
+    )
+    # Moved in one step, so that whoever looks meanwhile finds none or all of it.
+    mkdir -p "$(dirname "$cache")"
+    mv "$work/built/stripped" "$cache.$$"
+    rm -rf "$cache"
+    mv "$cache.$$" "$cache"
+    wheel=$(find "$cache" -name '*.whl' | head -1)
+    PYTHONPATH=$own_path
+    cd /
+    say "kept $wheel ($(du -h "$wheel" | cut -f1))."
+fi
+
+if [ -n "$lite" ]; then
+    say "replacing mmcv-lite $lite, which fills the same directory."
+    pip uninstall -y mmcv-lite
+fi
+pip install --force-reinstall --no-deps "$wheel"
+pip install "$wheel" # what it depends on, if anything is missing
+works || fail "mmcv $VERSION is installed, but its ops do not work: delete $cache and run again."
+say "installed mmcv $VERSION with its ops ($key)."
