@@ -1,14 +1,15 @@
-from typing import List, Optional, Tuple, Union
+from typing import List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor
 
-from ..cskd_loss import CSKDLoss
+from ..cskd_loss import GRIDS, CSKDLoss
 from ..suggest import nearest
 from .dense_response_recorder import DenseResponses, describe
 
+DENSE_GRIDS = (*GRIDS, 'patches')
 GLOBAL_RESPONSES = ('mean', 'image')
 EPS = 1e-6
 
@@ -42,9 +43,9 @@ class DenseCSKDLoss(CSKDLoss):
         temperature (float): T of the soft form, > 0. Defaults to 1.
         loss_weight (float): Defaults to 1.
         fusion_weight (float, optional): As in ``CSKDLoss``. Defaults to None.
-        grid (str | int): On which grid a level is compared, the other being pooled onto it:
-            ``'coarser'``, ``'teacher'`` or ``'student'`` as in ``CSKDLoss``, or pixels a cell, 16
-            for the patches of a ViT/16. Defaults to ``'coarser'``.
+        grid (str): On which grid a level is compared, others being pooled onto it: ``'coarser'``,
+            ``'teacher'`` or ``'student'`` as in ``CSKDLoss``, or ``'patches'``, that of the
+            student's patch tokens. Defaults to ``'coarser'``.
         global_response (str): ``'mean'``: the mean of the level's logits. ``'image'``: the class
             response of the image, the logits of the mean probability of each class. Defaults to
             ``'mean'``.
@@ -55,7 +56,7 @@ class DenseCSKDLoss(CSKDLoss):
 
     Examples:
         >>> level = torch.randn(2, 1, 10, 8, 8)
-        >>> response = DenseResponses((level,), None, False, (64, 64))
+        >>> response = DenseResponses((level,), None, sigmoid=False)
         >>> DenseCSKDLoss(fusion_weight=0.5)(response, response).shape
         torch.Size([])
     """
@@ -66,13 +67,14 @@ class DenseCSKDLoss(CSKDLoss):
         temperature: float = 1.0,
         loss_weight: float = 1.0,
         fusion_weight: Optional[float] = None,
-        grid: Union[str, int] = 'coarser',
+        grid: str = 'coarser',
         global_response: str = 'mean',
     ) -> None:
-        cell = isinstance(grid, int) and not isinstance(grid, bool)
-        super().__init__(mode, temperature, loss_weight, fusion_weight, 'coarser' if cell else grid)
-        if cell and grid < 1:
-            raise ValueError(f'DenseCSKDLoss.grid is {grid}, expected pixels a cell, at least 1.')
+        super().__init__(mode, temperature, loss_weight, fusion_weight)
+        if grid not in DENSE_GRIDS:
+            raise ValueError(
+                f'DenseCSKDLoss.grid: "{grid}" is none of them. ' + nearest(str(grid), DENSE_GRIDS)
+            )
         if global_response not in GLOBAL_RESPONSES:
             raise ValueError(
                 f'DenseCSKDLoss.global_response: "{global_response}" is none of them. '
@@ -100,8 +102,8 @@ class DenseCSKDLoss(CSKDLoss):
         """
         self._check_steered()
         pairs = self._pairs(student_response, teacher_response)
-        image_size = student_response.image_size
-        rows = [self._rows(*pair, ignored, image_size, student_response.sigmoid) for pair in pairs]
+        patches = self._patches(student_response)
+        rows = [self._rows(*pair, ignored, patches, student_response.sigmoid) for pair in pairs]
         student, target = (torch.cat(side) for side in zip(*rows))
         if not len(student):  # nothing counts in this batch
             self.agreement = student.new_zeros(())
@@ -210,14 +212,16 @@ class DenseCSKDLoss(CSKDLoss):
         student: Tensor,
         teacher: Tensor,
         ignored: Optional[Tensor],
-        image_size: Tuple[int, int],
+        patches: Optional[Tuple[int, int]],
         sigmoid: bool,
     ) -> Tuple[Tensor, Tensor]:
         """Student's responses and targets of a level at the locations that count, (M, C) each."""
         student, teacher = student.float(), teacher.float()
         kept_teacher, kept_student = _kept(ignored, teacher), _kept(ignored, student)
         whole = self._whole(teacher, kept_teacher, sigmoid)
-        grid = self._level_grid(student, teacher, image_size)
+        own, theirs = tuple(student.shape[-2:]), tuple(teacher.shape[-2:])
+        coarser = min(own[0], theirs[0]), min(own[1], theirs[1])
+        grid = dict(coarser=coarser, teacher=theirs, student=own, patches=patches)[self.grid]
         teacher, has_teacher = _pool(teacher, kept_teacher, grid)
         student, has_student = _pool(student, kept_student, grid)
         target = torch.lerp(whole[..., None, None].expand_as(teacher), teacher, self.fusion_weight)
@@ -230,15 +234,15 @@ class DenseCSKDLoss(CSKDLoss):
         counts = (counts & has_teacher & has_student).expand(-1, teacher.shape[1], -1, -1)
         return student[counts.flatten()], target[counts.flatten()]
 
-    def _level_grid(
-        self, student: Tensor, teacher: Tensor, image_size: Tuple[int, int]
-    ) -> Tuple[int, int]:
-        own, theirs = tuple(student.shape[-2:]), tuple(teacher.shape[-2:])
-        if isinstance(self.grid, int):
-            return tuple(-(-side // self.grid) for side in image_size)
-        if self.grid == 'coarser':
-            return min(own[0], theirs[0]), min(own[1], theirs[1])
-        return theirs if self.grid == 'teacher' else own
+    def _patches(self, student: DenseResponses) -> Optional[Tuple[int, int]]:
+        if self.grid == 'patches' and (student.patches is None or student.strides is not None):
+            raise ValueError(
+                'DenseCSKDLoss.grid="patches" is for segmentors whose backbone has a patch '
+                'embedding; this student '
+                + ('has levels of its own' if student.strides else 'has none')
+                + ': take "coarser".'
+            )
+        return student.patches
 
     def _whole(self, teacher: Tensor, kept: Optional[Tensor], sigmoid: bool) -> Tensor:
         """The global response of a level, (N, A, C)."""

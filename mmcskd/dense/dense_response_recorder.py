@@ -21,8 +21,8 @@ class DenseResponses(NamedTuple):
     """(vertical, horizontal) of each level in pixels; None if the head does not say."""
     sigmoid: bool
     """Whether each class is asked for by itself, rather than one of all by a softmax."""
-    image_size: Tuple[int, int]
-    """(height, width) of the batch."""
+    patches: Optional[Tuple[int, int]] = None
+    """(h, w), the grid of the backbone's patches; None if it has none."""
 
 
 @TASK_UTILS.register_module()
@@ -78,7 +78,7 @@ class DenseResponseRecorder(BaseRecorder):
             )
         self.classes = list(chosen) if _are_indices(chosen) else chosen
         self.anchors = anchors
-        self._head = self._shadowed = self._image_size = None
+        self._head = self._shadowed = self._patches = None
         self._two_stage = self._unannotated = False
 
     def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
@@ -112,12 +112,16 @@ class DenseResponseRecorder(BaseRecorder):
         # Not held: a copy of the recorder, such as EMA's, must not copy the head.
         self._head = weakref.ref(head)
         self._two_stage = hasattr(model, 'roi_head')
-        model.register_forward_pre_hook(self._measure, with_kwargs=True)
+        model.register_forward_pre_hook(self._begin, with_kwargs=True)
+        embedding = getattr(getattr(model, 'backbone', None), 'patch_embed', None)
+        if isinstance(embedding, nn.Module):
+            embedding.register_forward_hook(self._note_patches)
 
-    def _measure(self, model: nn.Module, args: Tuple, kwargs: dict) -> None:
-        inputs = args[0] if args else kwargs.get('inputs')
-        if isinstance(inputs, Tensor):
-            self._image_size = tuple(inputs.shape[-2:])
+    def _note_patches(self, module: nn.Module, inputs: Tuple, outputs: Any) -> None:
+        if isinstance(outputs, (tuple, list)) and len(outputs) > 1:
+            self._patches = tuple(int(side) for side in outputs[1])
+
+    def _begin(self, model: nn.Module, args: Tuple, kwargs: dict) -> None:
         self._unannotated = not (args[1:2] or kwargs.get('data_samples'))
 
     def _listen(self, *args, **kwargs) -> Any:
@@ -160,7 +164,7 @@ class DenseResponseRecorder(BaseRecorder):
                 (stride, stride) if isinstance(stride, int) else (stride[1], stride[0])
                 for stride in strides
             )
-        return DenseResponses(levels, strides, sigmoid, self._image_size)
+        return DenseResponses(levels, strides, sigmoid, self._patches)
 
     def _choose(self, level: Tensor, sigmoid: bool) -> Tensor:
         """(N, A, C, H, W) → the anchors and classes asked for."""

@@ -1,0 +1,25 @@
+# How the data flow in dense tasks: class logits at each location of both sides, and what to ignore.
+recorders = dict(
+    teacher_recorders=dict(response=dict(type='DenseResponse')),
+    student_recorders=dict(response=dict(type='DenseResponse'), ignored=dict(type='IgnoredRegion')),
+)
+to_dense_cskd = dict(
+    student_response=dict(recorder='response', from_student=True),
+    teacher_response=dict(recorder='response', from_student=False),
+    ignored=dict(recorder='ignored', from_student=True),
+)
+
+# At each location of the levels both have.
+detection_distiller = dict(
+    type='ConfigurableDistiller',
+    **recorders,
+    distill_losses=dict(loss_cskd=dict(type='DenseCSKDLoss', mode='soft')),
+    loss_forward_mappings=dict(loss_cskd=to_dense_cskd),
+)
+# On the grid of the student's patch tokens.
+segmentation_distiller = dict(
+    type='ConfigurableDistiller',
+    **recorders,
+    distill_losses=dict(loss_cskd=dict(type='DenseCSKDLoss', mode='soft', grid='patches')),
+    loss_forward_mappings=dict(loss_cskd=to_dense_cskd),
+)
