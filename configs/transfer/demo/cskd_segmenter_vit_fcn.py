@@ -7,6 +7,14 @@ model = dict(
     type='FrozenTeacherDistill',
     architecture=_base_.model,
     teacher=_base_.fcn,
-    teacher_ckpt='work_dirs/transfer/fcn_resnet18/iter_600.pth',
+    teacher_ckpt='work_dirs/transfer/fcn_resnet18/iter_1500.pth',
     distiller=_base_.segmentation_distiller,
 )
+custom_hooks = [
+    dict(
+        type='mmrazor.DistilledInitHook',
+        checkpoint='work_dirs/demo/cskd_vit_resnet18/epoch_14.pth',
+    ),
+    # From the pixels' responses alone to an even share of the image's.
+    dict(type='mmrazor.CKFHook', schedule='linear', end=1200),
+]
