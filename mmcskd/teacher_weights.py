@@ -1,5 +1,6 @@
 """Load a teacher's weights completely or not at all."""
 
+import re
 from collections import OrderedDict
 from typing import Dict, Mapping
 
@@ -96,6 +97,9 @@ def _named_as(model: nn.Module, state: Dict[str, Tensor]) -> Dict[str, Tensor]:
                 for name, value in state.items()
                 if name.startswith(prefix)
             )
+    if hasattr(model, 'bbox_head') and not any(name.startswith('bbox_head.') for name in state):
+        # MMDetection's RPN by itself; in a two-stage detector the same part is its `rpn_head`.
+        state = {re.sub(r'^rpn_head\.', 'bbox_head.', name): state[name] for name in state}
     timm_model = getattr(getattr(model, 'backbone', None), 'timm_model', None)
     if timm_model is not None and not any(name.startswith('backbone.') for name in state):
         classifier = timm_model.pretrained_cfg.get('classifier') or 'fc'

@@ -1,22 +1,25 @@
 #!/usr/bin/env bash
 # Make or refresh the environment .venv in this checkout; quick when nothing changed. Prints nothing
-# but what it does. PYTHON chooses the interpreter, TORCH the torch to install.
+# but what it does. PYTHON chooses the interpreter, TORCH the torch to install, VENV another folder and
+# EXTRAS other extras than those of the tests.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python3}
 TORCH=${TORCH:-"torch==2.14.1 torchvision==0.29.1"}
-stamp=.venv/mmcskd.stamp
-wanted=$({ echo "$TORCH" "$PWD"; "$PYTHON" --version; cat setup.py tools/setup_env.sh; } | cksum)
+VENV=${VENV:-.venv}
+EXTRAS=${EXTRAS:-test}
+stamp=$VENV/mmcskd.stamp
+wanted=$({ echo "$TORCH" "$PWD" "$EXTRAS"; "$PYTHON" --version; cat setup.py tools/setup_env.sh; } | cksum)
 if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     exit 0
 fi
-echo "Setting up .venv (a few minutes the first time) …"
-[ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
-pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@" 2> >(grep -v '^WARNING: Location' >&2); }
+echo "Setting up $VENV (a few minutes the first time) …"
+[ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
+pip() { "$VENV/bin/python" -m pip --quiet --disable-pip-version-check "$@" 2> >(grep -v '^WARNING: Location' >&2); }
 pip install 'setuptools<81' wheel
 # torch and torchvision together, so that their builds match.
 # shellcheck disable=SC2086
 pip install $TORCH
-pip install --no-build-isolation -e '.[test]'
-.venv/bin/python -W ignore -c 'import mmcskd; print("mmcskd", mmcskd.__version__, "is ready.")'
+pip install --no-build-isolation -e ".[$EXTRAS]"
+"$VENV/bin/python" -W ignore -c 'import mmcskd; print("mmcskd", mmcskd.__version__, "is ready.")'
 echo "$wanted" > "$stamp"

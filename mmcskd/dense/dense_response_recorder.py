@@ -109,6 +109,11 @@ class DenseResponseRecorder(BaseRecorder):
                 f'DenseResponse.source: "{self._source}" are {len(head)} heads: name one, as '
                 f'"{self._source}.{len(head) - 1}", with {KEY}.source.'
             )
+        if not hasattr(head, 'num_classes'):
+            raise ValueError(
+                f'DenseResponse.source: "{self._source}" is a {type(head).__name__} without '
+                f'classes: name the head that gives the class logits with {KEY}.source.'
+            )
         # Not held: a copy of the recorder, such as EMA's, must not copy the head.
         self._head = weakref.ref(head)
         self._two_stage = hasattr(model, 'roi_head')

@@ -16,5 +16,5 @@ custom_hooks = [
         checkpoint='work_dirs/demo/cskd_vit_resnet18/epoch_14.pth',
     ),
     # From the pixels' responses alone to an even share of the image's.
-    dict(type='mmrazor.CKFHook', schedule='linear', end=1200),
+    dict(type='mmrazor.CKFHook', schedule='linear', end=2400),
 ]

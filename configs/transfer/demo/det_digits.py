@@ -62,10 +62,10 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
     clip_grad=dict(max_norm=1.0),
 )
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=600, val_interval=300)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=1200, val_interval=600)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=600),
+    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=1200),
 ]
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
@@ -73,7 +73,7 @@ randomness = dict(seed=0)
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False),
-    checkpoint=dict(by_epoch=False, interval=300, max_keep_ckpts=1),
+    checkpoint=dict(by_epoch=False, interval=600, max_keep_ckpts=1),
 )
 
 vit = dict(

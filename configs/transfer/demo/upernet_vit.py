@@ -12,7 +12,7 @@ model = dict(
         out_indices=(0, 1, 2, 3),
         out_type='featmap',
     ),
-    neck=dict(type='MultiLevelNeck', in_channels=[96] * 4, out_channels=32, scales=[4, 2, 1, 0.5]),
+    neck=dict(type='MultiLevelNeck', in_channels=[96] * 4, out_channels=32, scales=[2, 1, 1, 0.5]),
     decode_head=dict(
         type='UPerHead',
         in_channels=[32] * 4,
