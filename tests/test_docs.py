@@ -27,6 +27,12 @@ ELSEWHERE = {
     'pip install torch torchvision': 'tools/setup_env.sh',
     'pip install .': 'tests/test_packaging.py',
     "pip install '.[pictures]'": 'tools/setup_env.sh, as part of .[test]',
+    'bash tools/install_mmcv.sh': 'tools/run_transfer_tests.sh',
+    "pip install '.[transfer]'": 'tools/run_transfer_tests.sh, by tools/setup_env.sh',
+    'tools/dist_train.sh configs/transfer/det/mask-rcnn_deit-s_1x_coco.py 8 --cfg-options '
+    'custom_hooks.0.checkpoint=work_dirs/deit-s_backbone.pth': 'tests/transfer/test_transfer_runs.py',
+    'python tools/make_digit_scenes.py': 'tests/transfer/test_transfer_runs.py',
+    'python tools/transfer_demo.py': 'takes half an hour; its parts: tests/transfer',
 }
 # The same commands in small.
 SMALLER = (
@@ -188,6 +194,7 @@ def test_every_component_is_documented():
     components = {name for name in mmcskd.__all__ if inspect.isclass(getattr(mmcskd, name))} - {
         'CSKDViTHead',
         'ClutteredDigits',
+        'DigitScenes',
         'FinetuneDeiTHead',
         'INaturalist',
         'PatchTokens',

@@ -29,7 +29,7 @@ ARMS = ('from scratch', 'from a distilled backbone', 'with dense CSKD')
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--tasks', nargs='+', choices=TASKS, default=['upernet', 'retinanet'])
+    parser.add_argument('--tasks', nargs='+', choices=TASKS, default=['segmenter', 'retinanet'])
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--processes', type=int, default=1, help='of each training')
     parser.add_argument('--work-dir', default='work_dirs/transfer')
@@ -66,8 +66,10 @@ def main():
     for task in args.tasks:
         teacher, metric, plain, dense = TASKS[task]
         rows.append((task, 'the teacher alone', [score(teacher, None, args, metric)]))
-        for arm, name in zip(ARMS, (plain, f'{plain}_distilled', dense)):
-            rows.append((task, arm, [score(name, seed, args, metric) for seed in args.seeds]))
+        names = plain, f'{plain}_distilled', dense
+        # Seed by seed, so that a run cut short has whole comparisons.
+        scores = [[score(name, seed, args, metric) for name in names] for seed in args.seeds]
+        rows += [(task, arm, list(of_arm)) for arm, of_arm in zip(ARMS, zip(*scores))]
     print(f'\n| task | arm | {" | ".join(f"seed {seed}" for seed in args.seeds)} | mean |')
     print('|---' * (len(args.seeds) + 3) + '|')
     for task, arm, scores in rows:

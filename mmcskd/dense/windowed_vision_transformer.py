@@ -38,12 +38,12 @@ class WindowedVisionTransformer(DistilledVisionTransformer):
 
     def __init__(
         self,
-        *args,
+        *,
         window_size: int = 14,
         global_layers: Sequence[int] = (2, 5, 8, 11),
         **kwargs,
     ) -> None:
-        super().__init__(*args, **{'out_type': 'featmap', **kwargs})
+        super().__init__(**{'out_type': 'featmap', **kwargs})
         if window_size < 1:
             raise ValueError(
                 f'WindowedVisionTransformer.window_size is {window_size}, expected at least 1.'

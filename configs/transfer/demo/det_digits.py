@@ -42,6 +42,7 @@ val_dataloader = dict(
         test_mode=True,
         pipeline=[
             dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(64, 64)),
             dict(type='LoadAnnotations', with_bbox=True),
             dict(
                 type='PackDetInputs',
