@@ -32,7 +32,7 @@ ELSEWHERE = {
     'tools/dist_train.sh configs/transfer/det/mask-rcnn_deit-s_1x_coco.py 8 --cfg-options '
     'custom_hooks.0.checkpoint=work_dirs/deit-s_backbone.pth': 'tests/transfer/test_transfer_runs.py',
     'python tools/make_digit_scenes.py': 'tests/transfer/test_transfer_runs.py',
-    'python tools/transfer_demo.py': 'takes half an hour; its parts: tests/transfer',
+    'python tools/transfer_demo.py': 'takes hours; its parts: tests/transfer',
 }
 # The same commands in small.
 SMALLER = (
