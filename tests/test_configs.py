@@ -1,6 +1,7 @@
 """Every config trains at reduced size; the ImageNet ones say what was published."""
 
 import ast
+import copy
 from argparse import Namespace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from models import ARCH
 from PIL import Image
 
 from mmcskd import CSKDLoss, SpatialResponseRecorder
+from mmcskd.bank_writer import BankWriter
 from mmcskd.launch import load_config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -65,7 +67,18 @@ def reduce(path, imagenet, work_dir):
     shrink(cfg)
     cfg.train_cfg.max_epochs, cfg.param_scheduler = 1, None
     cfg.experiment_name = f'{path.stem}_{work_dir.name}'
+    if 'bank' in cfg.model:
+        fill_bank(cfg, work_dir)
     return cfg
+
+
+def fill_bank(cfg, work_dir):
+    """By a teacher whose weights, drawn here, are known again."""
+    checkpoint = work_dir / 'teacher.pth'
+    torch.save(MODELS.build(cfg.model.teacher).state_dict(), checkpoint)
+    cfg.model.update(teacher_ckpt=str(checkpoint), random_teacher=False)
+    cfg.model.bank.path = str(work_dir / 'bank')
+    BankWriter(copy.deepcopy(cfg), cfg.model.bank.path).write(0, cfg.train_cfg.max_epochs)
 
 
 def shrink(cfg):

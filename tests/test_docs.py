@@ -24,6 +24,7 @@ ELSEWHERE = {
     'bash tools/run_tests.sh': 'runs these tests',
     'python -m pytest tests/faults': 'tools/run_tests.sh',
     'MMCSKD_FAULTS=all python -m pytest tests/faults': 'the same, for longer',
+    'python tools/support/sweep.py --out docs/support.md': 'tests/test_support.py, in part; takes half an hour',
     'pip install torch torchvision': 'tools/setup_env.sh',
     'pip install .': 'tests/test_packaging.py',
     "pip install '.[pictures]'": 'tools/setup_env.sh, as part of .[test]',
@@ -43,12 +44,19 @@ SMALLER = (
         r'\1 cskd_deit-ti_regnety --batch 2 --size 64 --rounds 2',
     ),
     (re.compile(r'(benchmarks/memory\.py)'), r'\1 --batch 2 --classes 100'),
+    (re.compile(r'(benchmarks/bank\.py)'), r'\1 --batch 2 --size 64 --rounds 2 --views 16'),
 )
 STUDENT = """
 train_dataloader = dict(dataset=dict(length=16))
 train_cfg = dict(max_epochs=1)
 param_scheduler = None
 default_hooks = dict(logger=dict(interval=1))
+"""
+BANKED = """
+_base_ = './cskd_deit-s_regnety.py'
+model = dict(bank=dict(path='work_dirs/bank'))
+custom_hooks = [*_base_.custom_hooks, dict(type='mmrazor.ResponseBankHook')]
+randomness = dict(seed=0)
 """
 FINE_TUNING = """
 _base_ = '{root}/configs/demo/none_vit.py'
@@ -112,6 +120,7 @@ def sandbox(tmp_path_factory):
     small = SMALL.format(config=demo / 'cskd_vit_resnet18.py', batch=8) + STUDENT
     small += f"model = dict(teacher_ckpt='{folder / 'teacher.pth'}')\n"
     (folder / 'configs' / 'cskd_deit-s_regnety.py').write_text(small)
+    (folder / 'configs' / 'cskd_deit-s_regnety_bank.py').write_text(BANKED)
     tuning = SMALL.format(config=demo / 'none_vit.py', batch=8) + STUDENT
     (folder / 'configs' / 'downstream' / 'deit-s_cifar100.py').write_text(
         re.sub(r'^_base_ = .*$', '', tuning, flags=re.M) + FINE_TUNING.format(root=ROOT)

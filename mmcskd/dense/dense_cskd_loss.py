@@ -6,6 +6,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor
 
 from ..cskd_loss import GRIDS, CSKDLoss
+from ..response_bank import fuse
 from ..suggest import nearest
 from .dense_response_recorder import DenseResponses, describe
 
@@ -224,7 +225,7 @@ class DenseCSKDLoss(CSKDLoss):
         grid = dict(coarser=coarser, teacher=theirs, student=own, patches=patches)[self.grid]
         teacher, has_teacher = _pool(teacher, kept_teacher, grid)
         student, has_student = _pool(student, kept_student, grid)
-        target = torch.lerp(whole[..., None, None].expand_as(teacher), teacher, self.fusion_weight)
+        target = fuse(teacher, whole[..., None, None], self.fusion_weight)
         student, target = (
             level.permute(0, 1, 3, 4, 2).reshape(-1, level.shape[2]) for level in (student, target)
         )

@@ -40,13 +40,16 @@ LOOPS = dict(
     accumulation=dict(
         sampler=REPEATED, dataset=dict(type='Pictures', noise=True), ema=True, accumulate=4
     ),
-    workers=dict(sampler=REPEATED, workers=2, ema=True),
+    workers=dict(
+        sampler=REPEATED, workers=2, ema=True, dataset=dict(type='Pictures', noise=True)
+    ),
     iterations=dict(
         iterations=18, dataset=dict(type='Pictures', noise=True), ema=True,
         checkpoint=dict(interval=5), accumulate=2,
     ),
     iterations_of_epochs=dict(
         iterations=18, sampler=REPEATED, workers=2, checkpoint=dict(interval=4),
+        dataset=dict(type='Pictures', noise=True),
     ),
 )  # fmt: skip
 
