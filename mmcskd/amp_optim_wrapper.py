@@ -7,6 +7,8 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmrazor.registry import OPTIM_WRAPPERS
 from torch import nn
 
+from .typed import typed
+
 
 @OPTIM_WRAPPERS.register_module()
 class DeviceAmpOptimWrapper(AmpOptimWrapper):
@@ -28,6 +30,7 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
             gradient scaler for it.
     """
 
+    @typed
     def __init__(
         self,
         loss_scale: Union[float, str, dict] = 'dynamic',

@@ -11,6 +11,7 @@ from mmrazor.registry import HOOKS
 
 from .atomic_file import SUFFIX, AtomicBackend, damage
 from .safe_loading import load_from_local
+from .typed import typed
 
 PREEMPTED = 'preempted_iter_{}.pth'
 NEEDED = ('meta', 'state_dict', 'optimizer', 'message_hub')
@@ -40,8 +41,12 @@ class AtomicCheckpointHook(CheckpointHook):
         OSError: If a save fails and ``stop_if_not_saved``.
     """
 
+    @typed
     def __init__(self, *, stop_if_not_saved: bool = False, **kwargs) -> None:
-        super().__init__(**kwargs)
+        try:
+            super().__init__(**kwargs)
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f'default_hooks.checkpoint of {kwargs}: {error}') from error
         self.stop_if_not_saved = stop_if_not_saved
         if self.backend_args is None and self.file_client_args is None and self._is_local():
             self.backend_args = dict(backend='atomic')

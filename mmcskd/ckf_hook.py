@@ -8,6 +8,7 @@ from mmrazor.registry import HOOKS
 
 from .cskd_loss import CSKDLoss
 from .fusion_schedule import build_schedule
+from .typed import typed
 
 
 @HOOKS.register_module()
@@ -36,6 +37,7 @@ class CKFHook(Hook):
 
     priority = 'NORMAL'
 
+    @typed
     def __init__(
         self,
         schedule: Union[str, dict, Callable] = 'linear',

@@ -4,6 +4,8 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from .typed import typed
+
 SPLIT_SEED = 0
 TEST_SHARE = 5  # every fifth image of each class
 
@@ -39,6 +41,7 @@ class ClutteredDigits(BaseDataset):
 
     METAINFO = {'classes': [str(digit) for digit in range(10)]}
 
+    @typed
     def __init__(
         self,
         split: str,

@@ -12,6 +12,7 @@ from .compat import bridge_unused_norms
 from .own_distillation import own_distillation
 from .stock_model import stock_model
 from .token_source import TokenSource, find_norm
+from .typed import typed
 from .vote import check_vote
 
 
@@ -50,6 +51,7 @@ class CSKDClassifier(ImageClassifier):
         >>> student = dict(type='mmpretrain.CSKDClassifier', cfg_path=swin)
     """
 
+    @typed
     def __init__(
         self,
         cfg_path: Optional[str] = None,

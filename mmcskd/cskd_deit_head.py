@@ -1,4 +1,4 @@
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmpretrain.models.heads import DeiTClsHead
@@ -6,6 +6,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from .typed import typed
 from .vote import check_vote
 
 
@@ -36,13 +37,17 @@ class CSKDDeiTHead(DeiTClsHead):
     num_extra_tokens = 2
     voters = ('cls', 'dist', 'patch')
 
+    @typed
     def __init__(
         self,
         num_classes: int,
         in_channels: int,
-        vote: Optional[Sequence[str]] = None,
+        vote: Optional[Union[str, Sequence[str]]] = None,
         **kwargs,
     ) -> None:
+        for name, size in (('num_classes', num_classes), ('in_channels', in_channels)):
+            if size < 1:
+                raise ValueError(f'{type(self).__name__}.{name} is {size}, expected a number > 0.')
         super().__init__(num_classes=num_classes, in_channels=in_channels, **kwargs)
         key = f'model.architecture.head.vote of {type(self).__name__}'
         self.vote = check_vote(vote, self.voters, key)

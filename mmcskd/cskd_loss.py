@@ -1,3 +1,4 @@
+import numbers
 from typing import Callable, Optional, Tuple, Union
 
 import torch
@@ -7,8 +8,9 @@ from torch import Tensor
 
 from .banked_teacher import BankedResponse
 from .response_bank import fuse
-from .response_loss import ResponseLoss
+from .response_loss import ResponseLoss, what_is
 from .suggest import nearest
+from .typed import typed
 
 GRIDS = ('coarser', 'teacher', 'student')
 
@@ -57,6 +59,7 @@ class CSKDLoss(ResponseLoss):
         torch.Size([])
     """
 
+    @typed
     def __init__(
         self,
         mode: str = 'hard',
@@ -83,9 +86,10 @@ class CSKDLoss(ResponseLoss):
         Raises:
             ValueError: If it is out of range.
         """
-        if fusion_weight is not None and not 0 <= fusion_weight <= 1:
+        number = isinstance(fusion_weight, numbers.Real) and not isinstance(fusion_weight, bool)
+        if fusion_weight is not None and not (number and 0 <= fusion_weight <= 1):
             raise ValueError(
-                f'The fusion weight is {fusion_weight}, expected a number in [0, 1]: change '
+                f'The fusion weight is {fusion_weight!r}, expected a number in [0, 1]: change '
                 'CSKDLoss.fusion_weight or CKFHook.schedule.'
             )
         self.fusion_weight = fusion_weight
@@ -108,11 +112,21 @@ class CSKDLoss(ResponseLoss):
             Tensor: A scalar, ``loss_weight`` applied.
 
         Raises:
+            TypeError: If one of them is no tensor of that form.
             ValueError: If no fusion weight was set, shapes do not match or the teacher's grid is 1×1.
         """
         self._check_steered()
         if isinstance(spatial_response, BankedResponse):
             return self._from_bank(student_response, spatial_response)
+        for name, given, sides in (
+            ('spatial', spatial_response, 4),
+            ('global', global_response, 2),
+        ):
+            if not isinstance(given, Tensor) or given.dim() != sides:
+                raise TypeError(
+                    f'CSKDLoss.{name}_response is {what_is(given)}, expected a tensor with {sides} '
+                    'dimensions: check data_idx in distiller.loss_forward_mappings.'
+                )
         if spatial_response.shape[-2:] == (1, 1):
             raise ValueError(
                 "CSKDLoss: the teacher's grid is 1×1, its only local response is the global one. "

@@ -3,6 +3,7 @@ from torch import Tensor
 
 from .banked_teacher import BankedResponse
 from .response_loss import ResponseLoss
+from .typed import typed
 
 
 @MODELS.register_module()
@@ -25,6 +26,7 @@ class DeiTLoss(ResponseLoss):
         ValueError: For an unknown mode, a temperature that is not positive, or a negative weight.
     """
 
+    @typed
     def __init__(
         self, mode: str = 'hard', temperature: float = 1.0, loss_weight: float = 0.5
     ) -> None:
@@ -41,7 +43,8 @@ class DeiTLoss(ResponseLoss):
             Tensor: A scalar, ``loss_weight`` applied.
 
         Raises:
-            ValueError: If the numbers of classes differ.
+            TypeError: If one of them is no tensor.
+            ValueError: If shapes or the numbers of classes differ.
         """
         if isinstance(teacher_logits, BankedResponse):
             if self.mode != 'hard':
@@ -51,6 +54,12 @@ class DeiTLoss(ResponseLoss):
                 )
             return self.hard(student_logits, teacher_logits.global_classes())
         self.check_classes(student_logits, teacher_logits)
+        if student_logits.dim() != 2 or student_logits.shape != teacher_logits.shape:
+            raise ValueError(
+                f'DeiTLoss: student logits {tuple(student_logits.shape)} and teacher logits '
+                f'{tuple(teacher_logits.shape)} are not both (N, C): check data_idx in '
+                'distiller.loss_forward_mappings.'
+            )
         if self.mode == 'hard':
             return self.hard(student_logits, teacher_logits.argmax(dim=1))
         return self.soft(student_logits, teacher_logits, student_logits.numel())

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .suggest import nearest
 from .teacher_weights import PREFIXES, state_dict_of
+from .typed import typed
 
 
 @HOOKS.register_module()
@@ -40,6 +41,7 @@ class DistilledInitHook(Hook):
 
     priority = 'VERY_HIGH'
 
+    @typed
     def __init__(self, checkpoint: Optional[str] = None, head: bool = False) -> None:
         self.checkpoint = checkpoint
         self.head = head

@@ -15,6 +15,7 @@ from .student_checkpoint import Student, load_student
 from .suggest import nearest
 from .timm_names import timm_call, timm_state
 from .token_source import bare
+from .typed import typed
 
 PACKAGES = dict(onnx=('onnx', 'onnxscript'), safetensors=('safetensors',))
 WEIGHTS = dict(
@@ -24,6 +25,7 @@ WEIGHTS = dict(
 )
 
 
+@typed
 def export_student(
     checkpoint: str,
     out: str,

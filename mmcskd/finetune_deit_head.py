@@ -5,6 +5,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from .cskd_deit_head import CSKDDeiTHead
+from .typed import typed
 
 
 @MODELS.register_module()
@@ -29,6 +30,7 @@ class FinetuneDeiTHead(CSKDDeiTHead):
             heads without a gradient.
     """
 
+    @typed
     def __init__(self, num_classes: int, in_channels: int, **kwargs) -> None:
         super().__init__(num_classes=num_classes, in_channels=in_channels, **kwargs)
         if 'cls' not in self.vote or len(self.vote) < 2:

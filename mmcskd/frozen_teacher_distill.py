@@ -1,4 +1,5 @@
 import copy
+from inspect import signature
 from typing import Dict, List, Optional, Union
 
 import torch
@@ -11,6 +12,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from .banked_teacher import BankedTeacher
+from .config_check import check_distiller, check_keys, check_part
 from .convolution_layout import to_channels_last
 from .cskd_loss import CSKDLoss
 from .folded_norms import fold_norms
@@ -20,6 +22,7 @@ from .spatial_response_recorder import SpatialResponseRecorder
 from .suggest import nearest
 from .teacher_view import fit_view
 from .teacher_weights import digest, load_weights
+from .typed import typed
 
 
 @MODELS.register_module()
@@ -68,6 +71,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             by the name to compile.
     """
 
+    @typed
     def __init__(
         self,
         architecture: Union[BaseModel, Dict],
@@ -77,10 +81,11 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         random_teacher: bool = False,
         teacher_view: Optional[dict] = None,
         bank: Optional[dict] = None,
-        compile: Optional[Dict[str, Union[bool, dict]]] = None,
+        compile: Optional[dict] = None,
         data_preprocessor: Optional[Union[Dict, nn.Module]] = None,
         init_cfg: Optional[dict] = None,
     ) -> None:
+        check_distiller(distiller)
         if bank is not None:
             distiller = _reading(distiller)
             teacher, teacher_ckpt = _banked(bank), None
@@ -89,6 +94,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 'The teacher has no weights and would teach noise: set model.teacher_ckpt to a '
                 'checkpoint file or URL, or model.random_teacher=True if noise is what you want.'
             )
+        if isinstance(data_preprocessor, dict):
+            check_part(data_preprocessor, MODELS, 'model.data_preprocessor')
         own_teacher = isinstance(teacher, dict)
         if own_teacher:
             # The student starts from the same weights whatever the teacher, or with a bank.
@@ -267,6 +274,8 @@ def _check_compile(wanted: Dict[str, Union[bool, dict]]) -> Dict[str, Union[bool
                 f'model.compile.{name} is {options!r}, expected True, False or the arguments of '
                 'torch.compile.'
             )
+        if isinstance(options, dict):
+            check_keys(options, signature(torch.compile).parameters, f'model.compile.{name}')
         if options is not False and not hasattr(nn.Module, 'compile'):
             raise ValueError(
                 f'model.compile.{name} needs torch >= 2.2 but runs on {torch.__version__}: leave '

@@ -6,6 +6,7 @@ A schedule is a function of the progress p in [0, 1] that returns the fusion wei
 
 import math
 from functools import partial
+from numbers import Real
 from typing import Callable, Union
 
 from mmengine.registry import Registry
@@ -74,7 +75,9 @@ def build_schedule(schedule: Union[str, dict, Callable]) -> Callable[[float], fl
             )
         function = known[function]
     try:
-        partial(function, **options)(0.0)
+        first = partial(function, **options)(0.0)
     except TypeError as error:
         raise ValueError(f'CKFHook.schedule={schedule!r}: {error}') from error
+    if isinstance(first, bool) or not isinstance(first, Real):
+        raise ValueError(f'CKFHook.schedule={schedule!r} gives {first!r}, expected a number.')
     return partial(function, **options)

@@ -5,6 +5,8 @@ from typing import List
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from .typed import typed
+
 YEARS = (2017, 2018, 2019)
 SPLITS = ('train', 'val')
 
@@ -42,6 +44,7 @@ class INaturalist(BaseDataset):
         >>> dataset = dict(type='INaturalist', data_root='data/inat2018', year=2018, split='val')
     """
 
+    @typed
     def __init__(self, data_root: str, year: int, split: str = 'train', **kwargs) -> None:
         if year not in YEARS:
             raise ValueError(f'INaturalist.year is {year!r}, expected one of {YEARS}.')

@@ -13,6 +13,7 @@ from torch import nn
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .compat import bridge_cpu_processes, has_accelerator
+from .config_check import check_config
 from .safe_loading import trust_checkpoints
 from .suggest import nearest
 from .teacher_view import fit_view
@@ -94,6 +95,8 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
             check_dataset(cfg[name].get('dataset'), f'{name}.dataset')
     trust_checkpoints(cfg.get('trusted_checkpoints', []))
     trust_checkpoints(getattr(args, 'trust', []))
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
+        check_config(cfg)
     bridge_cpu_processes(cfg)
     return cfg
 

@@ -7,6 +7,8 @@ from mmengine import fileio
 from mmengine.logging import print_log
 from mmpretrain.registry import TRANSFORMS
 
+from .typed import typed
+
 
 @TRANSFORMS.register_module()
 class LoadWholeImage(LoadImageFromFile):
@@ -28,6 +30,7 @@ class LoadWholeImage(LoadImageFromFile):
             short or is no image.
     """
 
+    @typed
     def __init__(self, on_error: str = 'raise', **kwargs) -> None:
         if on_error not in ('raise', 'skip'):
             raise ValueError(

@@ -7,6 +7,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor
 
 from .patch_token_recorder import PatchTokens
+from .typed import typed
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,7 @@ class PatchTokenConnector(BaseConnector):
         TypeError: If it is given anything but the record of a :class:`~mmcskd.PatchTokenRecorder`.
     """
 
+    @typed
     def __init__(
         self, grid: Optional[Sequence[int]] = None, init_cfg: Optional[dict] = None
     ) -> None:

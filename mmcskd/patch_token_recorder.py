@@ -5,6 +5,7 @@ from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
 
 from .token_source import TokenSource, stated_extra_tokens
+from .typed import typed
 
 
 class PatchTokens(NamedTuple):
@@ -42,6 +43,7 @@ class PatchTokenRecorder(BaseRecorder):
         >>> student_recorders = dict(tokens=dict(type='PatchToken'))
     """
 
+    @typed
     def __init__(self, source: Optional[str] = None) -> None:
         super().__init__(source)
         self._tokens: Optional[TokenSource] = None

@@ -13,6 +13,7 @@ from mmrazor.registry import HOOKS
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .student_fsdp_strategy import is_sharded
+from .typed import typed
 
 EXIT_CODE = 128 + signal.SIGTERM
 
@@ -41,6 +42,7 @@ class PreemptionHook(Hook):
 
     priority = 'LOWEST'
 
+    @typed
     def __init__(self, grace: float = 25.0) -> None:
         if grace <= 0:
             raise ValueError(f'PreemptionHook.grace is {grace}, expected seconds > 0.')

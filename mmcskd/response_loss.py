@@ -69,14 +69,28 @@ class ResponseLoss(nn.Module):
             teacher (Tensor): (N, C', …).
 
         Raises:
+            TypeError: If one of them is no tensor.
             ValueError: If C differs from C'.
         """
+        for response in (student, teacher):
+            if not isinstance(response, Tensor) or response.dim() < 2:
+                raise TypeError(
+                    f'{type(self).__name__} got {what_is(response)}, expected a tensor (N, C, …): check '
+                    'connector and data_idx in distiller.loss_forward_mappings.'
+                )
         if student.shape[1] != teacher.shape[1]:
             raise ValueError(
                 f'{type(self).__name__}: the student has {student.shape[1]} classes and the '
                 f'teacher {teacher.shape[1]}: set model.architecture.head.num_classes and '
                 'model.teacher.head.num_classes to the same number.'
             )
+
+
+def what_is(response) -> str:
+    """A response in words, for messages."""
+    if isinstance(response, Tensor):
+        return f'a tensor {tuple(response.shape)}'
+    return f'a {type(response).__name__}'
 
 
 def _check_number(key: str, value: float, above_zero: bool) -> None:

@@ -20,6 +20,7 @@ from .local_features import (
 )
 from .suggest import nearest
 from .tail_check import TailCheck
+from .typed import typed
 
 KEY = 'distiller.teacher_recorders.<name>'
 # Traced by torch.compile, a hook would be compiled anew for each of the states below.
@@ -74,6 +75,7 @@ class SpatialResponseRecorder(BaseRecorder):
         >>> dict(type='SpatialResponse', feature='net.conv5', source='net.fc')
     """
 
+    @typed
     def __init__(
         self,
         source: Optional[str] = None,

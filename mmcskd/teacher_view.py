@@ -129,7 +129,7 @@ def _channels(key: str, values: Sequence[float]) -> list:
 
 
 def _pair(size) -> Tuple[int, int]:
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+    sides = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
         raise ValueError(f'model.teacher_view.size is {size!r}, expected (height, width).')
     return sides

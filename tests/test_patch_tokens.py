@@ -152,7 +152,7 @@ def test_source_without_all_tokens():
 
 @pytest.mark.parametrize('grid', [(7,), (0, 7), (7.0, 7)])
 def test_bad_grid(grid):
-    with pytest.raises(ValueError, match=r'PatchTokenConnector\.grid'):
+    with pytest.raises((TypeError, ValueError), match=r'PatchTokenConnector\.grid'):
         PatchTokenConnector(grid=grid)
 
 

@@ -1,0 +1,109 @@
+"""Arguments of the types that a signature names, or an error that names the argument."""
+
+import collections.abc
+import functools
+import inspect
+import numbers
+import typing
+from typing import Any, Callable
+
+
+def typed(init: Callable) -> Callable:
+    """Check the arguments of a constructor or function against its annotations.
+
+    A config is text: ``temperature='2'`` or ``grid=7`` would fail later, in a comparison or deep in
+    torch. A bool is no number here, and an int is a float.
+
+    Args:
+        init (Callable): An ``__init__``, or a function, with annotated arguments.
+
+    Returns:
+        Callable: The same, that raises TypeError naming class, argument, value and expectation.
+    """
+    signature = inspect.signature(init)
+    of_class = 'self' in signature.parameters
+
+    @functools.wraps(init)
+    def checked(*args, **kwargs):
+        owner = type(args[0]).__name__ if of_class else init.__name__
+        hints = _hints(init)
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f'{owner}: {error}') from None
+        for name, value in given.items():
+            if name in hints and not fits(value, hints[name]):
+                raise TypeError(f'{owner}.{name} is {value!r}, expected {_spelt(hints[name])}.')
+        return init(*args, **kwargs)
+
+    return checked
+
+
+@functools.cache
+def _hints(init: Callable) -> dict:
+    kinds = inspect.signature(init).parameters
+    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return {
+        name: hint
+        for name, hint in typing.get_type_hints(init).items()
+        if name != 'return' and kinds[name].kind not in variable
+    }
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated type.
+
+    Args:
+        value (Any): The value.
+        hint (Any): An annotation: plain types, ``Union``, ``Optional``, ``Sequence``, ``Dict``,
+            ``Callable``; whatever else fits everything.
+    """
+    if hint is Any or isinstance(hint, typing.TypeVar):
+        return True
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Union:
+        return any(fits(value, each) for each in inner)
+    if origin in (collections.abc.Sequence, list, tuple):
+        if isinstance(value, (str, bytes)) or not isinstance(value, collections.abc.Sequence):
+            return False
+        return all(fits(item, inner[0]) for item in value) if inner else True
+    if origin in (dict, collections.abc.Mapping):
+        if not isinstance(value, dict):
+            return False
+        return not inner or all(fits(k, inner[0]) and fits(v, inner[1]) for k, v in value.items())
+    if origin is collections.abc.Callable:
+        return callable(value)
+    if hint is float:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if hint is collections.abc.Sequence:
+        return isinstance(value, collections.abc.Sequence) and not isinstance(value, (str, bytes))
+    return isinstance(value, hint) if isinstance(hint, type) else True
+
+
+NAMES = {
+    float: 'a number',
+    int: 'a whole number',
+    str: 'text',
+    bool: 'True or False',
+    dict: 'a dict',
+}
+
+
+def _spelt(hint: Any) -> str:
+    """An annotation in words."""
+    if hint in NAMES:
+        return NAMES[hint]
+    if hint is type(None):
+        return 'None'
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Union:
+        return ' or '.join(_spelt(each) for each in inner)
+    if origin is collections.abc.Callable:
+        return 'a function'
+    if origin in (dict, collections.abc.Mapping):
+        return 'a dict'
+    if origin is not None:
+        return f'a list, each {_spelt(inner[0])},' if inner else 'a list'
+    return getattr(hint, '__name__', str(hint))

@@ -1,0 +1,214 @@
+"""Fault: a config that is wrong in one place. Expected: it runs all the same, or we say what is wrong.
+
+Each mutation of the shipped configs, 5,000 in all, drops, renames, misspells or retypes one key of what
+this package owns. Teacher and student are small and built once.
+"""
+
+import copy
+import logging
+import random
+import traceback
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config, ConfigDict
+from mmrazor.registry import HOOKS, MODELS
+from models import CONFIGS, batch, student_config, teacher_config
+
+import mmcskd
+from mmcskd.config_check import check_config
+
+COUNT = 5000
+PACKAGE = str(Path(mmcskd.__file__).parent)
+STRANGE = (
+    None, -1, 0, 1, 3, 0.5, -0.5, 2.5, float('nan'), float('inf'), 10**9, '', 'x', 'hard', 'linear',
+    True, False, [], [1], [7, 7], [0, 4], ['cls'], {}, dict(type='x'), dict(a=1), (1, 2, 3), b'x',
+)  # fmt: skip
+# Keys that the shipped configs leave at their defaults.
+LEFT_OUT = {
+    ('model',): ('teacher_ckpt', 'teacher_view', 'compile', 'data_preprocessor', 'init_cfg'),
+    ('model', 'distiller', 'distill_losses', 'loss_cskd'): (
+        'temperature', 'loss_weight', 'fusion_weight', 'grid',
+    ),
+    ('model', 'distiller', 'distill_losses', 'loss_deit'): ('temperature', 'loss_weight'),
+    ('model', 'distiller', 'connectors', 'patch'): ('grid', 'init_cfg'),
+    ('model', 'distiller', 'student_recorders', 'tokens'): ('source',),
+    ('model', 'distiller', 'teacher_recorders', 'response'): ('source', 'logits'),
+    ('custom_hooks', 0): ('by_epoch', 'begin', 'end', 'schedule'),
+    ('default_hooks', 'preemption'): ('grace',),
+    ('default_hooks', 'checkpoint'): ('stop_if_not_saved', 'interval', 'by_epoch', 'filename_tmpl'),
+}  # fmt: skip
+VIEW = ('mean', 'std', 'to_rgb', 'size')
+# Of the head, of which MMPretrain's keys are none of ours.
+HEAD = ('type', 'vote')
+# Of the architecture and the teacher: what they are is another package's.
+MODELS_OF_OTHERS = ('architecture', 'teacher')
+
+
+@pytest.fixture(scope='module')
+def shipped():
+    """The shipped configs that distil, in small."""
+    found = {}
+    for path in sorted(CONFIGS.rglob('*.py')):
+        if {'_base_', 'downstream', 'pictures'} & set(path.parts) or path.stem == 'digits':
+            continue
+        cfg = Config.fromfile(path)
+        if 'distiller' in cfg.get('model', {}):
+            model = cfg.model.to_dict()
+            tokens = 'loss_deit' in model['distiller']['distill_losses']
+            model.update(
+                architecture=student_config(dist_token=tokens),
+                teacher=teacher_config(),
+                teacher_ckpt=None,
+                random_teacher=True,
+            )
+            model.pop('data_preprocessor', None)
+            model.pop('bank', None)
+            hooks = dict(
+                custom_hooks=[h for h in cfg.get('custom_hooks', []) if 'CKF' in h['type']],
+                default_hooks={
+                    k: dict(h)
+                    for k, h in cfg.get('default_hooks', {}).items()
+                    if 'mmrazor' in str(h.get('type'))
+                },
+            )
+            text = repr((model, hooks))
+            found.setdefault(text, (path.stem, dict(model=model, **hooks)))
+    return list(found.values())
+
+
+def places(part, path=()):
+    """Paths of all keys of a config that are this package's."""
+    items = part.items() if isinstance(part, dict) else enumerate(part)
+    for key, value in items:
+        inner = (*path, key)
+        if inner[:2] in {('model', name) for name in MODELS_OF_OTHERS}:
+            if inner[1] == 'architecture':
+                yield from (('model', 'architecture', 'head', key) for key in HEAD)
+            continue
+        if len(inner) > 1:
+            yield inner
+        if isinstance(value, (dict, list)):
+            yield from places(value, inner)
+
+
+def misspelt(text, draw):
+    at = draw.randrange(len(text)) if text else 0
+    return draw.choice(
+        (text[:at] + text[at + 1 :], text[:at] + 'q' + text[at:], text[::-1], text[1:])
+    )
+
+
+def put(cfg, draw):
+    """A key that was left out, with whatever value."""
+    path = draw.choice(list(LEFT_OUT))
+    key, part = draw.choice(LEFT_OUT[path]), cfg
+    for inner in path:
+        try:
+            part = part[inner]
+        except (KeyError, IndexError):
+            return 'nothing', None
+    value = copy.deepcopy(draw.choice(STRANGE))
+    if key == 'teacher_view' and draw.random() < 0.8:
+        value = {draw.choice(VIEW): value}
+    if key == 'compile':
+        value = {draw.choice(('teacher', 'student', 'x')): value} if value is not True else value
+        value = (
+            {k: v for k, v in value.items() if v is not True} if isinstance(value, dict) else value
+        )
+    part[key] = value
+    return f'put {".".join(map(str, path))}.{key}', value
+
+
+def mutate(cfg, draw):
+    """One change in one place; what it was, in words."""
+    if draw.random() < 0.25:
+        return put(cfg, draw)
+    path = draw.choice(list(places(cfg)))
+    part = cfg
+    for key in path[:-1]:
+        part = part[key]
+    key = path[-1]
+    kind = draw.choice(('drop', 'rename', 'add', 'misspell', 'retype', 'retype', 'retype'))
+    if isinstance(part, list) or key not in part:
+        kind = 'retype'
+    if kind == 'drop':
+        del part[key]
+    elif kind == 'rename':
+        part[misspelt(key, draw) or 'q'] = part.pop(key)
+    elif kind == 'add':
+        part[misspelt(key, draw) or 'q'] = draw.choice(STRANGE)
+    elif kind == 'misspell' and isinstance(part[key], str):
+        part[key] = misspelt(part[key], draw)
+    else:
+        kind = 'retype'
+        part[key] = copy.deepcopy(draw.choice(STRANGE))
+    return f'{kind} {".".join(map(str, path))}', part.get(key) if isinstance(part, dict) else None
+
+
+@pytest.fixture(scope='module')
+def parts():
+    """Students with and without a distillation token and a teacher, built once."""
+    torch.manual_seed(0)
+    students = {kind: MODELS.build(student_config(dist_token=kind)) for kind in (True, False)}
+    return students, MODELS.build(teacher_config()).eval(), batch(2)
+
+
+def use(cfg, tokens, parts):
+    """As a run does: check, build, train a step."""
+    students, teacher, data = parts
+    cfg = ConfigDict(cfg)
+    check_config(cfg)
+    hooks = [HOOKS.build(hook) for hook in cfg.get('custom_hooks') or []]
+    hooks += [
+        HOOKS.build(h) for h in (cfg.get('default_hooks') or {}).values() if h and 'type' in h
+    ]
+    model = copy.deepcopy(cfg['model'])
+    head = model['architecture'].get('head')
+    student = copy.deepcopy(students[tokens])
+    if head != student_config(dist_token=tokens)['head']:
+        student.head = MODELS.build(head)
+    model['architecture'], model['teacher'] = student, copy.deepcopy(teacher)
+    algorithm = MODELS.build(model)
+    for hook in hooks:
+        if isinstance(hook, mmcskd.CKFHook):
+            for loss in algorithm.distiller.distill_losses.values():
+                if isinstance(loss, mmcskd.CSKDLoss):
+                    loss.set_fusion_weight(float(hook.schedule(0.5)))
+    algorithm.loss(*data)
+
+
+def test_one_mutation(shipped, parts):
+    """Runs, or ends with a ValueError or TypeError raised by this package that names a key."""
+    logging.disable(logging.WARNING)
+    bases, draw = shipped, random.Random(7)
+    assert len(bases) >= 5
+    counts, wrong = Counter(), []
+    for _ in range(COUNT):
+        name, base = draw.choice(bases)
+        cfg = copy.deepcopy(base)
+        tokens = 'loss_deit' in base['model']['distiller']['distill_losses']
+        what, now = mutate(cfg, draw)
+        try:
+            use(cfg, tokens, parts)
+            counts['runs'] += 1
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1].filename
+            if isinstance(error, (ValueError, TypeError)) and last.startswith(PACKAGE):
+                counts['refused'] += 1
+            else:
+                wrong.append(
+                    f'{name}: {what} → {now!r}: {type(error).__name__}: {str(error)[:200]}'
+                )
+    logging.disable(logging.NOTSET)
+    assert not wrong, f'{len(wrong)} of {COUNT}, {counts}:\n' + '\n'.join(
+        sorted(wrong)[:: max(1, len(wrong) // 60)]
+    )
+    assert counts['refused'] > COUNT / 3 and counts['runs'] > COUNT / 50
+
+
+def test_unchanged_configs_run(shipped, parts):
+    for _, base in shipped:
+        use(base, 'loss_deit' in base['model']['distiller']['distill_losses'], parts)
