@@ -236,9 +236,7 @@ def _reading(distiller: dict) -> dict:
 
 
 def _banked(bank: dict) -> BankedTeacher:
-    for key in bank:
-        if key not in ('path', 'cycle'):
-            raise ValueError(f'model.bank has no key "{key}". ' + nearest(key, ('path', 'cycle')))
+    check_keys(bank, ('path', 'cycle'), 'model.bank')
     if not isinstance(bank.get('path'), str) or not isinstance(bank.get('cycle', False), bool):
         raise ValueError(
             f'model.bank is {bank!r}, expected dict(path="…"), and cycle=True or False.'

@@ -28,14 +28,14 @@ STRANGE = (
 )  # fmt: skip
 # Keys that the shipped configs leave at their defaults.
 LEFT_OUT = {
-    ('model',): ('teacher_ckpt', 'teacher_view', 'compile', 'data_preprocessor', 'init_cfg'),
+    ('model',): ('teacher_ckpt', 'teacher_view', 'bank', 'compile', 'data_preprocessor', 'init_cfg'),
     ('model', 'distiller', 'distill_losses', 'loss_cskd'): (
         'temperature', 'loss_weight', 'fusion_weight', 'grid',
     ),
     ('model', 'distiller', 'distill_losses', 'loss_deit'): ('temperature', 'loss_weight'),
     ('model', 'distiller', 'connectors', 'patch'): ('grid', 'init_cfg'),
     ('model', 'distiller', 'student_recorders', 'tokens'): ('source',),
-    ('model', 'distiller', 'teacher_recorders', 'response'): ('source', 'logits'),
+    ('model', 'distiller', 'teacher_recorders', 'response'): ('source', 'logits', 'feature'),
     ('custom_hooks', 0): ('by_epoch', 'begin', 'end', 'schedule'),
     ('default_hooks', 'preemption'): ('grace',),
     ('default_hooks', 'checkpoint'): ('stop_if_not_saved', 'interval', 'by_epoch', 'filename_tmpl'),
@@ -52,7 +52,9 @@ def shipped():
     """The shipped configs that distil, in small."""
     found = {}
     for path in sorted(CONFIGS.rglob('*.py')):
-        if {'_base_', 'downstream', 'pictures'} & set(path.parts) or path.stem == 'digits':
+        if {'_base_', 'downstream', 'pictures', 'transfer'} & set(
+            path.parts
+        ) or path.stem == 'digits':
             continue
         cfg = Config.fromfile(path)
         if 'distiller' in cfg.get('model', {}):
