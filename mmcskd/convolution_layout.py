@@ -23,12 +23,12 @@ def to_channels_last(model: nn.Module, inputs: Tensor) -> torch.memory_format:
     model.to(memory_format=layout)
     try:
         model(inputs.contiguous(memory_format=layout), mode='tensor')
-    except RuntimeError as error:
-        if 'view' not in str(error):
-            raise
-        layout = torch.contiguous_format
-        model.to(memory_format=layout)
-        MMLogger.get_current_instance().info(
-            f'{type(model).__name__} views its feature map as contiguous: not in channels-last.'
-        )
+    except Exception as error:
+        # Any other error comes again in the pass proper, whose recorders know more of its cause.
+        if isinstance(error, RuntimeError) and 'view' in str(error):
+            layout = torch.contiguous_format
+            model.to(memory_format=layout)
+            MMLogger.get_current_instance().info(
+                f'{type(model).__name__} views its feature map as contiguous: not in channels-last.'
+            )
     return layout

@@ -28,9 +28,11 @@ def test_layout(by):
     torch.testing.assert_close(net(images.contiguous(memory_format=layout)), before)
 
 
-def test_other_errors_are_not_hidden():
+def test_other_errors_are_left_to_the_pass_proper():
+    assert to_channels_last(Net('view'), torch.randn(2, 4, 6, 6)) == torch.channels_last
+    algorithm = build(algorithm_config())
     with pytest.raises(RuntimeError, match='expected input'):
-        to_channels_last(Net('view'), torch.randn(2, 4, 6, 6))
+        algorithm(torch.randn(2, 4, 32, 32), batch(2)[1], mode='loss')
 
 
 @pytest.mark.parametrize('channels_last', [True, False])
