@@ -4,7 +4,7 @@ import importlib.util
 import json
 import warnings
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -27,11 +27,11 @@ WEIGHTS = dict(
 
 @typed
 def export_student(
-    checkpoint: str,
-    out: str,
+    checkpoint: Union[str, Path],
+    out: Union[str, Path],
     to: str = 'mmpretrain',
     ema: Optional[bool] = None,
-    config: Optional[str] = None,
+    config: Optional[Union[str, Path]] = None,
     force: bool = False,
 ) -> List[str]:
     """Write the student of a checkpoint for another program.
@@ -51,13 +51,13 @@ def export_student(
     of a :class:`~mmcskd.CSKDClassifier`, unless the stock head has one of its own.
 
     Args:
-        checkpoint (str): File or URL, of a training by any config whose student is a ViT.
-        out (str): The file to write.
+        checkpoint (str | Path): File or URL, of a training by any config whose student is a ViT.
+        out (str | Path): The file to write.
         to (str): The target. Defaults to ``'mmpretrain'``.
         ema (bool, optional): Whether to take the averaged weights or, with False, the raw ones.
             Defaults to None: what the checkpoint's ``state_dict`` holds, which are the averaged
             ones of a run with an EMAHook.
-        config (str, optional): The training's config file. It is executed, as every config is.
+        config (str | Path, optional): The training's config file. It is executed, as every config is.
             Defaults to None: the one in the checkpoint, which is read as data.
         force (bool): Overwrite. Defaults to False.
 
@@ -81,7 +81,7 @@ def export_student(
         if path.is_dir() or (path.exists() and not force):
             raise ValueError(f'OUT: "{path}" exists: take another name or add --force.')
 
-    student = load_student(checkpoint, ema, config)
+    student = load_student(str(checkpoint), ema, None if config is None else str(config))
     out.parent.mkdir(parents=True, exist_ok=True)
     lines = TARGETS[to](student, out)
     return [f'Weights: {WEIGHTS[student.weights]}.', *lines, *(f'Wrote {path}' for path in files)]
