@@ -91,13 +91,17 @@ class ExactResumeHook(Hook):
         # An iterator draws a number for its workers; not from the generator of the transforms.
         seed = runner.seed or 0
         loader.generator = torch.Generator().manual_seed(iteration_key(seed, 0, 'loader') >> 1)
-        key_views(loader, seed, self.period)
+        by_iteration = type(loop) is IterBasedTrainLoop
+        if by_iteration or isinstance(loop, EpochBasedTrainLoop):
+            key_views(loader, seed, self.period)
         if self._resumed_gradients is not None:
             _restore(_inner(runner), self._resumed_gradients)
             self._resumed_gradients = None
-        if runner.iter == 0:
-            return
-        if isinstance(loop, EpochBasedTrainLoop):
+        if by_iteration:
+            # Its iterator, and workers with it, were there before the keys.
+            loader._iterator = None
+            loop.dataloader_iterator = _Ahead(loader, runner.iter)
+        elif isinstance(loop, EpochBasedTrainLoop) and runner.iter > 0:
             seen = runner.iter - runner.epoch * len(loader)
             if not 0 <= seen <= len(loader):
                 raise ValueError(
@@ -105,8 +109,6 @@ class ExactResumeHook(Hook):
                     f'an epoch has {len(loader)} iterations: the dataset or batch size is another.'
                 )
             _skip(loader, seen)
-        elif type(loop) is IterBasedTrainLoop:
-            loop.dataloader_iterator = _Ahead(loader, runner.iter)
 
     def before_train_epoch(self, runner) -> None:
         """Key the fetching of the epoch's first batch.

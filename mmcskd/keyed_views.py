@@ -68,7 +68,7 @@ class KeyedDataset:
     """
 
     def __init__(self, dataset) -> None:
-        self.dataset = dataset
+        self.__dict__['dataset'] = dataset
 
     def __getitem__(self, index: int):
         if not isinstance(index, View):
@@ -83,6 +83,10 @@ class KeyedDataset:
         if name.startswith('__') or name == 'dataset':
             raise AttributeError(name)
         return getattr(self.dataset, name)
+
+    def __setattr__(self, name, value) -> None:
+        # A hook that switches a transform off means the dataset.
+        setattr(self.dataset, name, value)
 
 
 def key_views(loader: DataLoader, seed: int, period: Optional[int] = None) -> bool:
