@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from measure import interleaved, ratio, report
+from measure import interleaved, ratio, report, stepper
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.logging import MessageHub
@@ -131,18 +131,6 @@ def step(config, args, device):
         row[key] = found['median']
         row[f'{key}, quartiles'] = f'{found["low"]:.3f} … {found["high"]:.3f}'
     return row
-
-
-def stepper(model, losses):
-    """A whole step: forward and backward pass and AdamW."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
-
-    def run():
-        optimizer.zero_grad(set_to_none=True)
-        losses().backward()
-        optimizer.step()
-
-    return run
 
 
 def main():

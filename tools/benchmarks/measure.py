@@ -48,6 +48,26 @@ def _seconds(run: Callable) -> float:
     return start.elapsed_time(end) / 1000
 
 
+def stepper(model: torch.nn.Module, losses: Callable) -> Callable:
+    """A whole training step: forward and backward pass and AdamW.
+
+    Args:
+        model (nn.Module): Whose weights are trained, at a learning rate of 0.
+        losses (Callable): Without arguments; gives the total loss.
+
+    Returns:
+        Callable: The step, without arguments.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        losses().backward()
+        optimizer.step()
+
+    return step
+
+
 def ratio(times: Dict[str, List[float]], over: str, *under: str) -> Dict[str, float]:
     """Median and quartiles, over the rounds, of one variant's time ÷ the sum of others'.
 

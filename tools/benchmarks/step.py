@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from measure import interleaved, ratio, report
+from measure import interleaved, ratio, report, stepper
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
@@ -58,18 +58,6 @@ def build(name, classes):
     algorithm = MODELS.build(cfg.model)
     algorithm.init_weights()
     return algorithm
-
-
-def stepper(model, losses):
-    """A whole step: forward and backward pass and AdamW."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
-
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        losses().backward()
-        optimizer.step()
-
-    return step
 
 
 def measure(name, args, device):
