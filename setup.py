@@ -75,6 +75,14 @@ setup(
         'export': EXPORT,
         'pictures': PICTURES,
         'transfer': TRANSFER,
-        'test': ['pytest>=7', 'hypothesis', 'ruff==0.17.6', 'onnxruntime', *EXPORT, *PICTURES],
+        'test': [
+            'pytest>=7',
+            'pytest-xdist',
+            'hypothesis',
+            'ruff==0.17.6',
+            'onnxruntime',
+            *EXPORT,
+            *PICTURES,
+        ],
     },
 )

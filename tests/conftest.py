@@ -1,7 +1,7 @@
 import os
 
-# Before torch is imported: tests, and the processes they start, share the cores.
-os.environ.setdefault('OMP_NUM_THREADS', '2')
+# Before torch is imported: tests that run at a time, and the processes they start, share two cores.
+os.environ.setdefault('OMP_NUM_THREADS', '1' if 'PYTEST_XDIST_WORKER' in os.environ else '2')
 
 import pytest
 import torch
