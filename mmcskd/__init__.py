@@ -34,6 +34,7 @@ from .cskd_deit_head import CSKDDeiTHead  # noqa: E402
 from .cskd_loss import CSKDLoss  # noqa: E402
 from .cskd_vit_head import CSKDViTHead  # noqa: E402
 from .data_check_hook import DataCheckHook  # noqa: E402
+from .deferred_runtime_info_hook import DeferredRuntimeInfoHook  # noqa: E402
 from .deit_loss import DeiTLoss  # noqa: E402
 from .dense.backbone_layer_decay import BackboneLayerDecay  # noqa: E402
 from .dense.dense_cskd_loss import DenseCSKDLoss  # noqa: E402
@@ -72,6 +73,7 @@ __all__ = [
     'CSKDViTHead',
     'ClutteredDigits',
     'DataCheckHook',
+    'DeferredRuntimeInfoHook',
     'DeiTLoss',
     'DenseCSKDLoss',
     'DenseResponseRecorder',

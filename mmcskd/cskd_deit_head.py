@@ -6,6 +6,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from .token_split import TokenSplit
 from .typed import typed
 from .vote import check_vote
 
@@ -51,6 +52,7 @@ class CSKDDeiTHead(DeiTClsHead):
         super().__init__(num_classes=num_classes, in_channels=in_channels, **kwargs)
         key = f'model.architecture.head.vote of {type(self).__name__}'
         self.vote = check_vote(vote, self.voters, key)
+        self.split = TokenSplit(self.num_extra_tokens)
 
     def _features(self, tokens: Tensor) -> Tensor:
         """Through the hidden layer, if the head has one: (…, D) → (…, D')."""
@@ -86,12 +88,11 @@ class CSKDDeiTHead(DeiTClsHead):
             Tensor: (N, C), the average of the voters. The vote of the patches is taken once on
             their mean token, which for a linear head is the mean of their votes.
         """
-        tokens = self.pre_logits(feats)
-        votes = dict(cls=lambda: self.class_logits(tokens[:, 0]))
-        if self.num_extra_tokens > 1:
-            votes['dist'] = lambda: self.distillation_logits(tokens[:, 1])
-        votes['patch'] = lambda: self.distillation_logits(
-            tokens[:, self.num_extra_tokens :].mean(dim=1)
+        extra, patches = self.split(self.pre_logits(feats))
+        votes = dict(
+            cls=lambda: self.class_logits(extra[:, 0]),
+            dist=lambda: self.distillation_logits(extra[:, 1]),
+            patch=lambda: self.distillation_logits(patches.mean(dim=1)),
         )
         return torch.stack([votes[voter]() for voter in self.vote]).mean(dim=0)
 
@@ -106,5 +107,6 @@ class CSKDDeiTHead(DeiTClsHead):
         Returns:
             dict[str, Tensor]: ``loss``.
         """
-        cls_score = self.class_logits(self.pre_logits(feats)[:, 0])
+        extra, _ = self.split(self.pre_logits(feats))
+        cls_score = self.class_logits(extra[:, 0])
         return self._get_loss(cls_score, data_samples, **kwargs)

@@ -30,10 +30,9 @@ class StudentResponse:
         Returns:
             Tensor: z_s (N, C, H, W).
         """
-        tokens, extra, own_grid, head = self.record
-        patches = tokens[:, extra:].unflatten(1, own_grid)
+        patches = self.record.split()[1].unflatten(1, self.grid)
         pooled = F.adaptive_avg_pool2d(patches.permute(0, 3, 1, 2), tuple(grid))
-        return head(pooled.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self.record.distillation_head(pooled.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 @MODELS.register_module()

@@ -5,6 +5,7 @@ from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
 
 from .token_source import TokenSource, stated_extra_tokens
+from .token_split import TokenSplit
 from .typed import typed
 
 
@@ -19,6 +20,12 @@ class PatchTokens(NamedTuple):
     """(h, w), the grid of the patch tokens."""
     distillation_head: Callable[[Tensor], Tensor]
     """The student's own distillation head: (…, D) → (…, C)."""
+    parts: Optional[Tuple[Tensor, Tensor]] = None
+    """Extra tokens (N, E, D) and patch tokens (N, h·w, D), where the student parted them itself."""
+
+    def split(self) -> Tuple[Tensor, Tensor]:
+        """Extra tokens (N, E, D) and patch tokens (N, h·w, D)."""
+        return self.parts or TokenSplit(self.num_extra_tokens)(self.tokens)
 
 
 @TASK_UTILS.register_module()
@@ -67,6 +74,8 @@ class PatchTokenRecorder(BaseRecorder):
         else:
             _check_pair(getattr(model, 'backbone', None), head)
             extra, self._head = head.num_extra_tokens, head.distillation_logits
+            if isinstance(getattr(head, 'split', None), TokenSplit):
+                head.split.register_forward_hook(self._record_parts)
         self._tokens = TokenSource(model, source, key, width, extra)
 
     def __enter__(self) -> None:
@@ -77,6 +86,10 @@ class PatchTokenRecorder(BaseRecorder):
     def _record(self, tokens) -> None:
         # A module that ran twice in a pass, as Conformer's norm, has its last say.
         self._data_buffer = [PatchTokens(*tokens, self._head)]
+
+    def _record_parts(self, module: nn.Module, inputs: Tuple, outputs: Tuple) -> None:
+        if self._data_buffer and self._data_buffer[-1].tokens is inputs[0]:
+            self._data_buffer[-1] = self._data_buffer[-1]._replace(parts=outputs)
 
     def __exit__(self, exc_type, exc_value, traceback) -> None:
         """Stop recording."""

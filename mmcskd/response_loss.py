@@ -1,7 +1,10 @@
 """What the distillation losses share."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .partwise_cross_entropy import PartwiseCrossEntropy
 
 
 class ResponseLoss(nn.Module):
@@ -39,7 +42,8 @@ class ResponseLoss(nn.Module):
         """
         # Classes last, as a head puts them out: no copy, and rows of a stride of one.
         rows = student.movedim(1, -1).reshape(-1, student.shape[1])
-        return self.loss_weight * F.cross_entropy(rows, classes.reshape(-1))
+        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+        return self.loss_weight * PartwiseCrossEntropy.apply(rows, classes.reshape(-1))
 
     def soft(self, student: Tensor, target: Tensor, divisor: int) -> Tensor:
         """KL divergence at temperature T, summed, × T² ÷ divisor.

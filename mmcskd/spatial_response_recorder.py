@@ -19,10 +19,9 @@ from .local_features import (
     with_last,
 )
 from .suggest import nearest
-from .tail_check import TailCheck
+from .tail_check import KEY, TailCheck
 from .typed import typed
 
-KEY = 'distiller.teacher_recorders.<name>'
 # Traced by torch.compile, a hook would be compiled anew for each of the states below.
 uncompiled = torch._dynamo.disable
 
@@ -36,7 +35,8 @@ class SpatialResponseRecorder(BaseRecorder):
     forward pass: behind the pooling the batch is widened from N pooled features to these N and the
     N·H·W local ones, and where the tail ends it is split again. So whatever the tail consists of
     (norms, hidden layers, a classifier) acts as it does on the pooled feature, and the rest of the
-    model sees its own logits.
+    model sees its own logits. Where the tail is one module, which is given the pooled feature itself,
+    that module is called once more with the local features, which then need not be copied.
 
     Where a fully connected layer takes the whole map and nothing is pooled (VGG, AlexNet, LeNet-5),
     that layer *is* a pooling: its output, Σ W_ij x_ij + b over the locations, is the mean of
@@ -94,6 +94,9 @@ class SpatialResponseRecorder(BaseRecorder):
         self._checked = False
         self._map: Optional[Tensor] = None  # on its way from ``feature`` to ``source``
         self._grid: Optional[Tuple[int, int, int]] = None  # on its way to ``logits``
+        self._tail_is_module = False  # known from the first batch on
+        self._widened: Optional[Tensor] = None  # until then, on its way to ``logits``
+        self._local: Optional[Tensor] = None  # from then on, likewise
         self._check: Optional[TailCheck] = None
 
     def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
@@ -124,6 +127,7 @@ class SpatialResponseRecorder(BaseRecorder):
             modules[self._feature].register_forward_hook(self._keep_map)
             source.register_forward_pre_hook(self._widen_input)
             source.register_forward_hook(self._widen_connected)
+        modules[self._logits].register_forward_pre_hook(self._compare_input)
         modules[self._logits].register_forward_hook(self._split)
         model.register_forward_hook(self._check_logits, with_kwargs=True)
 
@@ -205,7 +209,25 @@ class SpatialResponseRecorder(BaseRecorder):
     def _widen(self, pooled: Tensor, local: Tensor, feature: Tensor) -> Tensor:
         n, _, height, width = feature.shape
         self._grid = (n, height, width)
-        return torch.cat([pooled.flatten(1), local]).reshape(-1, *pooled.shape[1:])
+        if self._tail_is_module:
+            self._local = local
+            return pooled
+        widened = torch.cat([pooled.flatten(1), local]).reshape(-1, *pooled.shape[1:])
+        if not self._checked:
+            self._widened = widened.clone()  # a module may change its input in place
+        return widened
+
+    @uncompiled
+    def _compare_input(self, module: nn.Module, inputs: Tuple) -> None:
+        """Once: whether the tail is this one module, so that it takes what the pooling gave."""
+        if not self._recording or self._widened is None:
+            return
+        given, widened, self._widened = last_of(inputs[:1]), self._widened.flatten(1), None
+        self._tail_is_module = (
+            isinstance(given, Tensor)
+            and given.shape[:1] == widened.shape[:1]
+            and torch.equal(given.flatten(1), widened)
+        )
 
     @uncompiled
     def _split(self, module: nn.Module, inputs: Tuple, outputs: Any) -> Optional[Tensor]:
@@ -217,15 +239,23 @@ class SpatialResponseRecorder(BaseRecorder):
         n, height, width = self._grid
         self._grid = None
         rows = n * (1 + height * width)
+        if self._local is not None:
+            local = self._local.reshape(-1, *last_of(inputs[:1]).shape[1:])
+            self._local = None
+            spatial = module.forward(with_last(inputs[0], local), *inputs[1:])
+            self._keep(spatial, outputs, (n, height, width))
+            return None
         if not isinstance(outputs, Tensor) or outputs.dim() != 2 or outputs.shape[0] != rows:
             raise ValueError(
                 f'SpatialResponse.logits: "{self._logits}" returned {shape_of(outputs)}, expected '
                 f'class logits of shape ({rows}, C) for {n} images on a {height}×{width} grid: '
                 f'name the module whose output is the logits with {KEY}.logits.'
             )
-        spatial = outputs[n:].unflatten(0, (n, height, width)).permute(0, 3, 1, 2)
-        self.data_buffer.append((spatial, outputs[:n]))
+        self._keep(outputs[n:], outputs[:n], (n, height, width))
         return outputs[:n]
+
+    def _keep(self, local: Tensor, whole: Tensor, grid: Tuple[int, int, int]) -> None:
+        self.data_buffer.append((local.unflatten(0, grid).permute(0, 3, 1, 2), whole))
 
     @uncompiled
     def _check_logits(self, model: nn.Module, args: Tuple, kwargs: dict, outputs: Any) -> None:
@@ -234,37 +264,26 @@ class SpatialResponseRecorder(BaseRecorder):
             return
         whole = self.data_buffer[-1][1]
         check = self._check = TailCheck()
-        self._recording = False
+        # Every batch is recorded in the same way, so that bits do not depend on which came first.
+        self._recording = self._tail_is_module
         try:
             # Not by its hooks: those before it have prepared the images already.
             own = model.forward(*args, **kwargs)
         finally:
             self._recording, self._check = True, None
             check.close()
-        own = check.logits if self._logits else own
-        if check.map_behind is not None:
-            raise ValueError(
-                f'SpatialResponse.source: behind "{self._source}" the teacher uses a feature map '
-                f'still, of shape {check.map_behind}: name its last pooling with {KEY}.source.'
-            )
-        if not own.isfinite().all():
-            raise ValueError(
-                f'The teacher\'s own logits, of "{self._logits}", are not finite: check '
-                'model.teacher_ckpt, model.teacher_view and the precision of optim_wrapper.'
-            )
-        if own.numel() != whole.numel() or not close(whole, own.reshape(whole.shape)):
-            raise ValueError(
-                f'SpatialResponse: between "{self._source}" and "{self._logits}" the teacher\'s '
-                'logits depend on the other rows of the batch or on chance, as with BatchNorm or '
-                'dropout in training mode: call teacher.eval(), or set '
-                f'{KEY}.source and .logits.'
-            )
+        check.compare(whole, check.logits if self._logits else own, self._source, self._logits)
+        if self._tail_is_module:
+            del self.data_buffer[-2]
         self._checked = True
+
+    def _forget(self) -> None:
+        self._grid = self._map = self._widened = self._local = None
 
     def __enter__(self) -> None:
         """Start to record; what was recorded before is dropped."""
         super().__enter__()
-        self._grid = self._map = None
+        self._forget()
         self._recording = True
 
     def __exit__(self, exc_type, exc_value, traceback) -> None:
@@ -275,7 +294,8 @@ class SpatialResponseRecorder(BaseRecorder):
                 failed on the widened batch.
         """
         super().__exit__(exc_type, exc_value, traceback)
-        grid, self._grid, self._map = self._grid, None, None
+        grid = self._grid
+        self._forget()
         self._recording = False
         if exc_type is None and not self.data_buffer:
             raise ValueError(

@@ -1,9 +1,11 @@
 from typing import Any, Optional, Tuple
 
 import torch._dynamo
-from torch import nn
+from torch import Tensor, nn
 
-from .local_features import is_map, last_of
+from .local_features import close, is_map, last_of
+
+KEY = 'distiller.teacher_recorders.<name>'
 
 
 class TailCheck:
@@ -34,6 +36,36 @@ class TailCheck:
     def close(self) -> None:
         """Stop to watch."""
         self._hook.remove()
+
+    def compare(self, recorded: Tensor, own: Tensor, source: str, logits: str) -> None:
+        """Whether the pass with local features left the logits what they are without.
+
+        Args:
+            recorded (Tensor): Logits of that pass (N, C).
+            own (Tensor): Those of the pass that was watched.
+            source (str): Name of the pooling, for messages.
+            logits (str): Name of the module at the end of the tail, likewise.
+
+        Raises:
+            ValueError: If they differ, are not finite, or a feature map is used behind the pooling.
+        """
+        if self.map_behind is not None:
+            raise ValueError(
+                f'SpatialResponse.source: behind "{source}" the teacher uses a feature map '
+                f'still, of shape {self.map_behind}: name its last pooling with {KEY}.source.'
+            )
+        if not own.isfinite().all():
+            raise ValueError(
+                f'The teacher\'s own logits, of "{logits}", are not finite: check '
+                'model.teacher_ckpt, model.teacher_view and the precision of optim_wrapper.'
+            )
+        if own.numel() != recorded.numel() or not close(recorded, own.reshape(recorded.shape)):
+            raise ValueError(
+                f'SpatialResponse: between "{source}" and "{logits}" the teacher\'s '
+                'logits depend on the other rows of the batch or on chance, as with BatchNorm or '
+                'dropout in training mode: call teacher.eval(), or set '
+                f'{KEY}.source and .logits.'
+            )
 
     @torch._dynamo.disable
     def _watch(self, module: nn.Module, inputs: Tuple) -> None:

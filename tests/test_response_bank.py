@@ -327,15 +327,22 @@ def test_not_finite():
         candidates(d, torch.tensor([[0.0, 1.0, float('nan')]]))
 
 
-def test_fingerprint_of_images():
-    images = torch.randn(3, 3, 5, 7)
+@pytest.mark.parametrize('width', [6, 7])
+@pytest.mark.parametrize('kind', [torch.float32, torch.float16, torch.float64])
+def test_fingerprint_of_images(width, kind):
+    """In rows that are and are not whole words of eight bytes."""
+    images = torch.randn(3, 3, 5, width, dtype=kind)
     own = int(fingerprint_of(images))
     assert own == int(fingerprint_of(images.contiguous(memory_format=torch.channels_last)))
-    changed = images.clone()
-    changed[1, 2, 3, 4] += 1e-3
-    for other in (changed, images.flip(3), images.flip(2), images[[1, 0, 2]], images[:, [1, 0, 2]]):
+    shifted = torch.cat([images.new_zeros(1), images.flatten()])[1:].view_as(images)
+    assert own == int(fingerprint_of(shifted))
+    changed, swapped = images.clone(), images.clone()
+    changed[1, 2, 3, 4] += 1e-2
+    swapped[0, 0, 0, :2] = images[0, 0, 0, :2].flip(0)
+    others = (images.flip(3), images.flip(2), images[[1, 0, 2]], images[:, [1, 0, 2]])
+    for other in (changed, swapped, *others):
         assert int(fingerprint_of(other)) != own
-    assert int(fingerprint_of(images.half())) != own
+    assert int(fingerprint_of(images.to(torch.bfloat16))) != own
 
 
 def test_as_a_user_starts_it(place):

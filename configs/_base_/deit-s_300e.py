@@ -35,8 +35,10 @@ auto_scale_lr = dict(base_batch_size=512)
 
 # Decay 0.99996, of the student alone.
 custom_hooks = [dict(type='EMAHook', momentum=4e-5, priority='ABOVE_NORMAL')]
-# Checkpoints that are whole, a run that resumes exactly, ends on SIGTERM and stops at NaN.
+# Losses read off the device when logged, checkpoints that are whole, a run that resumes exactly, ends on
+# SIGTERM and stops at NaN.
 default_hooks = dict(
+    runtime_info=dict(type='mmrazor.DeferredRuntimeInfoHook'),
     checkpoint=dict(type='mmrazor.AtomicCheckpointHook', max_keep_ckpts=3, save_best='auto'),
     data_check=dict(type='mmrazor.DataCheckHook'),
     exact_resume=dict(type='mmrazor.ExactResumeHook'),

@@ -10,11 +10,20 @@ import weakref
 import torch
 import torch.nn.functional as F
 from measure import report
+from mmpretrain.structures import DataSample
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from mmcskd import CSKDLoss, DeiTLoss, PatchTokenConnector, PatchTokens, SpatialResponseRecorder
+from mmcskd import (
+    CSKDDeiTHead,
+    CSKDLoss,
+    DeiTLoss,
+    DistTokenConnector,
+    PatchTokenConnector,
+    PatchTokens,
+    SpatialResponseRecorder,
+)
 
 LAMBDA = 0.5
 
@@ -62,6 +71,9 @@ def lean(tail, head, feature, tokens, labels):
     """The package's own recorder, connector and losses."""
     recorder = SpatialResponseRecorder(source='pool', logits='head')
     recorder.initialize(tail)
+    parts = []
+    head.split.register_forward_hook(lambda module, inputs, outputs: parts.append(outputs))
+    samples = [DataSample().set_gt_label(label) for label in labels]
     # As the teacher's convolutions leave it.
     feature = feature.contiguous(memory_format=torch.channels_last)
 
@@ -69,12 +81,12 @@ def lean(tail, head, feature, tokens, labels):
         with torch.inference_mode(), recorder:
             tail(feature)
         spatial, whole = recorder.get_record_data()
-        record = PatchTokens(tokens, 2, (14, 14), head['dist'])
-        base = 0.5 * F.cross_entropy(head['cls'](tokens[:, 0]), labels)
-        deit = DeiTLoss()(head['dist'](tokens[:, 1]), whole)
+        base = head.loss((tokens,), samples)['loss']
+        record = PatchTokens(tokens, 2, (14, 14), head.distillation_logits, parts.pop())
+        deit = DeiTLoss()(DistTokenConnector()(record), whole)
         cskd = CSKDLoss(fusion_weight=LAMBDA)(PatchTokenConnector()(record), spatial, whole)
         recorder.reset_data_buffer()
-        del spatial, whole
+        del spatial, whole, record
         loss = base + deit + cskd
         loss.backward()
         return loss.detach()
@@ -90,9 +102,9 @@ def plain(tail, head, feature, tokens, labels):
             g = tail.head(feature.mean((2, 3)))
             d = tail.head(feature.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
             target = LAMBDA * d + (1 - LAMBDA) * g[:, :, None, None]
-        base = 0.5 * F.cross_entropy(head['cls'](tokens[:, 0]), labels)
-        deit = 0.5 * F.cross_entropy(head['dist'](tokens[:, 1]), g.argmax(1))
-        z_tok = head['dist'](tokens[:, 2:]).transpose(1, 2).unflatten(2, (14, 14))
+        base = 0.5 * F.cross_entropy(head.layers.head(tokens[:, 0]), labels)
+        deit = 0.5 * F.cross_entropy(head.layers.head_dist(tokens[:, 1]), g.argmax(1))
+        z_tok = head.layers.head_dist(tokens[:, 2:]).transpose(1, 2).unflatten(2, (14, 14))
         z_s = F.adaptive_avg_pool2d(z_tok, target.shape[-2:])
         loss = base + deit + F.cross_entropy(z_s, target.argmax(1))
         loss.backward()
@@ -109,7 +121,7 @@ def peaks(batch, classes, width, channels, device='cpu'):
     """
     torch.manual_seed(0)
     tail = Tail(channels, classes).to(device).eval().requires_grad_(False)
-    head = nn.ModuleDict(dict(cls=nn.Linear(width, classes), dist=nn.Linear(width, classes)))
+    head = CSKDDeiTHead(classes, width, loss=dict(type='CrossEntropyLoss', loss_weight=0.5))
     head.to(device)
     feature = torch.randn(batch, channels, 7, 7, device=device)
     tokens = torch.randn(batch, 198, width, device=device, requires_grad=True)

@@ -1,0 +1,89 @@
+from typing import List, Optional
+
+import torch
+from mmengine.hooks import LoggerHook, RuntimeInfoHook
+from mmengine.hooks.hook import DATA_BATCH
+from mmrazor.registry import HOOKS
+from torch import Tensor
+
+
+@HOOKS.register_module()
+class DeferredRuntimeInfoHook(RuntimeInfoHook):
+    """MMEngine's ``RuntimeInfoHook``, which reads losses off the device only when they are logged.
+
+    The stock hook asks for each loss in each iteration, and the device is waited for as often. Here
+    losses stay where they are until a ``LoggerHook`` is about to log, an epoch or the training
+    ends, or a checkpoint is saved; then those of all iterations are fetched at once. The message
+    hub gets the same values in the same order, a little later.
+    """
+
+    def before_train(self, runner) -> None:
+        """As the stock hook; and find who logs.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        super().before_train(runner)
+        self._waiting: List[dict] = []
+        self._loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
+
+    def after_train_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
+        """Keep the losses, or hand them over if they are asked for.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): The index of the current batch in the train loop.
+            data_batch (dict | tuple | list, optional): Data from the dataloader.
+            outputs (dict, optional): Of the model.
+        """
+        if outputs is not None:
+            kept = {
+                key: value.detach().reshape(1) if isinstance(value, Tensor) else value
+                for key, value in outputs.items()
+            }
+            self._waiting.append(kept)
+        due = self.end_of_epoch(runner.train_dataloader, batch_idx) or any(
+            self.every_n_inner_iters(batch_idx, hook.interval)
+            or self.every_n_train_iters(runner, hook.interval_exp_name)
+            for hook in self._loggers
+        )
+        if due or self.is_last_train_iter(runner):
+            self._hand_over(runner)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Let the history in the checkpoint be whole.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            checkpoint (dict): What is about to be written.
+        """
+        if getattr(self, '_waiting', None):
+            self._hand_over(runner)
+            if 'message_hub' in checkpoint:
+                checkpoint['message_hub'] = runner.message_hub.state_dict()
+
+    def after_train(self, runner) -> None:
+        """As the stock hook.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        self._hand_over(runner)
+        super().after_train(runner)
+
+    def _hand_over(self, runner) -> None:
+        waiting, self._waiting = self._waiting, []
+        tensors = [
+            value for kept in waiting for value in kept.values() if isinstance(value, Tensor)
+        ]
+        found = iter(torch.cat(tensors).tolist() if tensors else ())
+        for kept in waiting:
+            for key, value in kept.items():
+                number = next(found) if isinstance(value, Tensor) else value
+                runner.message_hub.update_scalar(f'train/{key}', number)
