@@ -7,18 +7,22 @@ Importing the package registers all of it with MMRazor and MMPretrain, so
 from . import compat
 
 compat.check_versions()
-compat.bridge_quantization()
 compat.bridge_checkpoints()
 compat.bridge_package_configs()
+compat.bridge_validation_outputs()
 
 # Filling the registries of both packages comes before building on them.
-import mmpretrain.datasets  # noqa: E402
-import mmpretrain.engine  # noqa: E402
-import mmpretrain.evaluation  # noqa: E402
-import mmpretrain.models  # noqa: E402
-import mmpretrain.visualization  # noqa: E402, F401
-import mmrazor.engine  # noqa: E402
-import mmrazor.models  # noqa: E402, F401
+with compat.bridge_mmcls_names():
+    compat.bridge_quantization()
+
+    import mmpretrain.datasets
+    import mmpretrain.engine
+    import mmpretrain.evaluation
+    import mmpretrain.models
+    import mmpretrain.visualization  # noqa: F401
+    import mmrazor.datasets
+    import mmrazor.engine
+    import mmrazor.models  # noqa: F401
 
 from . import safe_loading  # noqa: E402
 

@@ -5,7 +5,7 @@ own.
 """
 
 import pickle
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 import torch
 
@@ -15,11 +15,25 @@ Pickler = pickle.Pickler
 UnpicklingError = pickle.UnpicklingError
 
 
+def _bytes(text: str, encoding: str) -> bytes:
+    """Stands for ``_codecs.encode``, by which bytes are written in the protocol of ``torch.save``."""
+    if encoding != 'latin1':
+        raise UnpicklingError(f'A checkpoint may not encode by {encoding!r}.')
+    return text.encode('latin1')
+
+
 def _allowed() -> dict:
     """What may be named in a checkpoint: torch's own list, and the parts of a message hub."""
     from torch._weights_only_unpickler import _get_allowed_globals
 
     found = dict(_get_allowed_globals())
+    # Plain values that are on the list of torch 2.6 and not yet on that of 2.0.
+    plain = (bytearray, complex, set, Counter, torch.device)
+    found.update((f'{known.__module__}.{known.__qualname__}', known) for known in plain)
+    found.update(
+        (str(value), value) for value in vars(torch).values() if type(value) is torch.dtype
+    )
+    found['_codecs.encode'] = _bytes
     for entry in checkpoint_globals():
         known, name = entry if isinstance(entry, tuple) else (entry, None)
         found[name or f'{known.__module__}.{known.__qualname__}'] = known

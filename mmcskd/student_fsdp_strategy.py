@@ -11,12 +11,10 @@ from mmengine.optim import BaseOptimWrapper, OptimWrapper, build_optim_wrapper
 from mmengine.registry import STRATEGIES
 from mmengine.runner.checkpoint import save_checkpoint
 from torch import nn
-from torch.distributed.fsdp import (
-    FullOptimStateDictConfig,
-    FullStateDictConfig,
-    FullyShardedDataParallel,
-    StateDictType,
-)
+from torch.distributed.fsdp import FullStateDictConfig, FullyShardedDataParallel, StateDictType
+
+# The package itself has it from torch 2.1 on.
+from torch.distributed.fsdp.fully_sharded_data_parallel import FullOptimStateDictConfig
 from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
 from torch.optim import Optimizer
 

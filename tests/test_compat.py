@@ -13,9 +13,10 @@ from mmengine.config import Config
 from packaging.version import Version
 
 from mmcskd import compat
+from mmcskd.compat import cpu_processes
 
 ROOT = Path(__file__).parents[1]
-COMPAT = ROOT / 'mmcskd' / 'compat.py'
+COMPAT = ROOT / 'mmcskd' / 'compat' / '__init__.py'
 SAFE_LOADING = Version(torch.__version__).release >= (2, 6)
 
 # The bridges alone, without the rest of the package.
@@ -237,6 +238,107 @@ def test_foreign_content_stays_refused(loading, name):
     assert (place / f'{name}.pth').exists() and not (place / 'written').exists()
 
 
+NAMES = """
+import json, warnings
+if sys.argv[2] == 'bridged':
+    with compat.bridge_mmcls_names():
+        compat.bridge_quantization()
+        import mmrazor.datasets, mmrazor.models
+else:
+    compat.bridge_quantization()
+    import mmrazor.datasets, mmrazor.models
+import numpy as np
+import torch
+from mmrazor.datasets.transforms.formatting import PackCRDClsInputs
+from mmrazor.models import KDSoftCELoss
+def tried(function):
+    try:
+        return function()
+    except (ImportError, TypeError) as error:
+        return str(error)
+def loss():
+    torch.manual_seed(0)
+    student, teacher = torch.randn(2, 3, 4)
+    got = KDSoftCELoss(tau=2.0)(student, teacher)
+    soft = (teacher / 2).softmax(1)
+    return float(got) - float(4 * -(soft * (student / 2).log_softmax(1)).sum(1).mean())
+def pack():
+    image = np.zeros((4, 5, 3), np.uint8)
+    packed = PackCRDClsInputs().transform(dict(img=image, gt_label=2, sample_idx=7))
+    sample = packed['data_samples']
+    return [list(packed['inputs'].shape), int(sample.gt_label), int(sample.sample_idx)]
+try:
+    import mmcls
+    lasting = True
+except ImportError:
+    lasting = any(name.split('.')[0] == 'mmcls' for name in sys.modules)
+print(json.dumps(dict(loss=tried(loss), pack=tried(pack), lasting=lasting)))
+"""
+
+
+@pytest.mark.parametrize('way', ['bare', 'bridged'])
+def test_mmrazor_finds_what_it_calls_mmcls(tmp_path, way):
+    """Its loss by soft labels and its transform for CRD, which are MMPretrain's; no mmcls stays."""
+    found = result(python(ALONE + NAMES, COMPAT, way, cwd=tmp_path))
+    assert not found['lasting']
+    if way == 'bare':
+        assert 'PlaceHolder.__init__() got an unexpected keyword argument' in found['loss']
+        assert found['pack'] == '`mmcls` is not installed properly, plz check.'
+    else:
+        assert abs(found['loss']) < 1e-6 and found['pack'] == [[3, 4, 5], 2, 7]
+
+
+def test_an_installed_mmcls_is_left_alone(tmp_path):
+    (tmp_path / 'mmcls').mkdir()
+    (tmp_path / 'mmcls' / '__init__.py').write_text("MARK = 'its own'\n")
+    code = """
+with compat.bridge_mmcls_names():
+    import mmcls
+import json
+print(json.dumps(dict(mark=mmcls.MARK, stays='mmcls' in sys.modules)))
+"""
+    found = result(python(ALONE + code, COMPAT, cwd=tmp_path))
+    assert found == dict(mark='its own', stays=True)
+
+
+OUTPUTS = """
+import json
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import loops
+from mmengine.structures import BaseDataElement
+import torch
+def tried(outputs):
+    losses = {}
+    try:
+        kept, losses = loops._update_losses(outputs, losses)
+    except (KeyError, IndexError) as error:
+        return repr(error)
+    return [kept is outputs, len(kept), {name: float(one.current()) for name, one in losses.items()}]
+def all_three():
+    sample = BaseDataElement()
+    loss = BaseDataElement(loss=dict(loss_base=torch.tensor(2.0)))
+    return [tried(dict(score=1)), tried([]), tried([sample, loss])]
+before = all_three()
+compat.bridge_validation_outputs()
+compat.bridge_validation_outputs()
+print(json.dumps(dict(before=before, after=all_three())))
+"""
+
+
+def test_outputs_of_a_validation(tmp_path):
+    """A dict and no outputs at all; a loss among the outputs is taken out as ever."""
+    if Version(metadata.version('mmengine')) < Version('0.10.5'):
+        pytest.skip('MMEngine < 0.10.5 looks for no loss in the outputs')
+    found = result(python(ALONE + OUTPUTS, COMPAT, cwd=tmp_path))
+    with_loss = [False, 1, dict(loss_base=2.0)]
+    assert found['before'] == [
+        'KeyError(-1)',
+        "IndexError('list index out of range')",
+        with_loss,
+    ]
+    assert found['after'] == [[True, 1, {}], [True, 0, {}], with_loss]
+
+
 def pretend(monkeypatch, **versions):
     """Report these versions; None is not installed."""
     real = metadata.version
@@ -329,7 +431,7 @@ def test_one_process_needs_no_bridge(config):
 @pytest.mark.parametrize('rank', [None, '0'])
 def test_launcher_without_a_rendezvous(monkeypatch, launcher, rank):
     """Refused on a CPU, whether or not something else left a RANK behind."""
-    monkeypatch.setattr(compat, 'has_accelerator', lambda: False)
+    monkeypatch.setattr(cpu_processes, 'has_accelerator', lambda: False)
     if rank is None:
         monkeypatch.delenv('RANK', raising=False)
     else:
@@ -340,7 +442,7 @@ def test_launcher_without_a_rendezvous(monkeypatch, launcher, rank):
 
 
 def test_accelerator_needs_no_bridge(monkeypatch):
-    monkeypatch.setattr(compat, 'has_accelerator', lambda: True)
+    monkeypatch.setattr(cpu_processes, 'has_accelerator', lambda: True)
     cfg = Config(dict(launcher='slurm'))
     compat.bridge_cpu_processes(cfg)
     assert cfg.to_dict() == dict(launcher='slurm')
@@ -349,7 +451,7 @@ def test_accelerator_needs_no_bridge(monkeypatch):
 def test_group_and_wrapper_of_cpu_processes(monkeypatch):
     """A gloo group, DDP without device_ids; what the config says about the wrapper is kept."""
     joined = []
-    monkeypatch.setattr(compat, 'has_accelerator', lambda: False)
+    monkeypatch.setattr(cpu_processes, 'has_accelerator', lambda: False)
     monkeypatch.setenv('RANK', '0')
     monkeypatch.setattr(
         torch.distributed, 'init_process_group', lambda *args, **kwargs: joined.append(args)

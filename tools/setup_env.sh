@@ -17,9 +17,11 @@ echo "Setting up $VENV (a few minutes the first time) …"
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
 pip() { "$VENV/bin/python" -m pip --quiet --disable-pip-version-check "$@" 2> >(grep -v '^WARNING: Location' >&2); }
 pip install 'setuptools<81' wheel
-# torch and torchvision together, so that their builds match.
+# torch and torchvision together, so that their builds match; named again, so that nothing replaces
+# them, or the NumPy that goes with them.
 # shellcheck disable=SC2086
 pip install $TORCH
-pip install --no-build-isolation -e ".[$EXTRAS]"
+# shellcheck disable=SC2086
+pip install --no-build-isolation $TORCH -e ".[$EXTRAS]"
 "$VENV/bin/python" -W ignore -c 'import mmcskd; print("mmcskd", mmcskd.__version__, "is ready.")'
 echo "$wanted" > "$stamp"

@@ -1,6 +1,7 @@
 """Fault: a checkpoint that runs code when it is read. Expected: refused, and nothing has run."""
 
 import argparse
+import codecs
 import io
 import os
 import pickle
@@ -15,6 +16,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from models import algorithm_config, build, student_config, teacher_config
+from torch._weights_only_unpickler import _get_allowed_globals
 
 from mmcskd import DistilledInitHook, safe_loading, trust_checkpoints
 from mmcskd.export import export_student
@@ -48,12 +50,24 @@ def evil(tmp_path):
 def reader(request, monkeypatch):
     """Both ways of reading; the older one reads with any torch."""
     if request.param == 'torch < 2.6':
-        monkeypatch.setattr(safe_loading, 'Version', lambda text: OLD)
+        read_as_old(monkeypatch)
     return request.param
 
 
 class OLD:
     release = (2, 0)
+
+
+def read_as_old(monkeypatch):
+    """As torch 2.0 reads, whose list of what may be named is shorter."""
+    lacking = ('_codecs.', 'builtins.', 'collections.Counter', 'torch.device', 'torch.bool')
+    kept = {
+        name: known
+        for name, known in _get_allowed_globals().items()
+        if not name.startswith(lacking)
+    }
+    monkeypatch.setattr('torch._weights_only_unpickler._get_allowed_globals', lambda: kept)
+    monkeypatch.setattr(safe_loading, 'Version', lambda text: OLD)
 
 
 WAYS = dict(
@@ -140,6 +154,7 @@ def hub():
         scalar=np.float32(0.5),
         state_dict=build(teacher_config()).state_dict(),
         half=torch.ones(2, dtype=torch.bfloat16),
+        plain=[b'\xff\x00', {1, 2}, 1j, torch.device('cpu'), torch.bool, torch.Size([2])],
     )
 
 
@@ -151,7 +166,7 @@ def test_what_mmengine_writes_is_read(tmp_path, reader, zipped):
     found = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     assert found['meta'] == wanted['meta'] and found['hub'].mean() == 2.0
     assert found['array'].tolist() == [0, 1, 2] and found['scalar'] == np.float32(0.5)
-    assert torch.equal(found['half'], wanted['half'])
+    assert torch.equal(found['half'], wanted['half']) and found['plain'] == wanted['plain']
     for name, value in wanted['state_dict'].items():
         assert torch.equal(found['state_dict'][name], value)
 
@@ -181,9 +196,17 @@ def test_odd_content(tmp_path, reader, content):
         CheckpointLoader.load_checkpoint(path)
 
 
+def test_bytes_are_all_that_is_encoded(tmp_path, monkeypatch):
+    """``torch.save`` writes bytes as a call of ``_codecs.encode``, which could do more."""
+    read_as_old(monkeypatch)
+    torch.save(dict(a=Calls(codecs.encode, ('x', 'rot13'))), tmp_path / 'a.pth')
+    with pytest.raises(pickle.UnpicklingError, match="may not encode by 'rot13'"):
+        CheckpointLoader.load_checkpoint(str(tmp_path / 'a.pth'))
+
+
 def test_state_of_a_class_is_not_set(tmp_path, monkeypatch):
     """A pickle may name a class and then rewrite it, without any call."""
-    monkeypatch.setattr(safe_loading, 'Version', lambda text: OLD)
+    read_as_old(monkeypatch)
     body = (
         b'\x80\x02cmmengine.logging.history_buffer\nHistoryBuffer\n'
         b'N}X\x04\x00\x00\x00meanK\x01s\x86b.'

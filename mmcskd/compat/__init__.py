@@ -1,0 +1,30 @@
+"""The one place that bridges the frozen OpenMMLab packages to today's PyTorch, and to each other.
+
+Each bridge is a file and names the symptom it cures and the versions it applies to;
+``tests/test_compat.py`` shows each symptom without its bridge. Nothing here changes what a package
+computes.
+"""
+
+from .checkpoints import bridge_checkpoints, checkpoint_globals
+from .cpu_processes import bridge_cpu_processes, has_accelerator
+from .mmcls_names import bridge_mmcls_names
+from .package_configs import bridge_package_configs
+from .quantization import bridge_quantization
+from .unused_norms import bridge_unused_norms
+from .validation_outputs import bridge_validation_outputs
+from .versions import check_versions
+from .window_batch import bridge_window_batch
+
+__all__ = [
+    'bridge_checkpoints',
+    'bridge_cpu_processes',
+    'bridge_mmcls_names',
+    'bridge_package_configs',
+    'bridge_quantization',
+    'bridge_unused_norms',
+    'bridge_validation_outputs',
+    'bridge_window_batch',
+    'check_versions',
+    'checkpoint_globals',
+    'has_accelerator',
+]

@@ -1,0 +1,52 @@
+import os
+
+
+def has_accelerator() -> bool:
+    """Whether MMEngine would train on anything but the CPU."""
+    from mmengine.device import get_device
+
+    return get_device() != 'cpu'
+
+
+def bridge_cpu_processes(cfg) -> None:
+    """Let several processes train on a machine with no accelerator.
+
+    Symptom: a run started by ``torchrun`` without a GPU fails in ``torch.cuda.set_device``; once
+    past it, DistributedDataParallel rejects ``device_ids``.
+    Cause: MMEngine takes CUDA for granted in distributed runs.
+    Applies: no accelerator and ``cfg.launcher`` is set; must be called before the Runner is built.
+
+    Args:
+        cfg (mmengine.Config): The run's config; ``model_wrapper_cfg``, or the ``strategy`` of a
+            FlexibleRunner, is filled in.
+
+    Raises:
+        ValueError: For a launcher that gives no rendezvous on a CPU.
+    """
+    if cfg.get('launcher', 'none') == 'none' or has_accelerator():
+        return
+    if cfg.launcher != 'pytorch' or 'RANK' not in os.environ:
+        raise ValueError(
+            f'--launcher {cfg.launcher} has no process group to join on a machine without a GPU: '
+            'start with tools/dist_train.sh or tools/dist_test.sh, which use torchrun and gloo.'
+        )
+    import datetime
+
+    import torch.distributed as dist
+
+    if not dist.is_initialized():
+        timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
+        options = {} if timeout is None else dict(timeout=datetime.timedelta(seconds=timeout))
+        dist.init_process_group('gloo', **options)
+    if cfg.get('strategy') is not None:  # of a FlexibleRunner, which wraps the model by it
+        if cfg.strategy.get('type') == 'DDPStrategy':
+            wrapper = cfg.strategy.get('model_wrapper') or dict(broadcast_buffers=False)
+            cfg.strategy.model_wrapper = {**wrapper, 'device_ids': None}
+        return
+    cfg.model_wrapper_cfg = {
+        'type': 'MMDistributedDataParallel',
+        'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        **cfg.get('model_wrapper_cfg', {}),
+        'device_ids': None,
+    }

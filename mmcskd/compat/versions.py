@@ -1,0 +1,53 @@
+"""Which versions of the parts serve, said in one sentence where one does not."""
+
+import sys
+from importlib import metadata
+
+MIN_PYTHON = (3, 9)
+
+# module: (distributions that bring it, lowest version, first version too new, what to install)
+SUPPORTED = {
+    'torch': (('torch',), '2.0', None, 'torch>=2.0 torchvision'),
+    'torchvision': (('torchvision',), '0.15', None, 'torch>=2.0 torchvision'),
+    'mmengine': (('mmengine', 'mmengine-lite'), '0.10.0', '1.0', 'mmengine==0.10.7'),
+    'mmcv': (('mmcv', 'mmcv-lite'), '2.1.0', '2.2.0', 'mmcv-lite==2.1.0'),
+    'mmpretrain': (('mmpretrain',), '1.2.0', '2.0', 'mmpretrain==1.2.0'),
+    'mmrazor': (('mmrazor',), '1.0.0', '2.0', 'mmrazor==1.0.0'),
+    'timm': (('timm',), '0.9', None, 'timm>=0.9'),
+    'joblib': (('joblib',), '1.0', None, 'joblib'),
+    'scipy': (('scipy',), '1.6', None, 'scipy'),
+    # MMEngine resolves `_base_ = 'mmpretrain::…'` with pkg_resources, which setuptools 81 dropped.
+    'pkg_resources': (('setuptools',), '0', '81', 'setuptools<81'),
+}
+
+
+def check_versions() -> None:
+    """Refuse an unsupported version of any part with one sentence.
+
+    Raises:
+        ImportError: Naming the part, the version found, the versions that serve and the ``pip``
+            command that installs one.
+    """
+    if sys.version_info < MIN_PYTHON:
+        found = '.'.join(map(str, sys.version_info[:3]))
+        raise ImportError(
+            f'mmcskd needs Python >= 3.9 but runs on {found}: make a new environment, '
+            'for example with `python3.11 -m venv .venv`.'
+        )
+    from packaging.version import Version
+
+    for distributions, lowest, too_new, install in SUPPORTED.values():
+        found = None
+        for distribution in distributions:
+            try:
+                found = metadata.version(distribution)
+                break
+            except metadata.PackageNotFoundError:
+                continue
+        wanted = f'>= {lowest}' + (f', < {too_new}' if too_new else '')
+        remedy = f'run `pip install {" ".join(repr(part) for part in install.split())}`.'
+        if found is None:
+            raise ImportError(f'mmcskd needs {distributions[0]} {wanted}, not installed: {remedy}')
+        release = Version(Version(found).base_version)
+        if release < Version(lowest) or (too_new and release >= Version(too_new)):
+            raise ImportError(f'mmcskd needs {distributions[0]} {wanted}, found {found}: {remedy}')

@@ -1,0 +1,167 @@
+"""Run the tests against several versions of torch, each in an environment of its own.
+
+    python tools/compatibility/torch_versions.py
+
+makes ``.venv-torch2.0.1`` and ``.venv-torch2.14.1`` in the checkout where they are missing, runs the
+main suite in each, and writes the table of docs/compatibility.md. What passed is not run again as
+long as package, configs, tools and tests are the same, so an interrupted run goes on where it was and
+a repeated one is quick; ``--keep-passed`` keeps it over changes too, ``--fresh`` keeps nothing.
+
+    python tools/compatibility/torch_versions.py --torch 2.0.1
+    python tools/compatibility/torch_versions.py --torch 'torch==2.6.0 torchvision==0.21.0' -- -k losses
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+os.environ.setdefault('MMCSKD_OUTCOMES', os.devnull)  # of the plugin, which is only read with here
+
+from outcomes import read
+from page import replace
+
+ROOT = Path(__file__).resolve().parents[2]
+# Builds that belong together. Those of 2.0 to 2.2 were compiled for NumPy 1.
+KNOWN = {
+    '2.0.1': 'torch==2.0.1 torchvision==0.15.2 numpy<2',
+    '2.14.1': 'torch==2.14.1 torchvision==0.29.1',
+}
+TESTED = ('mmcskd', 'configs', 'tools', 'tests', 'setup.py', 'pytest.ini')
+VERSIONS = """
+import json, platform, numpy, torch, torchvision
+print(json.dumps(dict(torch=torch.__version__, torchvision=torchvision.__version__,
+                      python=platform.python_version(), numpy=numpy.__version__)))
+"""
+HEAD = '| torch | torchvision | Python | NumPy | passed | skipped | failed | date |'
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description='Run the tests against several versions of torch.')
+    parser.add_argument(
+        '--torch', nargs='+', default=list(KNOWN), metavar='VERSION',
+        help=f'of {", ".join(KNOWN)}, or what pip is to install, such as '
+        '"torch==2.6.0 torchvision==0.21.0" (default: the oldest and the newest)',
+    )  # fmt: skip
+    keep = parser.add_mutually_exclusive_group()
+    keep.add_argument(
+        '--keep-passed', action='store_true', help='run only what failed, though something changed'
+    )
+    keep.add_argument('--fresh', action='store_true', help='run everything')
+    parser.add_argument('--page', type=Path, default=ROOT / 'docs' / 'compatibility.md')
+    parser.add_argument(
+        '--results', type=Path, default=ROOT / 'work_dirs' / 'compatibility', help='kept outcomes'
+    )
+    parser.add_argument('pytest', nargs='*', help='after --: arguments of pytest; writes no table')
+    return parser.parse_args()
+
+
+def state():
+    """A digest of all that the outcome of a test depends on, within the checkout."""
+    digest = hashlib.sha256()
+    for name in TESTED:
+        place = ROOT / name
+        files = sorted(place.rglob('*')) if place.is_dir() else [place]
+        for file in files:
+            if file.is_file() and '__pycache__' not in file.parts:
+                digest.update(str(file.relative_to(ROOT)).encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def environment(version):
+    """Make or refresh the environment of one version.
+
+    Args:
+        version (str): A key of ``KNOWN`` or what pip is to install.
+
+    Returns:
+        tuple: Its name and its interpreter.
+    """
+    wanted = KNOWN.get(version, version)
+    if not wanted.startswith('torch=='):
+        raise SystemExit(
+            f'--torch {version}: expected one of {", ".join(KNOWN)} or what pip is to install, '
+            'beginning with "torch==".'
+        )
+    name = wanted.split()[0].replace('==', '')
+    folder = f'.venv-{name}'
+    command = ['bash', str(ROOT / 'tools' / 'setup_env.sh')]
+    subprocess.run(command, env=dict(os.environ, VENV=folder, TORCH=wanted), check=True)
+    return name, ROOT / folder / 'bin' / 'python'
+
+
+def run(name, python, args):
+    """Run the tests that have no outcome yet.
+
+    Returns:
+        dict: Of the environment and its outcomes.
+    """
+    args.results.mkdir(parents=True, exist_ok=True)
+    outcomes = args.results / f'{name}.jsonl'
+    summary = args.results / f'{name}.json'
+    before = json.loads(summary.read_text()) if summary.exists() else {}
+    now = state()
+    if args.fresh or not (args.keep_passed or before.get('state', now) == now):
+        outcomes.unlink(missing_ok=True)
+    versions = subprocess.run(
+        [python, '-W', 'ignore', '-c', VERSIONS], stdout=subprocess.PIPE, text=True, check=True
+    )
+    found = dict(json.loads(versions.stdout), state=now, date=str(datetime.date.today()))
+    summary.write_text(json.dumps(found))
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')])
+    code = subprocess.run(
+        [python, '-m', 'pytest', '-p', 'outcomes', *args.pytest],
+        cwd=ROOT,
+        env=dict(os.environ, MMCSKD_OUTCOMES=str(outcomes), PYTHONPATH=path),
+    ).returncode
+    if code not in (0, 1, 5):  # all passed, some failed, none was left to run
+        raise SystemExit(f'{name}: pytest ended with code {code}; run the command again to go on.')
+    return dict(found, outcomes=list(read(outcomes).values()))
+
+
+def table(results):
+    """The section of the page."""
+    lines = [HEAD, '|' + '---|' * HEAD.count(' | ') + '---|']
+    notes = []
+    for one in results:
+        count = Counter(test['outcome'] for test in one['outcomes'])
+        cells = [one[key] for key in ('torch', 'torchvision', 'python', 'numpy')]
+        cells += [count['passed'], count['skipped'], count['failed'], one['date']]
+        lines.append('| ' + ' | '.join(map(str, cells)) + ' |')
+        reasons = Counter(
+            test['reason'].replace('Skipped: ', '')
+            for test in one['outcomes'] if test['outcome'] == 'skipped'
+        )  # fmt: skip
+        notes += [f'\nSkipped with torch {one["torch"]}:\n'] if reasons else []
+        notes += [f'- {times} × {reason}' for reason, times in reasons.most_common()]
+        failed = [test for test in one['outcomes'] if test['outcome'] == 'failed']
+        notes += [f'\nFailed with torch {one["torch"]}:\n'] if failed else []
+        notes += [f'- `{test["test"]}`: {first_line(test["reason"])}' for test in failed]
+    return '\n'.join(lines + notes)
+
+
+def first_line(text):
+    return next((line.strip() for line in text.splitlines() if line.strip()), 'no message')[:200]
+
+
+def main():
+    args = parse_args()
+    results = []
+    for version in args.torch:
+        name, python = environment(version)
+        print(f'{name}: running the tests', flush=True)
+        results.append(run(name, python, args))
+    text = table(results)
+    print(text)
+    if not args.pytest:
+        replace(args.page, 'versions', text)
+    return any(test['outcome'] == 'failed' for one in results for test in one['outcomes'])
+
+
+if __name__ == '__main__':
+    sys.exit(main())
