@@ -91,7 +91,7 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
         cfg.merge_from_dict(args.cfg_options)
     for name in loaders:
         if cfg.get(name) is not None:
-            _fill_loader(cfg[name])
+            _fill_loader(cfg[name], cfg.get('default_scope', 'mmpretrain'))
             check_dataset(cfg[name].get('dataset'), f'{name}.dataset')
     trust_checkpoints(cfg.get('trusted_checkpoints', []))
     trust_checkpoints(getattr(args, 'trust', []))
@@ -101,9 +101,10 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
     return cfg
 
 
-def _fill_loader(loader: ConfigDict) -> None:
-    """The defaults of MMPretrain's own tools."""
-    loader.setdefault('collate_fn', dict(type='default_collate'))
+def _fill_loader(loader: ConfigDict, scope: str) -> None:
+    """The defaults of MMPretrain's own tools; elsewhere images of a batch differ in size."""
+    collate = 'default_collate' if scope == 'mmpretrain' else 'pseudo_collate'
+    loader.setdefault('collate_fn', dict(type=collate))
     loader.setdefault('pin_memory', has_accelerator())
     loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
 

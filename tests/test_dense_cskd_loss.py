@@ -153,6 +153,40 @@ def test_the_image_as_the_global_response():
     assert float(found) == pytest.approx(float(F.cross_entropy(student, classes)), rel=1e-5)
 
 
+@pytest.mark.parametrize('sigmoid', [False, True])
+def test_probabilities_pooled_teach_as_their_locations_do(sigmoid):
+    """The cross entropy with a mean of answers is the mean of those with each."""
+    student, teacher = maps(2, 3, 2, 2).requires_grad_(), 2 * maps(2, 3, 4, 4)
+    loss = DenseCSKDLoss(fusion_weight=1.0, pooling='probabilities')
+    pair = (responses(side, sigmoid=sigmoid) for side in (student, teacher))
+    (found,) = torch.autograd.grad(loss(*pair), student)
+    near = F.interpolate(student, scale_factor=2)  # each cell meets its four locations
+    if sigmoid:
+        each = F.binary_cross_entropy_with_logits(near, teacher.sigmoid(), reduction='sum') / 4
+        each = each / F.avg_pool2d(teacher.sigmoid(), 2).amax(1).sum()
+    else:
+        each = F.cross_entropy(near, teacher.softmax(1))
+    (expected,) = torch.autograd.grad(each, student)
+    assert torch.allclose(found, expected, atol=1e-5)
+    # A student of the finer grid is pooled the same way.
+    pooled = F.avg_pool2d(teacher.sigmoid() if sigmoid else teacher.softmax(1), 2)
+    coarse = pooled.logit() if sigmoid else pooled.log()
+    pair = (responses(side, sigmoid=sigmoid) for side in (teacher, coarse))
+    assert float(loss(*pair)) == pytest.approx(0, abs=1e-5)
+
+
+def test_what_is_ignored_is_not_pooled_with_the_rest():
+    teacher = 2 * maps(1, 3, 4, 4)
+    ignored = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
+    ignored[..., :2, 0] = True
+    loss = DenseCSKDLoss(fusion_weight=1.0, pooling='probabilities')
+    share = teacher.softmax(1)[..., :2, 1].mean(-1)  # the two that are left of the first cell
+    pooled = F.avg_pool2d(teacher.softmax(1), 2)
+    pooled[..., 0, 0] = share
+    found = loss(responses(pooled.log()), responses(teacher), ignored=ignored)
+    assert float(found) == pytest.approx(0, abs=1e-5)
+
+
 def test_anchors_are_compared_one_by_one():
     student, teacher = maps(2, 3, 4, 5, 5), maps(2, 3, 4, 5, 5)
     loss = DenseCSKDLoss(mode='soft', fusion_weight=0.6)
@@ -231,5 +265,7 @@ def test_unknown_arguments():
         DenseCSKDLoss(grid='patch')
     with pytest.raises(ValueError, match='global_response: "max" is none'):
         DenseCSKDLoss(global_response='max')
+    with pytest.raises(ValueError, match='pooling: "probability" is none.*"probabilities"'):
+        DenseCSKDLoss(pooling='probability')
     with pytest.raises(ValueError, match='no fusion weight'):
         DenseCSKDLoss()(responses(maps(1, 3, 4, 4)), responses(maps(1, 3, 4, 4)))

@@ -9,10 +9,11 @@ from ..cskd_loss import GRIDS, CSKDLoss
 from ..response_bank import fuse
 from ..suggest import nearest
 from .dense_response_recorder import DenseResponses, describe
+from .level_pooling import kept_locations, logits, mean_response, pool_level, probabilities
 
 DENSE_GRIDS = (*GRIDS, 'patches')
 GLOBAL_RESPONSES = ('mean', 'image')
-EPS = 1e-6
+POOLINGS = ('logits', 'probabilities')
 
 
 @MODELS.register_module()
@@ -50,6 +51,10 @@ class DenseCSKDLoss(CSKDLoss):
         global_response (str): ``'mean'``: the mean of the level's logits. ``'image'``: the class
             response of the image, the logits of the mean probability of each class. Defaults to
             ``'mean'``.
+        pooling (str): What is averaged where a level is pooled. ``'logits'``, as in ``CSKDLoss``;
+            or ``'probabilities'`` of the classes, whose logits are then compared: a class that
+            fills part of a cell is not outvoted by a surer one beside it, and the target of a cell
+            is what its locations would teach it one by one. Defaults to ``'logits'``.
 
     Raises:
         ValueError: For arguments out of range; from the forward pass if no fusion weight was set or
@@ -70,19 +75,21 @@ class DenseCSKDLoss(CSKDLoss):
         fusion_weight: Optional[float] = None,
         grid: str = 'coarser',
         global_response: str = 'mean',
+        pooling: str = 'logits',
     ) -> None:
         super().__init__(mode, temperature, loss_weight, fusion_weight)
-        if grid not in DENSE_GRIDS:
-            raise ValueError(
-                f'DenseCSKDLoss.grid: "{grid}" is none of them. ' + nearest(str(grid), DENSE_GRIDS)
-            )
-        if global_response not in GLOBAL_RESPONSES:
-            raise ValueError(
-                f'DenseCSKDLoss.global_response: "{global_response}" is none of them. '
-                + nearest(str(global_response), GLOBAL_RESPONSES)
-            )
+        for key, given, known in (
+            ('grid', grid, DENSE_GRIDS),
+            ('global_response', global_response, GLOBAL_RESPONSES),
+            ('pooling', pooling, POOLINGS),
+        ):
+            if given not in known:
+                raise ValueError(
+                    f'DenseCSKDLoss.{key}: "{given}" is none of them. ' + nearest(str(given), known)
+                )
         self.grid = grid
         self.global_response = global_response
+        self.pooling = pooling
 
     def forward(
         self,
@@ -218,13 +225,16 @@ class DenseCSKDLoss(CSKDLoss):
     ) -> Tuple[Tensor, Tensor]:
         """Student's responses and targets of a level at the locations that count, (M, C) each."""
         student, teacher = student.float(), teacher.float()
-        kept_teacher, kept_student = _kept(ignored, teacher), _kept(ignored, student)
+        kept_teacher, kept_student = (
+            kept_locations(ignored, teacher),
+            kept_locations(ignored, student),
+        )
         whole = self._whole(teacher, kept_teacher, sigmoid)
         own, theirs = tuple(student.shape[-2:]), tuple(teacher.shape[-2:])
         coarser = min(own[0], theirs[0]), min(own[1], theirs[1])
         grid = dict(coarser=coarser, teacher=theirs, student=own, patches=patches)[self.grid]
-        teacher, has_teacher = _pool(teacher, kept_teacher, grid)
-        student, has_student = _pool(student, kept_student, grid)
+        teacher, has_teacher = self._pool(teacher, kept_teacher, grid, sigmoid)
+        student, has_student = self._pool(student, kept_student, grid, sigmoid)
         target = fuse(teacher, whole[..., None, None], self.fusion_weight)
         student, target = (
             level.permute(0, 1, 3, 4, 2).reshape(-1, level.shape[2]) for level in (student, target)
@@ -248,36 +258,16 @@ class DenseCSKDLoss(CSKDLoss):
     def _whole(self, teacher: Tensor, kept: Optional[Tensor], sigmoid: bool) -> Tensor:
         """The global response of a level, (N, A, C)."""
         if self.global_response == 'mean':
-            return _mean(teacher, kept)
-        if sigmoid:
-            return _mean(teacher.sigmoid(), kept).logit(eps=EPS)
-        return _mean(teacher.softmax(dim=2), kept).clamp(min=EPS).log()
+            return mean_response(teacher, kept)
+        return logits(mean_response(probabilities(teacher, sigmoid), kept), sigmoid)
 
-
-def _kept(ignored: Optional[Tensor], level: Tensor) -> Optional[Tensor]:
-    """(N, 1, H, W) of float, 1 where at least half the pixels of a location count."""
-    if ignored is None:
-        return None
-    return (F.adaptive_avg_pool2d((~ignored).float(), level.shape[-2:]) >= 0.5).float()
-
-
-def _mean(level: Tensor, kept: Optional[Tensor]) -> Tensor:
-    """Of (N, A, C, H, W) over the locations kept: (N, A, C)."""
-    if kept is None:
-        return level.mean((-2, -1))
-    kept = kept[:, None]
-    return (level * kept).sum((-2, -1)) / kept.sum((-2, -1)).clamp(min=1)
-
-
-def _pool(
-    level: Tensor, kept: Optional[Tensor], grid: Tuple[int, int]
-) -> Tuple[Tensor, Optional[Tensor]]:
-    """A level on another grid, and (N, 1, H', W') of bool, which of its cells hold anything."""
-    if tuple(level.shape[-2:]) == grid:
-        return level, None if kept is None else kept > 0
-    flat, shape = level.flatten(1, 2), level.shape[1:3]
-    if kept is None:
-        return F.adaptive_avg_pool2d(flat, grid).unflatten(1, shape), None
-    share = F.adaptive_avg_pool2d(kept, grid)
-    pooled = F.adaptive_avg_pool2d(flat * kept, grid) / share.clamp(min=EPS)
-    return pooled.unflatten(1, shape), share > 0
+    def _pool(
+        self, level: Tensor, kept: Optional[Tensor], grid: Tuple[int, int], sigmoid: bool
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """A level on another grid, and (N, 1, H', W') of bool, which of its cells hold anything."""
+        if tuple(level.shape[-2:]) == grid:
+            return level, None if kept is None else kept > 0
+        if self.pooling == 'logits':
+            return pool_level(level, kept, grid)
+        pooled, holds = pool_level(probabilities(level, sigmoid), kept, grid)
+        return logits(pooled, sigmoid), holds

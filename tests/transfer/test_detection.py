@@ -27,11 +27,11 @@ def listen(model, **options):
 
 def rpn_config(**parts):
     """The first stage of a Faster R-CNN on the demo's CNN, with anchors as Mask R-CNN's."""
-    shared = demo('det_digits')
+    shared = demo('retinanet_digits')
     config = dict(
         _scope_='mmdet',
         type='RPN',
-        backbone=shared.resnet18.to_dict(),
+        backbone=shared.teacher.backbone.to_dict(),
         neck=dict(type='FPN', in_channels=[64, 128], out_channels=32, num_outs=2),
         rpn_head=dict(
             type='RPNHead',
@@ -40,20 +40,19 @@ def rpn_config(**parts):
             anchor_generator=dict(
                 type='AnchorGenerator', scales=[8], ratios=[0.5, 1.0, 2.0], strides=[8, 16]
             ),
-            bbox_coder=shared.retina_head.bbox_coder.to_dict(),
+            bbox_coder=shared.retinanet.bbox_head.bbox_coder.to_dict(),
             loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True),
             loss_bbox=dict(type='L1Loss'),
         ),
-        train_cfg=dict(rpn=shared.retina_train_cfg.to_dict()),
-        test_cfg=dict(rpn=shared.retina_test_cfg.to_dict()),
+        train_cfg=dict(rpn=shared.retinanet.train_cfg.to_dict()),
+        test_cfg=dict(rpn=shared.retinanet.test_cfg.to_dict()),
     )
     config.update(parts)
     return config
 
 
 def fcos_config():
-    shared = demo('det_digits')
-    config = shared.retinanet.to_dict()
+    config = demo('retinanet_digits').teacher.to_dict()
     config.update(
         type='FCOS',
         bbox_head=dict(
@@ -146,9 +145,7 @@ def test_fcos_teaches_retinanet_by_location():
 
 
 def test_an_rpn_teaches_mask_rcnns():
-    config = algorithm('cskd_retinanet_vit_resnet18')
-    config.update(architecture=demo('mask-rcnn_vit').model.to_dict(), teacher=rpn_config())
-    model = build(config)
+    model = build(algorithm('cskd_mask-rcnn_vit_rpn-resnet18'))
     steer(model, 0.9)
     losses = model(*detection_batch(masks=True), mode='loss')
     assert {'loss_rpn_cls', 'loss_mask', 'loss_cskd'} <= set(losses)
@@ -205,9 +202,7 @@ def test_the_pyramid_of_a_plain_vit():
     model = build(demo('mask-rcnn_vit').model)
     images, _ = detection_batch()
     levels = model.extract_feat(images)
-    assert [tuple(level.shape[1:]) for level in levels] == [
-        (32, side, side) for side in (32, 16, 8, 4, 2)
-    ]
+    assert [tuple(level.shape[1:]) for level in levels] == [(32, side, side) for side in (16, 8, 4)]
     sum(level.sum() for level in levels).backward()
     assert all(p.grad is not None for p in model.neck.parameters())
     with pytest.raises(ValueError, match=r'scales is \(3,\), expected any of'):

@@ -14,7 +14,7 @@ from small import CONFIGS, build, detection_batch, segmentation_batch, steer
 SHIPPED = sorted((CONFIGS / 'det').glob('*.py')) + sorted((CONFIGS / 'seg').glob('*.py'))
 PLAIN = [path for path in SHIPPED if not path.name.startswith('cskd_')]
 DENSE = [path for path in SHIPPED if path.name.startswith('cskd_')]
-DEMO = [path for path in sorted((CONFIGS / 'demo').glob('*.py')) if 'digit' not in path.stem]
+DEMO = [path for path in sorted((CONFIGS / 'demo').glob('*_*.py')) if 'digit' not in path.stem]
 
 
 @pytest.fixture(autouse=True)

@@ -23,3 +23,8 @@ segmentation_distiller = dict(
     distill_losses=dict(loss_cskd=dict(type='DenseCSKDLoss', mode='soft', grid='patches')),
     loss_forward_mappings=dict(loss_cskd=to_dense_cskd),
 )
+
+# λ through the run. A level's mean says "background" everywhere: it stays a minor part of the target.
+detection_fusion = dict(type='mmrazor.CKFHook', schedule=dict(type='constant', value=0.9))
+# An image's mean answers for no pixel; fused in, it did harm on the demo: see docs/transfer.md.
+segmentation_fusion = dict(type='mmrazor.CKFHook', schedule=dict(type='constant', value=1.0))

@@ -6,14 +6,8 @@ model = dict(
     _scope_='mmrazor',
     type='FrozenTeacherDistill',
     architecture=_base_.model,
-    teacher=_base_.retinanet,
-    teacher_ckpt='work_dirs/transfer/retinanet_resnet18/iter_1500.pth',
+    teacher=_base_.teacher,
+    teacher_ckpt='work_dirs/transfer/retinanet_resnet18/iter_1000.pth',
     distiller=_base_.detection_distiller,
 )
-custom_hooks = [
-    dict(
-        type='mmrazor.DistilledInitHook',
-        checkpoint='work_dirs/demo/cskd_vit_resnet18/epoch_14.pth',
-    ),
-    dict(type='mmrazor.CKFHook', schedule=dict(type='constant', value=0.9)),
-]
+custom_hooks = [*_base_.custom_hooks, _base_.detection_fusion]

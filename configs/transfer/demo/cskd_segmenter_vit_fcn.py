@@ -6,15 +6,8 @@ model = dict(
     _scope_='mmrazor',
     type='FrozenTeacherDistill',
     architecture=_base_.model,
-    teacher=_base_.fcn,
-    teacher_ckpt='work_dirs/transfer/fcn_resnet18/iter_1500.pth',
+    teacher=_base_.teacher,
+    teacher_ckpt='work_dirs/transfer/fcn_resnet18/iter_1000.pth',
     distiller=_base_.segmentation_distiller,
 )
-custom_hooks = [
-    dict(
-        type='mmrazor.DistilledInitHook',
-        checkpoint='work_dirs/demo/cskd_vit_resnet18/epoch_14.pth',
-    ),
-    # The image's mean is background: the pixels' responses alone teach.
-    dict(type='mmrazor.CKFHook', schedule=dict(type='constant', value=1.0)),
-]
+custom_hooks = [*_base_.custom_hooks, _base_.segmentation_fusion]

@@ -2,11 +2,11 @@
 scenes = dict(
     type='DigitScenes',
     out='data/digit_scenes',
-    training=1600,
+    training=2000,
     validation=300,
-    canvas=64,
-    sides=(16, 24),
-    digits=(1, 3),
+    canvas=48,
+    sides=(24, 32),  # the backbone was distilled on digits of 24 pixels
+    digits=(1, 2),
     fragments=2,
     seed=0,
 )

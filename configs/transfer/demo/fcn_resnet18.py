@@ -1,11 +1,4 @@
-# The demo's CNN segmentor, trained from scratch.
+# The demo's CNN segmentor, from the CNN that taught the classifier.
 _base_ = './seg_digits.py'
 
-model = _base_.fcn
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-train_cfg = dict(max_iters=1500, val_interval=500)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=1500),
-]
-default_hooks = dict(checkpoint=dict(interval=1500))
+model = _base_.teacher

@@ -1,41 +1,25 @@
-# Mask R-CNN on the demo's ViT, from scratch: MMDetection's model, narrower.
-_base_ = ['mmdet::_base_/models/mask-rcnn_r50_fpn.py', './det_digits.py']
+# Mask R-CNN on the demo's ViT, from scratch.
+_base_ = ['mmdet::_base_/models/mask-rcnn_r50_fpn.py', './rcnn_digits.py']
 
 model = dict(
     _scope_='mmdet',
-    data_preprocessor=dict(mean=[32.0] * 3, std=[64.0] * 3, bgr_to_rgb=False),
-    backbone=dict(
-        _delete_=True,
-        type='mmrazor.WindowedVisionTransformer',
-        arch=_base_.vit.arch,
-        img_size=64,
-        patch_size=8,
-        window_size=5,
-        global_layers=(1, 3),
-    ),
+    data_preprocessor=dict(_delete_=True, pad_mask=True, **_base_.data_preprocessor),
+    backbone=dict(_delete_=True, **_base_.vit),
     neck=dict(
         _delete_=True,
         type='mmrazor.SimpleFeaturePyramid',
         in_channels=96,
         out_channels=32,
-        num_outs=5,
+        scales=(2, 1, 0.5),
     ),
-    rpn_head=dict(
-        in_channels=32,
-        feat_channels=32,
-        # Patches have 8 pixels here, so the levels' strides are half of the stock ones.
-        anchor_generator=dict(strides=[2, 4, 8, 16, 32]),
-    ),
+    rpn_head=_base_.rpn_head,
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=32, featmap_strides=[2, 4, 8, 16]),
-        bbox_head=dict(in_channels=32, fc_out_channels=128, num_classes=10),
-        mask_roi_extractor=dict(out_channels=32, featmap_strides=[2, 4, 8, 16]),
+        mask_roi_extractor=dict(out_channels=32, featmap_strides=_base_.strides),
         mask_head=dict(num_convs=1, in_channels=32, conv_out_channels=32, num_classes=10),
+        **_base_.bbox_head,
     ),
-    train_cfg=dict(
-        rpn_proposal=dict(nms_pre=200, max_per_img=100), rcnn=dict(sampler=dict(num=64))
-    ),
-    test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=100), rcnn=dict(max_per_img=20)),
+    train_cfg=_base_.train_settings,
+    test_cfg=_base_.test_settings,
 )
 val_evaluator = dict(metric=['bbox', 'segm'])
 test_evaluator = val_evaluator

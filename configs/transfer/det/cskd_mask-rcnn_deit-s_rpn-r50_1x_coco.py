@@ -11,8 +11,4 @@ model = dict(
     teacher_ckpt='https://download.openmmlab.com/mmdetection/v2.0/faster_rcnn/faster_rcnn_r50_fpn_1x_coco/faster_rcnn_r50_fpn_1x_coco_20200130-047c8118.pth',
     distiller=_base_.detection_distiller,
 )
-custom_hooks = [
-    dict(type='mmrazor.DistilledInitHook', checkpoint='work_dirs/deit-s_backbone.pth'),
-    # A level's mean says "background" everywhere: it stays a minor part of the target.
-    dict(type='mmrazor.CKFHook', schedule=dict(type='constant', value=0.9)),
-]
+custom_hooks = [*_base_.custom_hooks, _base_.detection_fusion]

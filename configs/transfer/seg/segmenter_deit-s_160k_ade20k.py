@@ -1,46 +1,19 @@
 # Segmenter on a distilled DeiT-S: MMSegmentation's own of ViT-S with another backbone and optimizer.
-_base_ = 'mmseg::segmenter/segmenter_vit-s_mask_8xb1-160k_ade20k-512x512.py'
-custom_imports = dict(imports=['mmcskd'], allow_failed_imports=False)
+_base_ = [
+    'mmseg::segmenter/segmenter_vit-s_mask_8xb1-160k_ade20k-512x512.py',
+    '../_base_/deit-s_segmentor.py',
+]
 
-# Set it to what `tools/export_student.py … --to backbone` wrote, or to a checkpoint of a student.
-custom_hooks = [dict(type='mmrazor.DistilledInitHook', checkpoint='work_dirs/deit-s_backbone.pth')]
 # As DeiT was trained; the stock config's ViT was with 127.5.
 data_preprocessor = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 model = dict(
     _scope_='mmseg',
     data_preprocessor=data_preprocessor,
     pretrained=None,
-    backbone=dict(
-        _delete_=True,
-        # 1,024 patches: attention is global.
-        type='mmpretrain.DistilledVisionTransformer',
-        arch='deit-small',
-        img_size=512,
-        patch_size=16,
-        out_type='featmap',
-        drop_path_rate=0.1,
-    ),
+    backbone=dict(_delete_=True, **_base_.backbone),
 )
-optim_wrapper = dict(
-    _delete_=True,
-    type='OptimWrapper',
-    constructor='mmrazor.BackboneLayerDecay',
-    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
-    paramwise_cfg=dict(
-        layer_decay_rate=0.65,
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        custom_keys={
-            '.cls_token': dict(decay_mult=0.0),
-            '.dist_token': dict(decay_mult=0.0),
-            '.pos_embed': dict(decay_mult=0.0),
-        },
-    ),
-)
+optim_wrapper = dict(_delete_=True, **_base_.layer_decay)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
     dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=1500, end=160000),
 ]
-train_dataloader = dict(collate_fn=dict(type='pseudo_collate'))
-val_dataloader = dict(collate_fn=dict(type='pseudo_collate'))
-test_dataloader = val_dataloader

@@ -1,0 +1,7 @@
+# From the backbone that CSKD distilled on single digits: tools/demo.sh.
+custom_hooks = [
+    dict(
+        type='mmrazor.DistilledInitHook',
+        checkpoint='work_dirs/demo/cskd_vit_resnet18/epoch_14.pth',
+    )
+]
