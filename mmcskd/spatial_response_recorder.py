@@ -258,10 +258,10 @@ class SpatialResponseRecorder(BaseRecorder):
         self.data_buffer.append((local.unflatten(0, grid).permute(0, 3, 1, 2), whole))
 
     @uncompiled
-    def _check_logits(self, model: nn.Module, args: Tuple, kwargs: dict, outputs: Any) -> None:
+    def _check_logits(self, model: nn.Module, args: Tuple, kwargs: dict, outputs: Any) -> Any:
         """Once: the widened pass must have left the logits what they are without it."""
         if not self._recording or self._checked or not self.data_buffer:
-            return
+            return outputs
         whole = self.data_buffer[-1][1]
         check = self._check = TailCheck()
         # Every batch is recorded in the same way, so that bits do not depend on which came first.
@@ -273,9 +273,11 @@ class SpatialResponseRecorder(BaseRecorder):
             self._recording, self._check = True, None
             check.close()
         check.compare(whole, check.logits if self._logits else own, self._source, self._logits)
-        if self._tail_is_module:
-            del self.data_buffer[-2]
         self._checked = True
+        if not self._tail_is_module:
+            return outputs
+        del self.data_buffer[-2]
+        return own
 
     def _forget(self) -> None:
         self._grid = self._map = self._widened = self._local = None

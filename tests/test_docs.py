@@ -220,7 +220,7 @@ def messages():
 def test_messages_are_the_ones_in_the_code():
     strings = [
         node.value
-        for path in (ROOT / 'mmcskd').glob('*.py')
+        for path in (ROOT / 'mmcskd').rglob('*.py')
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
