@@ -7,7 +7,8 @@ from mmpretrain.registry import DATASETS
 from .typed import typed
 
 SPLIT_SEED = 0
-TEST_SHARE = 5  # every fifth image of each class
+SHARE = 5  # every fifth image of each class is set aside
+SPLITS = ('train', 'test', 'validation', 'fit')  # their places seed the canvases
 
 
 @DATASETS.register_module()
@@ -18,12 +19,15 @@ class ClutteredDigits(BaseDataset):
     Recognition of Handwritten Digits"). Each canvas shows one whole digit, enlarged, at a random
     place; square fragments cut from digits of other classes lie about it. So the class is to be
     found locally, and the place varies. The images of one split never appear in the other, whole
-    or in fragments: every fifth image of each class, after a fixed shuffle, belongs to ``'test'``.
+    or in fragments: every fifth image of each class, after a fixed shuffle, belongs to ``'test'``,
+    the others to ``'train'``. To choose hyperparameters without looking at the test split,
+    ``'train'`` parts once more: every fifth of its images is in ``'validation'``, the others in
+    ``'fit'``.
 
     Canvases are drawn once, from ``seed`` and the index of the canvas.
 
     Args:
-        split (str): ``'train'`` or ``'test'``.
+        split (str): ``'train'``, ``'test'``, ``'fit'`` or ``'validation'``.
         length (int): Number of canvases.
         canvas (int): Side of a canvas in pixels. Defaults to 40.
         digit (int): Side of the whole digit in pixels, a multiple of 8. Defaults to 24.
@@ -54,8 +58,12 @@ class ClutteredDigits(BaseDataset):
         pipeline=(),
         **kwargs,
     ) -> None:
-        if split not in ('train', 'test'):
-            raise ValueError(f'ClutteredDigits.split is {split!r}, expected "train" or "test".')
+        if split not in SPLITS:
+            raise ValueError(
+                f'ClutteredDigits.split is {split!r}, expected one of '
+                + ', '.join(f'"{known}"' for known in SPLITS)
+                + '.'
+            )
         if not 0 < fragment <= digit <= canvas or digit % 8:
             raise ValueError(
                 f'ClutteredDigits: fragment={fragment}, digit={digit}, canvas={canvas}, expected '
@@ -73,7 +81,8 @@ class ClutteredDigits(BaseDataset):
         self.num_fragments = fragments
         self.fragment = fragment
         self.seed = seed
-        super().__init__(ann_file='', pipeline=pipeline, test_mode=split == 'test', **kwargs)
+        held_out = split in ('test', 'validation')
+        super().__init__(ann_file='', pipeline=pipeline, test_mode=held_out, **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """Draw the canvases."""
@@ -81,7 +90,7 @@ class ClutteredDigits(BaseDataset):
         images = np.kron(images, np.ones((1, self.digit // 8, self.digit // 8), np.uint8))
         data_list = []
         for index in range(self.length):
-            rng = np.random.default_rng([self.seed, self.split == 'test', index])
+            rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
             chosen = rng.integers(len(images))
             img = self._draw(rng, images, labels, chosen)
             data_list.append(dict(img=img, gt_label=int(labels[chosen])))
@@ -110,7 +119,7 @@ def digits_of_split(split: str, num_images: Optional[int] = None) -> Tuple[np.nd
     """The real digits of one split.
 
     Args:
-        split (str): ``'train'`` or ``'test'``.
+        split (str): As of :class:`ClutteredDigits`.
         num_images (int, optional): Keep the first so many. Defaults to None: all.
 
     Returns:
@@ -124,7 +133,13 @@ def digits_of_split(split: str, num_images: Optional[int] = None) -> Tuple[np.nd
     for label in range(10):
         members = np.flatnonzero(digits.target == label)
         members = np.random.default_rng(SPLIT_SEED + label).permutation(members)
-        test = np.arange(len(members)) % TEST_SHARE == 0
-        chosen.append(members[test if split == 'test' else ~test])
+        test, train = _every_fifth(members)
+        validation, fit = _every_fifth(train)
+        chosen.append(dict(train=train, test=test, validation=validation, fit=fit)[split])
     chosen = np.sort(np.concatenate(chosen))[:num_images]
     return images[chosen], digits.target[chosen]
+
+
+def _every_fifth(members: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    aside = np.arange(len(members)) % SHARE == 0
+    return members[aside], members[~aside]

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,33 @@ def test_splits_share_no_image():
     assert not any(image.tobytes() in seen for image in test)
 
 
+def test_validation_is_parted_from_train_alone():
+    parts = {split: digits_of_split(split) for split in ('train', 'test', 'validation', 'fit')}
+    seen = {split: {image.tobytes() for image in images} for split, (images, _) in parts.items()}
+    assert not seen['validation'] & seen['fit'] and not seen['validation'] & seen['test']
+    assert seen['validation'] | seen['fit'] == seen['train']
+    assert 280 < len(parts['validation'][0]) < 300
+    assert np.bincount(parts['validation'][1], minlength=10).min() > 25
+
+
+def test_canvases_are_those_of_earlier_versions():
+    """Results of the demo and banks hold for these."""
+    for split, digest in (('train', '660e182ed6da9f02'), ('test', '3829b87bd8c76d4f')):
+        dataset = ClutteredDigits(split=split, length=20)
+        sha = hashlib.sha256()
+        for index in range(20):
+            sha.update(dataset[index]['img'].tobytes() + bytes([dataset[index]['gt_label']]))
+        assert sha.hexdigest()[:16] == digest
+
+
+def test_splits_differ_in_their_canvases():
+    labels = [
+        [ClutteredDigits(split=split, length=30)[i]['gt_label'] for i in range(30)]
+        for split in ('train', 'test', 'validation', 'fit')
+    ]
+    assert len(set(map(tuple, labels))) == 4
+
+
 def test_images_are_the_real_ones():
     from sklearn.datasets import load_digits
 
@@ -29,7 +58,7 @@ def test_images_are_the_real_ones():
     assert all((image.tobytes(), label) in real for image, label in zip(images, labels))
 
 
-@pytest.mark.parametrize('split', ['train', 'test'])
+@pytest.mark.parametrize('split', ['train', 'test', 'validation', 'fit'])
 def test_whole_digit_is_on_the_canvas(split):
     dataset = ClutteredDigits(split=split, length=12)
     images, labels = digits_of_split(split)
