@@ -40,7 +40,7 @@ def test_canvases_are_those_of_earlier_versions():
 
 def test_splits_differ_in_their_canvases():
     labels = [
-        [ClutteredDigits(split=split, length=30)[i]['gt_label'] for i in range(30)]
+        ClutteredDigits(split=split, length=30).get_gt_labels()
         for split in ('train', 'test', 'validation', 'fit')
     ]
     assert len(set(map(tuple, labels))) == 4
