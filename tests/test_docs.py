@@ -33,6 +33,8 @@ ELSEWHERE = {
     'tools/dist_train.sh configs/transfer/det/mask-rcnn_deit-s_1x_coco.py 8 --cfg-options '
     'custom_hooks.0.checkpoint=work_dirs/deit-s_backbone.pth': 'tests/transfer/test_transfer_runs.py',
     'python tools/make_digit_scenes.py': 'tests/transfer/test_transfer_runs.py',
+    'python tools/evidence/run.py': 'takes hours; in small: tests/test_evidence.py',
+    'python tools/evidence/report.py': 'tests/test_evidence.py; it would write the page itself',
     'python tools/transfer_demo.py': 'takes hours; its parts: tests/transfer',
 }
 # The same commands in small.

@@ -1,0 +1,268 @@
+"""The comparison of docs/evidence.md: its tool, its report, and its direction in small."""
+
+import csv
+import re
+import shutil
+import sys
+
+import pytest
+import torch
+from runs import ROOT, TOOLS
+
+sys.path.insert(0, str(TOOLS / 'evidence'))
+import arms
+import measure
+import paired
+import report
+import results
+import run
+import training
+
+SMALL = {'train_dataloader.dataset.length': 64, 'train_cfg.max_epochs': 2}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Runs of two epochs of 64 canvases, one learning rate to choose from."""
+    config = arms.Run.config
+
+    def shortened(self, work_dir):
+        cfg = config(self, work_dir)
+        cfg.merge_from_dict(SMALL)
+        return cfg
+
+    monkeypatch.setattr(arms.Run, 'config', shortened)
+    monkeypatch.setattr(arms, 'RATES', (1e-3, 2e-3))
+    monkeypatch.setattr(run, 'RATES', (1e-3, 2e-3))
+    monkeypatch.setattr(training, 'VALIDATION', 50)
+    monkeypatch.setattr(training, 'TEST', 50)
+
+
+@pytest.mark.parametrize('setting', arms.SETTINGS)
+def test_arms_differ_in_what_they_say(setting, tmp_path):
+    """The same student, data, schedule and teacher in all arms of a setting."""
+    configs = {name: arms.Run(setting, name, 3).config(tmp_path).to_dict() for name in arms.ARMS}
+    shared = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'randomness')
+    one = configs['none']
+    for cfg in configs.values():
+        assert {key: cfg[key] for key in shared} == {key: one[key] for key in shared}
+        assert cfg['model']['architecture']['backbone'] == one['model']['architecture']['backbone']
+        assert cfg['model']['teacher'] == one['model']['teacher']
+        assert cfg['model']['teacher_ckpt'] == str(tmp_path / setting / 'teacher.pth')
+        assert cfg['randomness'] == dict(seed=3)
+    dataset = one['train_dataloader']['dataset']
+    assert dataset['split'] == 'fit'
+    assert dataset.get('canvas', 40) == one['model']['architecture']['backbone']['img_size']
+    teacher = arms.Run(setting, arms.TEACHER, 3).config(tmp_path).to_dict()
+    assert teacher['train_dataloader'] == one['train_dataloader']
+    keys = {arms.Run(setting, name, 0).key() for name in arms.ARMS}
+    assert len(keys) == len(arms.ARMS)
+
+
+def test_key_is_that_of_the_configs(monkeypatch):
+    one = arms.Run('plain', 'cskd_linear', 0, ((arms.RATE, 1e-3),))
+    assert one.key() == one._replace(seed=7).key()
+    assert one.key() != one._replace(options=((arms.RATE, 2e-3),)).key()
+    assert one.key() != one._replace(setting='crowded').key()
+    assert one.described() == 'lr=0.001'
+    # Another teacher makes another result.
+    before, config = one.key(), arms.Run.config
+    monkeypatch.setattr(
+        arms.Run,
+        'config',
+        lambda self, work_dir: (
+            config(self._replace(arm='none'), work_dir)
+            if self.arm == arms.TEACHER
+            else config(self, work_dir)
+        ),
+    )
+    assert one.key() != before
+
+
+@pytest.mark.parametrize('name', arms.ARMS)
+def test_options_reach_the_config(name, tmp_path):
+    """A key that is misspelt would make another one and change nothing."""
+    plain = arms.Run('plain', name, 0).config(tmp_path)
+    first = arms.ARMS[name].first_round()
+    assert [options[arms.RATE] for options in first] == list(arms.RATES)
+    for options in [*first, *arms.ARMS[name].second_round(first[0])]:
+        cfg = arms.Run('plain', name, 0, tuple(options.items())).config(tmp_path)
+        for key, value in options.items():
+            at, was = cfg, plain
+            for part in key.split('.'):
+                assert part in was or part == 'temperature', key
+                at, was = at[part], was.get(part)
+            assert at == value
+
+
+def test_measures(tmp_path):
+    """Each head against its own labels."""
+    from mmpretrain.registry import MODELS
+
+    cfg = arms.Run('plain', 'cskd_linear', 0).config(tmp_path)
+    torch.manual_seed(0)
+    student = MODELS.build(cfg.model.architecture)
+    images = torch.randn(30, 3, 40, 40)
+    tokens = student.eval().backbone(images)[-1]
+    votes = dict(
+        cls=student.head.layers.head(tokens[:, 0]),
+        dist=student.head.layers.head_dist(tokens[:, 1]),
+        patch=student.head.layers.head_dist(tokens[:, 2:]).mean(1),
+    )
+    score = sum(votes.values()).argmax(1)
+    for name, found in votes.items():
+        data = measure.Canvases(images, found.argmax(1))
+        percent = measure.measure(student, data, score)
+        assert percent[name] == 100
+        assert percent['agreement'] == 100
+        assert percent['average'] == percent['score']
+    student.head.vote = ('dist',)
+    percent = measure.measure(student, measure.Canvases(images, score), votes['dist'].argmax(1))
+    assert percent['average'] == 100 and percent['agreement'] == 100
+    assert percent['score'] == percent['dist']
+
+
+def test_canvases_of_another_split(tmp_path):
+    from mmpretrain.registry import MODELS
+
+    from mmcskd import ClutteredDigits
+
+    cfg = arms.Run('crowded', 'none', 0).config(tmp_path)
+    preprocessor = MODELS.build(cfg.data_preprocessor)
+    data = measure.canvases(cfg.train_dataloader.dataset, 'validation', 5, preprocessor)
+    own = {k: v for k, v in cfg.train_dataloader.dataset.items() if k in ('canvas', 'fragments')}
+    dataset = ClutteredDigits(split='validation', length=5, **own)
+    for index in range(5):
+        item = dataset[index]
+        image = torch.from_numpy(item['img']).permute(2, 0, 1).float()
+        assert torch.allclose(data.images[index], (image - 32) / 64)
+        assert data.labels[index] == item['gt_label']
+
+
+def test_paired_difference():
+    found = paired.difference(
+        {'0': 3.0, '1': 5.0, '2': 4.0, '9': 50.0}, {'0': 1.0, '1': 2.0, '2': 3.0}
+    )
+    # Differences 2, 3, 1: mean 2, standard error 1 / √3, t at 97.5 % with two degrees 4.3027.
+    assert found.mean == 2 and found.seeds == 3
+    assert found.half == pytest.approx(4.30265 / 3**0.5, abs=1e-4)
+    assert found.verdict == 'open' and str(found) == '+2.0 ± 2.5'
+    assert paired.difference({'0': 1.0}, {'1': 1.0}) is None
+    single = paired.difference({'0': 1.0}, {'0': 4.0})
+    assert single.half is None and single.verdict == 'open' and str(single) == '-3.0'
+    assert paired.difference({'0': 3.0, '1': 3.1}, {'0': 1.0, '1': 1.1}).verdict == 'above'
+    assert paired.difference({'0': 1.0, '1': 1.1}, {'0': 3.0, '1': 3.1}).verdict == 'below'
+
+
+def test_table_replaces_and_orders(tmp_path):
+    table = results.Table(tmp_path / 'a.csv', ('name', 'seed', 'value'), ('name', 'seed'))
+    table.put([dict(name='b', seed=10, value=1.0), dict(name='b', seed=9, value=0.123456)])
+    table.put([dict(name='a', seed=0, value=''), dict(name='b', seed=10, value=2.5)])
+    assert (tmp_path / 'a.csv').read_text() == 'name,seed,value\na,0,\nb,9,0.1235\nb,10,2.5\n'
+    again = results.Table(tmp_path / 'a.csv', ('name', 'seed', 'value'), ('name', 'seed'))
+    assert again.rows(name='b', seed=10) == [dict(name='b', seed='10', value='2.5')]
+    # Another process has written meanwhile.
+    table.put([dict(name='c', seed=1, value='x')])
+    again.put([], instead=dict(name='b'))
+    assert (tmp_path / 'a.csv').read_text() == 'name,seed,value\na,0,\nc,1,x\n'
+    with pytest.raises(ValueError, match=r'a\.csv has the columns .*move it aside'):
+        results.Table(tmp_path / 'a.csv', ('name', 'value'), ('name',))
+
+
+def command(tmp_path, *more):
+    run.main(
+        ['--settings', 'plain', '--results', str(tmp_path), '--work-dir', str(tmp_path / 'work')]
+        + list(more)
+    )
+
+
+def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
+    """Teacher, tuning and comparison; only what is missing the second time."""
+    arguments = ('--arms', 'none', 'fitnet', 'cskd_soft', '--seeds', '0')
+    command(tmp_path, *arguments)
+    out = capsys.readouterr().out
+    assert 'teachers: 0 of 1 runs are done.' in out
+    # Two learning rates each; then one more temperature, two more weights.
+    assert 'tuning: 0 of 6 runs are done.' in out and 'tuning: 0 of 3 runs are done.' in out
+    assert 'comparison: 0 of 3 runs are done.' in out
+    rows = {row['arm']: row for row in csv.DictReader((tmp_path / 'runs.csv').open())}
+    assert set(rows) == {'teacher', 'none', 'fitnet', 'cskd_soft'}
+    assert len({row['teacher'] for row in rows.values()}) == 1
+    assert rows['none']['dist'] == '' and rows['none']['score'] == rows['none']['cls']
+    assert rows['cskd_soft']['score'] == rows['cskd_soft']['average']
+    assert rows['cskd_soft']['torch'] == torch.__version__
+    curves = list(csv.DictReader((tmp_path / 'curves.csv').open()))
+    assert [row['epoch'] for row in curves if row['arm'] == 'fitnet'] == ['1', '2']
+    tried = list(csv.DictReader((tmp_path / 'tuning.csv').open()))
+    for arm in ('none', 'fitnet', 'cskd_soft'):
+        scores = {row['options']: float(row['score']) for row in tried if row['arm'] == arm}
+        assert scores[rows[arm]['options']] == max(scores.values())
+
+    command(tmp_path, *arguments[:-1], '0', '1')
+    out = capsys.readouterr().out
+    assert 'tuning: 6 of 6' in out and 'tuning: 3 of 3' in out and 'comparison: 3 of 6' in out
+    # A teacher whose weights are gone comes back the same.
+    before = list(csv.DictReader((tmp_path / 'runs.csv').open()))
+    shutil.rmtree(tmp_path / 'work')
+    command(tmp_path, *arguments[:-1], '0', '1')
+    out = capsys.readouterr().out
+    assert 'teachers: 0 of 1' in out and 'comparison: 6 of 6' in out
+    after = list(csv.DictReader((tmp_path / 'runs.csv').open()))
+    assert [r['teacher'] for r in before] == [r['teacher'] for r in after]
+
+    page, figure = tmp_path / 'page.md', tmp_path / 'images' / 'figure.png'
+    shutil.copy(ROOT / 'docs' / 'evidence.md', page)
+    report.main(['--results', str(tmp_path), '--page', str(page), '--figure', str(figure)])
+    text = page.read_text()
+    mean = (float(before[-2]['score']) + float(before[-3]['score'])) / 2
+    assert (
+        before[-1]['arm'] == before[-2]['arm'] == 'none'
+        and f'| no distillation | 2 | {mean:.1f} ± ' in text
+    )
+    assert (
+        'Compared so far: no distillation, feature mimicking, CSKD (soft) with 2 seeds in '
+        'the plain setting.' in text
+    )
+    assert 'any arm of the crowded setting' in text
+    assert len(re.findall(r'\*\*lr=', text)) >= 3
+    assert figure.stat().st_size > 10_000 and '(images/figure.png)' in text
+
+
+def test_changed_config_is_run_anew(tmp_path, small, monkeypatch, capsys):
+    arguments = ('--arms', 'none', '--seeds', '0', '--untuned')
+    command(tmp_path, *arguments)
+    monkeypatch.setitem(SMALL, 'train_cfg.max_epochs', 1)
+    capsys.readouterr()
+    command(tmp_path, *arguments)
+    out = capsys.readouterr().out
+    assert 'teachers: 0 of 1' in out and 'comparison: 0 of 1' in out
+    rows = list(csv.DictReader((tmp_path / 'runs.csv').open()))
+    assert [(row['arm'], row['epochs']) for row in rows] == [('none', '1'), ('teacher', '')]
+    assert rows[0]['options'] == '' and not (tmp_path / 'tuning.csv').exists()
+    assert len(list(csv.DictReader((tmp_path / 'curves.csv').open()))) == 1
+
+
+def test_report_refuses_runs_of_two_configs(tmp_path):
+    table = results.tables(tmp_path)['runs']
+    row = dict.fromkeys(table.columns, '1') | dict(setting='plain', arm='none')
+    table.put([dict(row, seed=0, config='a'), dict(row, seed=1, config='b')])
+    with pytest.raises(ValueError, match='2 configs of the arm none in the plain setting'):
+        report.main(['--results', str(tmp_path)])
+
+
+def test_report_without_results(tmp_path):
+    page = tmp_path / 'page.md'
+    shutil.copy(ROOT / 'docs' / 'evidence.md', page)
+    report.main(['--results', str(tmp_path), '--page', str(page)])
+    text = page.read_text()
+    assert 'Compared so far: nothing.' in text and text.count('Nothing yet.') == 5
+    assert 'any arm of the plain setting; any arm of the crowded setting' in text
+
+
+def test_page_is_that_of_the_results(tmp_path):
+    """docs/evidence.md is what report.py makes of the files beside it."""
+    page = tmp_path / 'evidence.md'
+    shutil.copy(ROOT / 'docs' / 'evidence.md', page)
+    report.main(['--page', str(page), '--figure', str(tmp_path / 'images' / 'evidence.png')])
+    assert page.read_text() == (ROOT / 'docs' / 'evidence.md').read_text()
+    assert not re.search(r'<!-- (\w+) -->\n<!-- /\1 -->', page.read_text())

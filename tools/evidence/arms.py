@@ -1,0 +1,107 @@
+"""What is compared with what: settings, arms and the values tried for each, as composed configs."""
+
+import hashlib
+import json
+from itertools import product
+from pathlib import Path
+from typing import Dict, NamedTuple, Tuple
+
+from mmengine.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / 'configs' / 'evidence'
+SETTINGS = ('plain', 'crowded')
+TEACHER = 'teacher'
+REFERENCE = 'deit_hard'  # the arm that differences are taken to
+
+RATE = 'optim_wrapper.optimizer.lr'
+LOSSES = 'model.distiller.distill_losses'
+RATES = (1e-3, 2e-3, 4e-3)
+TEMPERATURES = (1.0, 3.0)
+
+
+class Arm(NamedTuple):
+    """One way to train the student, by the config file of the same name."""
+
+    label: str
+    tuned: Tuple[str, Tuple[float, ...]] = ('', ())
+    """A further config key and its values; the first goes with every learning rate."""
+
+    def first_round(self):
+        """Options to try first: every learning rate."""
+        key, values = self.tuned
+        return [{RATE: rate, **({key: values[0]} if key else {})} for rate in RATES]
+
+    def second_round(self, best: Dict[str, float]):
+        """Options to try next, at the best learning rate: the other values of ``tuned``."""
+        key, values = self.tuned
+        return [{**best, key: value} for value in values[1:]]
+
+
+ARMS = dict(
+    none=Arm('no distillation'),
+    deit_hard=Arm('DeiT (hard)'),
+    deit_soft=Arm('DeiT (soft)', (f'{LOSSES}.loss_deit.temperature', TEMPERATURES)),
+    fitnet=Arm('feature mimicking', (f'{LOSSES}.loss_feature.loss_weight', (1.0, 0.1, 10.0))),
+    cskd_local=Arm('spatial without CKF'),
+    cskd_global=Arm('global only'),
+    cskd_linear=Arm('CSKD (linear)'),
+    cskd_x2=Arm('CSKD (x2)'),
+    cskd_cos=Arm('CSKD (cos)'),
+    cskd_soft=Arm('CSKD (soft)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)),
+)
+
+
+class Run(NamedTuple):
+    """One training: everything that decides its result."""
+
+    setting: str
+    arm: str
+    seed: int
+    options: Tuple[Tuple[str, float], ...] = ()
+    """Config keys and values that are not in the arm's file."""
+
+    def config(self, work_dir: Path) -> Config:
+        """The arm's config in the setting.
+
+        Args:
+            work_dir (Path): Where the teachers are and the logs go.
+        """
+        cfg = Config.fromfile(CONFIGS / f'{self.arm}.py')
+        # The arms are written for the plain setting.
+        if self.setting != SETTINGS[0]:
+            cfg.merge_from_dict(overrides(self.setting, self.arm))
+        if self.arm != TEACHER:
+            cfg.model.teacher_ckpt = str(teacher_file(work_dir, self.setting))
+        cfg.merge_from_dict(dict(self.options))
+        cfg.randomness = dict(seed=self.seed)
+        cfg.work_dir = str(work_dir / self.setting / 'logs' / f'{self.arm}_seed{self.seed}')
+        return cfg
+
+    def key(self) -> str:
+        """A fingerprint of the config and the teacher's, without the seed and without places."""
+        cfg = self._replace(seed=0).config(Path('work_dirs')).to_dict()
+        text = json.dumps(cfg, sort_keys=True, default=str)
+        if self.arm != TEACHER:
+            text += Run(self.setting, TEACHER, 0).key()
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def described(self) -> str:
+        """The options by the last parts of their keys."""
+        return ' '.join(f'{key.split(".")[-1]}={value:g}' for key, value in self.options)
+
+
+def overrides(setting: str, arm: str) -> dict:
+    """What a setting changes; a teacher has no student."""
+    changes = Config.fromfile(CONFIGS / 'settings' / f'{setting}.py').to_dict()
+    return {k: v for k, v in changes.items() if k != 'model' or arm != TEACHER}
+
+
+def teacher_file(work_dir: Path, setting: str) -> Path:
+    """Where the teacher's weights lie."""
+    return Path(work_dir) / setting / 'teacher.pth'
+
+
+def comparison(settings, arms, seeds):
+    """(setting, seed, arm), seed by seed, so that a table cut short has whole comparisons."""
+    return list(product(settings, seeds, arms))

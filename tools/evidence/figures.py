@@ -1,0 +1,56 @@
+"""Accuracy over the epochs, of all arms."""
+
+import statistics
+
+import matplotlib
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt
+from arms import ARMS
+
+# CSKD with its schedules in one hue, what lacks a part of it in another, the rest in greys.
+STYLES = dict(
+    none=('0.6', '-'),
+    deit_hard=('0.0', '-'),
+    deit_soft=('0.0', '--'),
+    fitnet=('0.6', '--'),
+    cskd_local=('C1', '-'),
+    cskd_global=('C1', '--'),
+    cskd_linear=('C0', '-'),
+    cskd_x2=('C0', '--'),
+    cskd_cos=('C0', ':'),
+    cskd_soft=('C2', '-'),
+)
+
+
+def draw_curves(results, settings, path):
+    """One panel for each setting: means over seeds, with bands of a standard deviation.
+
+    Args:
+        results (Results): Of report.py.
+        settings (list[str]): Those to draw.
+        path (Path): PNG, SVG or whatever else matplotlib writes.
+    """
+    figure, axes = plt.subplots(
+        1, len(settings), figsize=(6.4 * len(settings), 4.2), layout='constrained', squeeze=False
+    )
+    for axis, setting in zip(axes[0], settings):
+        for name, arm in ARMS.items():
+            curve = results.curve(setting, name)
+            if not curve:
+                continue
+            color, style = STYLES[name]
+            means = [statistics.mean(scores.values()) for scores in curve.values()]
+            spread = [
+                statistics.stdev(scores.values()) if len(scores) > 1 else 0.0
+                for scores in curve.values()
+            ]
+            axis.plot(list(curve), means, style, color=color, label=arm.label, linewidth=1.4)
+            low = [mean - sd for mean, sd in zip(means, spread)]
+            high = [mean + sd for mean, sd in zip(means, spread)]
+            axis.fill_between(list(curve), low, high, color=color, alpha=0.1, linewidth=0)
+        axis.set(title=setting, xlabel='epoch', ylabel='accuracy on the validation split, %')
+        axis.legend(fontsize=7)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

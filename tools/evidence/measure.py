@@ -1,0 +1,107 @@
+"""Accuracies of a student head by head, and its agreement with the teacher."""
+
+from typing import Dict, NamedTuple
+
+import torch
+from mmengine.hooks import Hook
+from mmpretrain.registry import DATASETS
+from torch import Tensor, nn
+
+HEADS = ('cls', 'dist', 'patch')
+MEASURES = ('score', *HEADS, 'average', 'agreement')
+BATCH = 250
+
+
+class Canvases(NamedTuple):
+    """A split, preprocessed as the student wants it."""
+
+    images: Tensor
+    """(n, 3, height, width)."""
+    labels: Tensor
+    """(n,), int64."""
+
+
+def canvases(train_dataset: dict, split: str, length: int, preprocessor: nn.Module) -> Canvases:
+    """Canvases of another split, of the kind that is trained on.
+
+    Args:
+        train_dataset (dict): Config of the training set, a ``ClutteredDigits``.
+        split (str): Its other split.
+        length (int): Number of canvases.
+        preprocessor (nn.Module): Of the student.
+    """
+    dataset = DATASETS.build({**train_dataset, 'split': split, 'length': length, 'pipeline': ()})
+    items = [dataset.get_data_info(index) for index in range(length)]
+    images = [torch.from_numpy(item['img']).permute(2, 0, 1) for item in items]
+    inputs = preprocessor(dict(inputs=images), training=False)['inputs']
+    return Canvases(inputs, torch.tensor([item['gt_label'] for item in items]))
+
+
+@torch.no_grad()
+def classes_of(model: nn.Module, images: Tensor) -> Tensor:
+    """The classes that a stock classifier gives, (n,)."""
+    model.eval()
+    return torch.cat([model(part, mode='tensor').argmax(1) for part in images.split(BATCH)])
+
+
+@torch.no_grad()
+def measure(student: nn.Module, data: Canvases, teacher_classes: Tensor) -> Dict[str, float]:
+    """All that is measured of a student.
+
+    Args:
+        student (nn.Module): A classifier with a ``CSKDDeiTHead``.
+        data (Canvases): What it is measured on.
+        teacher_classes (Tensor): (n,), of the teacher on the same.
+
+    Returns:
+        dict[str, float]: In percent, accuracies of the ``score`` at test time, of each head alone
+        and of the ``average`` of all three heads, and the ``agreement``: how often the score has
+        the teacher's class.
+    """
+    student.eval()
+    head = student.head
+    logits = {name: [] for name in HEADS}
+    for images in data.images.split(BATCH):
+        extra, patches = head.split(student.backbone(images)[-1])
+        logits['cls'].append(head.class_logits(extra[:, 0]))
+        logits['dist'].append(head.distillation_logits(extra[:, 1]))
+        logits['patch'].append(head.distillation_logits(patches.mean(dim=1)))
+    logits = {name: torch.cat(parts) for name, parts in logits.items()}
+    classes = {name: found.argmax(1) for name, found in logits.items()}
+    classes['score'] = sum(logits[name] for name in head.vote).argmax(1)
+    classes['average'] = sum(logits.values()).argmax(1)
+    percent = {
+        name: 100 * (found == data.labels).float().mean().item() for name, found in classes.items()
+    }
+    percent['agreement'] = 100 * (classes['score'] == teacher_classes).float().mean().item()
+    return {name: percent[name] for name in MEASURES}
+
+
+class CurveHook(Hook):
+    """Measure the student after every ``interval`` epochs and after the first.
+
+    Args:
+        student (nn.Module): As of :func:`measure`.
+        data (Canvases): As of :func:`measure`.
+        teacher_classes (Tensor): As of :func:`measure`.
+        interval (int): In epochs.
+    """
+
+    def __init__(
+        self, student: nn.Module, data: Canvases, teacher_classes: Tensor, interval: int
+    ) -> None:
+        self.student = student
+        self.data = data
+        self.teacher_classes = teacher_classes
+        self.interval = interval
+        self.points = {}
+
+    def after_train_epoch(self, runner) -> None:
+        """Measure, if it is time.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        epoch = runner.epoch + 1
+        if epoch in (1, runner.max_epochs) or epoch % self.interval == 0:
+            self.points[epoch] = measure(self.student, self.data, self.teacher_classes)

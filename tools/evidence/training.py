@@ -1,0 +1,123 @@
+"""One run: train by MMEngine's runner, measure, and say what it was."""
+
+import logging
+import platform
+import time
+import warnings
+from pathlib import Path
+from typing import Dict, NamedTuple
+
+import mmpretrain
+import mmrazor
+import torch
+from arms import Run, teacher_file
+from measure import HEADS, CurveHook, canvases, classes_of, measure
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
+
+import mmcskd
+from mmcskd.teacher_weights import digest, load_weights
+
+VALIDATION = 1000  # canvases, measured over the epochs
+TEST = 2000  # canvases, measured once
+POINTS = 15  # of a curve, besides the first epoch
+
+
+class Outcome(NamedTuple):
+    """What a run gives."""
+
+    curve: Dict[int, Dict[str, float]]
+    """Measures on the validation split after epochs."""
+    test: Dict[str, float]
+    """Measures on the test split at the end; empty for a run that is to choose hyperparameters."""
+    origin: Dict[str, object]
+    """What made it: config, teacher, CPU seconds and versions."""
+
+
+def train(run: Run, work_dir: Path, tuning: bool = False) -> Outcome:
+    """Train and measure.
+
+    Args:
+        run (Run): A student's, whose teacher is there.
+        work_dir (Path): For the teachers and logs.
+        tuning (bool): Whether the result decides something, so that the test split is out of
+            bounds. Defaults to False.
+    """
+    start = time.process_time()
+    cfg = run.config(work_dir)
+    runner = _runner(cfg)
+    student = runner.model.architecture
+    dataset, preprocessor = cfg.train_dataloader.dataset, runner.model.data_preprocessor
+    validation = canvases(dataset, 'validation', VALIDATION, preprocessor)
+    teacher = _teacher(cfg)
+    epochs = runner.max_epochs
+    curve = CurveHook(
+        student, validation, classes_of(teacher, validation.images), max(1, epochs // POINTS)
+    )
+    runner.register_hook(curve)
+    runner.train()
+    test = {}
+    if not tuning:
+        data = canvases(dataset, 'test', TEST, preprocessor)
+        test = measure(student, data, classes_of(teacher, data.images))
+    origin = dict(teacher=digest(teacher), **_origin(run, start))
+    return Outcome(_told(curve.points, student), _told({0: test}, student)[0], origin)
+
+
+def train_teacher(run: Run, work_dir: Path) -> Outcome:
+    """Train a setting's teacher, measure it and keep its weights.
+
+    Args:
+        run (Run): Of the arm ``'teacher'``.
+        work_dir (Path): For its weights.
+    """
+    start = time.process_time()
+    cfg = run.config(work_dir)
+    runner = _runner(cfg)
+    runner.train()
+    data = canvases(cfg.train_dataloader.dataset, 'test', TEST, runner.model.data_preprocessor)
+    right = classes_of(runner.model, data.images) == data.labels
+    test = dict(score=100 * right.float().mean().item())
+    path = teacher_file(work_dir, run.setting)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix('.partial')
+    torch.save(runner.model.state_dict(), partial)
+    partial.replace(path)
+    return Outcome({}, test, dict(teacher=digest(runner.model), **_origin(run, start)))
+
+
+def _runner(cfg) -> Runner:
+    warnings.filterwarnings('ignore')
+    runner = Runner.from_cfg(cfg)
+    runner.logger.setLevel(logging.WARNING)
+    return runner
+
+
+def _teacher(cfg):
+    """The teacher alone, with its batch norms: a run folds those of its own on the first batch."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        teacher = MODELS.build(cfg.model.teacher)
+    load_weights(teacher, cfg.model.teacher_ckpt)
+    return teacher.eval()
+
+
+def _told(points, student):
+    """Measures of heads that nothing taught are left out."""
+    untaught = () if 'dist' in student.head.vote else (*HEADS[1:], 'average')
+    return {
+        epoch: {name: '' if name in untaught else value for name, value in found.items()}
+        for epoch, found in points.items()
+    }
+
+
+def _origin(run: Run, start: float) -> Dict[str, object]:
+    return dict(
+        config=run.key(),
+        seconds=round(time.process_time() - start),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        mmpretrain=mmpretrain.__version__,
+        mmrazor=mmrazor.__version__,
+        mmcskd=mmcskd.__version__,
+    )
