@@ -19,7 +19,9 @@ from mmengine.registry import DATASETS, DefaultScope, init_default_scope
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 
-from mmcskd.response_bank import ShardWriter, condense, fingerprint_of, shard_path
+from mmcskd.condense import condense
+from mmcskd.image_checksum import image_checksum
+from mmcskd.response_bank import ShardWriter, shard_path
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGENET, EPOCHS = 1_281_167, 300
@@ -67,7 +69,7 @@ def size(config, batches_of, views, teacher):
             algorithm.respond(images)
             d, g = (recorder.get_record_data(data_idx=i) for i in (0, 1))
             recorder.reset_data_buffer()
-            banked = condense(d, g, int(fingerprint_of(images)))
+            banked = condense(d, g, int(image_checksum(images)))
             candidates += int(banked.count.sum(dtype='int64'))
             places += banked.count.size
             writer.add(banked)
@@ -96,7 +98,7 @@ def step(config, args, device):
         g = d.mean((2, 3)) + 0.3 * torch.randn(args.batch, 1000)
         meta = dict(grid=[side, side], num_classes=1000)
         writer = ShardWriter(shard_path(folder, 0, 0), meta)
-        writer.add(condense(d, g, int(fingerprint_of(inputs))))
+        writer.add(condense(d, g, int(image_checksum(inputs))))
         writer.write()
         cfg.model.bank = dict(path=folder)
         cfg.model.distiller.distill_losses.loss_cskd.fusion_weight = 0.5

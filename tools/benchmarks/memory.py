@@ -83,8 +83,9 @@ def lean(tail, head, feature, tokens, labels):
         spatial, whole = recorder.get_record_data()
         base = head.loss((tokens,), samples)['loss']
         record = PatchTokens(tokens, 2, (14, 14), head.distillation_logits, parts.pop())
-        deit = DeiTLoss()(DistTokenConnector()(record), whole)
+        # In the order of configs/_base_/distillers.py.
         cskd = CSKDLoss(fusion_weight=LAMBDA)(PatchTokenConnector()(record), spatial, whole)
+        deit = DeiTLoss()(DistTokenConnector()(record), whole)
         recorder.reset_data_buffer()
         del spatial, whole, record
         loss = base + deit + cskd
