@@ -19,19 +19,19 @@ class TokenSplit(nn.Module):
         super().__init__()
         self.num_extra_tokens = num_extra_tokens
 
-    def forward(self, tokens: Tensor) -> Tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor) -> Tuple[Tuple[Tensor, ...], Tensor]:
         """Part them.
 
         Args:
             tokens (Tensor): (N, L, D).
 
         Returns:
-            tuple[Tensor, Tensor]: Extra tokens (N, E, D) and patch tokens (N, L − E, D).
+            tuple[tuple[Tensor, ...], Tensor]: E extra tokens (N, D) and patch tokens (N, L − E, D).
         """
         if self.training:
-            return _Split.apply(tokens, self.num_extra_tokens)
-        extra = self.num_extra_tokens
-        return tokens.split([extra, tokens.shape[1] - extra], dim=1)
+            *extra, patches = _Split.apply(tokens, self.num_extra_tokens)
+            return tuple(extra), patches
+        return _parts(tokens, self.num_extra_tokens)
 
 
 def leave_room(shape: torch.Size, num_extra_tokens: int, like: Tensor) -> Tensor:
@@ -54,27 +54,34 @@ def leave_room(shape: torch.Size, num_extra_tokens: int, like: Tensor) -> Tensor
     return gradient
 
 
+def _parts(tokens: Tensor, extra: int) -> Tuple[Tuple[Tensor, ...], Tensor]:
+    return tokens[:, :extra].unbind(dim=1), tokens[:, extra:]
+
+
 class _Split(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, tokens: Tensor, num_extra_tokens: int) -> Tuple[Tensor, Tensor]:
+    def forward(ctx, tokens: Tensor, num_extra_tokens: int) -> Tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        ctx.extra, ctx.patches = num_extra_tokens, tokens[:, num_extra_tokens:].shape
-        return tokens[:, :num_extra_tokens], tokens[:, num_extra_tokens:]
+        extra, patches = _parts(tokens, num_extra_tokens)
+        ctx.shape = patches.shape
+        return *extra, patches
 
     @staticmethod
     @once_differentiable
-    def backward(
-        ctx, of_extra: Optional[Tensor], of_patches: Optional[Tensor]
-    ) -> Tuple[Optional[Tensor], None]:
-        if of_extra is None and of_patches is None:
+    def backward(ctx, *gradients: Optional[Tensor]) -> Tuple[Optional[Tensor], None]:
+        *extra, patches = gradients
+        like = next((each for each in gradients if each is not None), None)
+        if like is None:
             return None, None
-        whole = getattr(of_patches, 'whole', None)
+        whole = getattr(patches, 'whole', None)
         if whole is None:
-            patches = leave_room(
-                ctx.patches, ctx.extra, of_extra if of_patches is None else of_patches
-            )
-            patches.copy_(of_patches) if of_patches is not None else patches.zero_()
-            whole = patches.whole
-        extra = whole[:, : ctx.extra]
-        extra.copy_(of_extra) if of_extra is not None else extra.zero_()
+            filled = leave_room(ctx.shape, len(extra), like)
+            whole = filled.whole
+            _fill(filled, patches)
+        for index, gradient in enumerate(extra):
+            _fill(whole[:, index], gradient)
         return whole, None
+
+
+def _fill(place: Tensor, gradient: Optional[Tensor]) -> None:
+    place.zero_() if gradient is None else place.copy_(gradient)
