@@ -34,6 +34,7 @@ ELSEWHERE = {
     'custom_hooks.0.checkpoint=work_dirs/deit-s_backbone.pth': 'tests/transfer/test_transfer_runs.py',
     'python tools/make_digit_scenes.py': 'tests/transfer/test_transfer_runs.py',
     'python tools/transfer_demo.py': 'takes hours; its parts: tests/transfer',
+    'python tools/benchmarks/teacher.py': 'compiles a RegNetY-16GF, which takes minutes',
 }
 # The same commands in small.
 SMALLER = (
@@ -45,6 +46,13 @@ SMALLER = (
     ),
     (re.compile(r'(benchmarks/memory\.py)'), r'\1 --batch 2 --classes 100'),
     (re.compile(r'(benchmarks/bank\.py)'), r'\1 --batch 2 --size 64 --rounds 2 --views 16'),
+    (re.compile(r'(benchmarks/hooks\.py)'), r'\1 --batch 2 --size 64 --rounds 2 --iterations 3'),
+    (re.compile(r'(benchmarks/budget\.py)'), r'\1 --size 64 --bytes-a-view 700'),
+    (
+        re.compile(r'(benchmarks/scale\.py)'),
+        r'\1 --images 1 2 --classes 9 99 --side 32 64 --processes 1 2 --rounds 2 --warmup 0',
+    ),
+    (re.compile(r'(benchmarks/all\.py)'), r'\1 memory --page page.md'),
 )
 STUDENT = """
 train_dataloader = dict(dataset=dict(length=16))
@@ -112,6 +120,7 @@ def sandbox(tmp_path_factory):
     """The checkout in small: its tools, and configs by the same names that train in seconds."""
     folder = tmp_path_factory.mktemp('sandbox')
     (folder / 'tools').symlink_to(ROOT / 'tools')
+    (folder / 'page.md').write_text((ROOT / 'docs' / 'performance.md').read_text())
     (folder / 'configs' / 'downstream').mkdir(parents=True)
     (folder / 'configs' / 'pictures').symlink_to(ROOT / 'configs' / 'pictures')
     demo = ROOT / 'configs' / 'demo'

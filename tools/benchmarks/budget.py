@@ -85,14 +85,15 @@ def main():
             'from a bank': views * step / (args.peak * args.student_utilisation) / 3600,
         }
         hours['online'] = sum(hours.values())
-        for way, disk in (('online', 0), ('bank once', views * size), ('from a bank', 0)):
+        bank = views * size
+        for way, disk in (('online', 0), ('bank once', bank), ('from a bank', bank)):
             rows.append(
                 {
                     'student': student,
                     'run': way,
                     'GPU hours': hours[way],
                     f'hours on {args.gpus} GPUs': hours[way] / args.gpus,
-                    'disk, GB': disk / 1e9,
+                    'disk, GB': round(disk / 1e9),
                 }
             )
     report({'operations': counted, 'budget': rows}, args.out)
