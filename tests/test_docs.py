@@ -140,6 +140,8 @@ def sandbox(tmp_path_factory):
 @pytest.mark.parametrize('command', [c for c in COMMANDS if c not in ELSEWHERE])
 def test_command(command, sandbox):
     """In the order of the documents: what one writes the next one reads."""
+    if 'budget.py' in command and tuple(map(int, torch.__version__.split('.')[:2])) < (2, 3):
+        pytest.skip('its counter and torch.nn.attention are newer')
     for pattern, replacement in SMALLER:
         command = pattern.sub(replacement, command)
     environment = dict(

@@ -84,12 +84,13 @@ def sizes(name, batches_of, views, teacher, top_ks):
                 if top is not None:
                     error.append(top.error(banked, d, g))
         return [
-            _size_row(name, top, writer.batches, writer.write() / views, d[0].numel(), error)
+            _size_row(name, top, writer.batches, writer.write() / views, d, error)
             for top, writer, error in zip(tops, writers, errors)
         ]
 
 
-def _size_row(name, top, batches, per_view, dense, errors):
+def _size_row(name, top, batches, per_view, d, errors):
+    classes, dense = d.shape[1], d[0].numel()
     places = sum(batch.count.size for batch in batches)
     kept = sum(int(batch.count.sum(dtype='int64')) for batch in batches)
     error = {key: f'{value[0]:.1e}' for key, value in mean_error(errors).items()} if top else {}
@@ -100,7 +101,7 @@ def _size_row(name, top, batches, per_view, dense, errors):
         'classes a place': kept / places,
         'bytes a view': per_view,
         'dense float16 ÷ bank': 2 * dense / per_view,
-        '300 epochs of ImageNet, GB': per_view * IMAGENET * EPOCHS / 1e9,
+        '300 epochs of ImageNet, GB': per_view * IMAGENET * EPOCHS / 1e9 if classes == 1000 else '',
         'total variation, λ = 1': error.get('λ = 1', '0'),
         'λ = 0.25': error.get('λ = 0.25', '0'),
         'g': error.get('g', '0'),
