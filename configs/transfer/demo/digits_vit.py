@@ -12,14 +12,21 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
     clip_grad=dict(max_norm=1.0),
 )
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=1000)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=600, val_interval=600)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=1000),
+    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=600),
 ]
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 randomness = dict(seed=0)
+# For `default_hooks`: a run that was interrupted goes on as if it had not been.
+resumable = dict(
+    checkpoint=dict(
+        type='mmrazor.AtomicCheckpointHook', by_epoch=False, interval=250, max_keep_ckpts=1
+    ),
+    exact_resume=dict(type='mmrazor.ExactResumeHook'),
+)
 
 arch = dict(embed_dims=96, num_layers=4, num_heads=3, feedforward_channels=384)
 vit = dict(arch=arch, img_size=48, patch_size=8)
