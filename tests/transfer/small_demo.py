@@ -27,7 +27,6 @@ test_dataloader = dict(dataset=dict(data_root='scenes'))
 train_cfg = dict(max_iters=4, val_interval=4)
 param_scheduler = None
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2, max_keep_ckpts=5))
-model = dict()
 """
 COCO = """
 val_evaluator = dict(ann_file='scenes/instances_validation.json')
@@ -85,23 +84,21 @@ def make_small_demo(place):
 
 def small_config(name, place):
     """A config of the demo that trains in a second, as text."""
-    text = SMALL.format(config=DEMO / f'{name}.py')
+    text, model, hooks = SMALL.format(config=DEMO / f'{name}.py'), {}, [dict(type='KeepLosses')]
+    distils = name.startswith('cskd')
     if 'retinanet' in name or 'rcnn' in name:
         text += COCO
         # Detectors that hardly trained are sure of nothing; no detections at all have no metric.
-        anything = 'score_thr=0.0' if 'retinanet' in name else 'rcnn=dict(score_thr=0.0)'
-        text += f'model = dict({"architecture=dict(" * ("cskd" in name)}test_cfg=dict({anything}))'
-        text += ')\n' * ('cskd' in name)
-        text += '\n'
-        if name == 'cskd_retinanet_vit_resnet18':
-            text += f'model.update(teacher=dict(test_cfg=dict({anything})))\n'
+        anything = dict(score_thr=0.0)
+        model['test_cfg'] = anything if 'retinanet' in name else dict(rcnn=anything)
     if name == 'fcn_resnet18':
-        text += 'model = dict(backbone=dict(init_cfg=None))\n'
-    hooks = ["dict(type='KeepLosses')"]
-    if 'distilled' in name or 'cskd' in name:
-        init = f"dict(type='mmrazor.DistilledInitHook', checkpoint='{place / 'backbone.pth'}')"
-        hooks.append(init)
-    if 'cskd' in name:
-        hooks.append("dict(type='mmrazor.CKFHook')")
-        text += f"model.update(teacher_ckpt='{place / STUDENTS[name] / 'iter_4.pth'}')\n"
-    return text + f'custom_hooks = [{", ".join(hooks)}]\n'
+        model['backbone'] = dict(init_cfg=None)
+    if distils or name.endswith('distilled'):
+        backbone = str(place / 'backbone.pth')
+        hooks.append(dict(type='mmrazor.DistilledInitHook', checkpoint=backbone))
+    if distils:
+        model = dict(architecture=model, teacher_ckpt=str(place / STUDENTS[name] / 'iter_4.pth'))
+        if 'retinanet' in name:
+            model['teacher'] = dict(test_cfg=anything)
+        hooks.append(dict(type='mmrazor.CKFHook'))
+    return f'{text}model = {model!r}\ncustom_hooks = {hooks!r}\n'

@@ -99,11 +99,10 @@ def test_the_loss_is_what_it_says(whole):
     found = model(images, samples, mode='loss')['loss_cskd']
     # Two of eight rows of patches are ignored: six count, of both images. What lies in a patch is
     # averaged as probabilities.
-    student = model.architecture(images, mode='tensor')[:, :, 16:].softmax(1)
-    student = F.adaptive_avg_pool2d(student, (6, 8)).log()
-    teacher = model.teacher(images, mode='tensor')
-    assert teacher.shape[2:] == (16, 16)
-    teacher = teacher[:, :, 4:]
+    student, teacher = (part(images, mode='tensor') for part in (model.architecture, model.teacher))
+    assert student.shape[2:] == teacher.shape[2:] == (16, 16)
+    student, teacher = student[:, :, 4:], teacher[:, :, 4:]
+    student = F.adaptive_avg_pool2d(student.softmax(1), (6, 8)).log()
     local = F.adaptive_avg_pool2d(teacher.softmax(1), (6, 8)).log()
     response = teacher if whole == 'mean' else teacher.softmax(1)
     response = response.mean((2, 3), keepdim=True)

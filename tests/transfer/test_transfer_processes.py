@@ -1,9 +1,9 @@
-"""Dense distillations in small through tools/dist_train.sh, with two processes, and tools/test.py."""
+"""Dense distillations in small through tools/dist_train.sh, with two processes."""
 
 import json
-import sys
 
 import pytest
+from forked import tool
 from runs import TOOLS, run
 from small_demo import TASKS, make_small_demo, metrics_of
 
@@ -29,13 +29,12 @@ def test_two_processes(name, place):
     assert len(set(sums[0])) == 4
 
 
-def test_resumed_by_two_processes_and_tested_by_one(place):
+def test_one_process_goes_on_as_two(place):
     name = 'cskd_segmenter_vit_fcn'
+    whole_batch = ('--cfg-options', 'train_dataloader.batch_size=4')
+    tool('train.py', f'{name}.py', '--work-dir', 'one', *whole_batch, cwd=place)
     train = ['bash', TOOLS / 'dist_train.sh', f'{name}.py', 2, '--work-dir', 'again']
-    run(*train, '--cfg-options', 'train_cfg.max_iters=2', cwd=place)
-    run(*train, '--resume', cwd=place)
-    assert len((place / 'again' / 'losses_0.jsonl').read_text().splitlines()) == 4
-    test = [sys.executable, TOOLS / 'test.py', f'{name}.py', 'again/iter_4.pth']
-    run(*test, '--work-dir', 'tested', '--out', 'tested.json', cwd=place)
-    found = json.loads((place / 'tested.json').read_text())['student']
-    assert 0 <= found['mIoU'] <= 100
+    run(*train, '--resume', 'one/iter_2.pth', cwd=place)
+    steps = [(place / 'again' / f'losses_{rank}.jsonl').read_text() for rank in (0, 1)]
+    assert all(len(lines.splitlines()) == 2 for lines in steps)
+    assert (place / 'again' / 'iter_4.pth').is_file()

@@ -15,7 +15,7 @@ model = dict(
         train_cfg=dict(rpn=_base_.model.train_cfg.rpn),
         test_cfg=dict(rpn=_base_.model.test_cfg.rpn),
     ),
-    teacher_ckpt='work_dirs/transfer/faster-rcnn_resnet18/iter_600.pth',
+    teacher_ckpt='work_dirs/transfer/faster-rcnn_resnet18/iter_1000.pth',
     distiller=_base_.detection_distiller,
 )
 custom_hooks = [*_base_.custom_hooks, _base_.detection_fusion]
