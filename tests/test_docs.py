@@ -31,9 +31,9 @@ ELSEWHERE = {
     'bash tools/install_mmcv.sh': 'tools/run_transfer_tests.sh',
     "pip install '.[transfer]'": 'tools/run_transfer_tests.sh, by tools/setup_env.sh',
     'tools/dist_train.sh configs/transfer/det/mask-rcnn_deit-s_1x_coco.py 8 --cfg-options '
-    'custom_hooks.0.checkpoint=work_dirs/deit-s_backbone.pth': 'tests/transfer/test_transfer_runs.py',
+    'custom_hooks.0.checkpoint=work_dirs/deit-s_backbone.pth': 'tests/transfer/test_transfer_processes.py',
     'python tools/make_digit_scenes.py': 'tests/transfer/test_transfer_runs.py',
-    'python tools/transfer_demo.py': 'takes hours; its parts: tests/transfer',
+    'python tools/transfer_demo.py': 'tests/transfer/test_transfer_demo.py, in small; takes an hour',
     'python tools/benchmarks/teacher.py': 'compiles a RegNetY-16GF, which takes minutes',
 }
 # The same commands in small.
