@@ -102,6 +102,7 @@ def runner(
         param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=20)],
         train_cfg=loop if by_epoch else dict(by_epoch=False, **loop),
         default_hooks=dict(
+            runtime_info=dict(type='mmrazor.DeferredRuntimeInfoHook'),
             logger=dict(type='LoggerHook', interval=100),
             checkpoint=dict(CHECKPOINT, by_epoch=by_epoch, **(checkpoint or {})),
             data_check=dict(type='mmrazor.DataCheckHook'),

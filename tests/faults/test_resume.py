@@ -84,9 +84,27 @@ def whole(tmp_path_factory):
     return get
 
 
+def kept(checkpoint):
+    """What must be the same, the log of each iteration included; but for how long it took."""
+    scalars = checkpoint['message_hub']['log_scalars']
+    histories = {
+        name: [history._log_history.tolist(), history._count_history.tolist()]
+        for name, history in scalars.items()
+        if name not in ('train/time', 'train/data_time')
+    }
+    return {**{part: checkpoint[part] for part in PARTS if part in checkpoint}, 'log': histories}
+
+
 def differs(found, wanted):
-    parts = [part for part in PARTS if part in wanted]
-    return same({k: found[k] for k in parts}, {k: wanted[k] for k in parts})
+    return same(kept(found), kept(wanted))
+
+
+def test_every_iteration_is_in_the_log(whole):
+    """Of the run that was never killed, with which the others are compared."""
+    log = kept(whole('epochs'))['log']
+    losses = {'train/loss_base', 'train/loss_deit', 'train/loss_cskd', 'train/loss'}
+    assert losses <= {name.replace('student.', '').replace('distill.', '') for name in log}
+    assert {len(values) for values, _ in log.values()} == {18}
 
 
 def points(name):
