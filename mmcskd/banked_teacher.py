@@ -11,6 +11,7 @@ from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
 
 from .response_bank import BankedBatch, Shard, fingerprint_of, shard_path
+from .typed import typed
 
 
 class BankedResponse:
@@ -149,6 +150,7 @@ class BankedResponseRecorder(BaseRecorder):
     :class:`~mmcskd.FrozenTeacherDistill` itself where ``bank`` is set.
     """
 
+    @typed
     def __init__(self, source: Optional[str] = None) -> None:
         super().__init__(source or '')
         self._recording = False

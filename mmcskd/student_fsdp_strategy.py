@@ -18,6 +18,8 @@ from torch.distributed.fsdp.fully_sharded_data_parallel import FullOptimStateDic
 from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
 from torch.optim import Optimizer
 
+from .typed import typed
+
 
 def is_sharded(model: nn.Module) -> bool:
     """Whether each process holds but a part of the weights.
@@ -57,6 +59,7 @@ class StudentFSDPStrategy(FSDPStrategy):
             in ``wrap``.
     """
 
+    @typed
     def __init__(self, *, wrap: Union[str, Sequence[str]] = (), **kwargs) -> None:
         state = kwargs.pop('state_dict_cfg', 'full')
         if state == 'full' and get_device() == 'cpu':

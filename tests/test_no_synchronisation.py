@@ -35,10 +35,10 @@ class Waits(TorchDispatchMode):
         self.found = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        boolean = func._opname == 'index' and any(
+        boolean = func.overloadpacket.__name__ == 'index' and any(
             torch.is_tensor(part) and part.dtype == torch.bool for part in args[1]
         )
-        if (func._opname in WAITS or boolean) and not _on_cpu():
+        if (func.overloadpacket.__name__ in WAITS or boolean) and not _on_cpu():
             self.found.append(_caller(func))
         return func(*args, **(kwargs or {}))
 
