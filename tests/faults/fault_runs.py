@@ -78,7 +78,7 @@ def kill(*_):
 
 def runner(
     work_dir, *hooks, epochs=3, iterations=None, batch=2, dataset=None, model=None, checkpoint=None,
-    ema=False, resume=False, accumulate=1, optim=None, sampler=None, workers=0, seed=3, **options,
+    ema=False, resume=False, accumulate=1, optim=None, sampler=None, workers=0, seed=3, log=100, **options,
 ):  # fmt: skip
     """A Runner over 12 images; 6 iterations an epoch."""
     by_epoch = iterations is None
@@ -103,7 +103,7 @@ def runner(
         train_cfg=loop if by_epoch else dict(by_epoch=False, **loop),
         default_hooks=dict(
             runtime_info=dict(type='mmrazor.DeferredRuntimeInfoHook'),
-            logger=dict(type='LoggerHook', interval=100),
+            logger=dict(type='LoggerHook', interval=log),
             checkpoint=dict(CHECKPOINT, by_epoch=by_epoch, **(checkpoint or {})),
             data_check=dict(type='mmrazor.DataCheckHook'),
             exact_resume=dict(type='mmrazor.ExactResumeHook'),
