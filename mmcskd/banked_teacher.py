@@ -17,6 +17,7 @@ from .partial_target import PartialTarget
 from .response_bank import Shard, shard_path
 from .response_loss import ResponseLoss
 from .top_k import check_top_k
+from .typed import typed
 
 
 class BankedResponse:
@@ -167,6 +168,7 @@ class BankedResponseRecorder(BaseRecorder):
     :class:`~mmcskd.FrozenTeacherDistill` itself where ``bank`` is set.
     """
 
+    @typed
     def __init__(self, source: Optional[str] = None) -> None:
         super().__init__(source or '')
         self._recording = False
