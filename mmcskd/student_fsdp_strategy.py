@@ -4,12 +4,14 @@ import time
 from typing import Callable, Optional, Sequence, Tuple, Union
 
 import mmengine
+import torch
 from mmengine._strategy import FSDPStrategy
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.optim import BaseOptimWrapper, OptimWrapper, build_optim_wrapper
 from mmengine.registry import STRATEGIES
 from mmengine.runner.checkpoint import save_checkpoint
+from packaging.version import Version
 from torch import nn
 from torch.distributed.fsdp import FullStateDictConfig, FullyShardedDataParallel, StateDictType
 
@@ -111,6 +113,11 @@ class StudentFSDPStrategy(FSDPStrategy):
                 transformer_layer_cls={classes[name] for name in self.wrap},
             )
         # All of it, the teacher too, which is in no shard and would stay where it is.
+        if get_device() == 'cpu' and Version(torch.__version__).release < (2, 1):
+            raise ValueError(
+                f'strategy.type="StudentFSDPStrategy" on a CPU needs torch >= 2.1 but runs on '
+                f'{torch.__version__}: leave out strategy and runner_type.'
+            )
         return super()._wrap_model(model.to(get_device()))
 
     def build_optim_wrapper(

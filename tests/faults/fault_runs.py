@@ -19,6 +19,7 @@ from models import NUM_CLASSES, algorithm_config
 from torch.utils.data import Dataset
 
 from mmcskd.compat import bridge_cpu_processes
+from mmcskd.safe_loading import read
 
 CHECKPOINT = dict(type='mmrazor.AtomicCheckpointHook', interval=1, max_keep_ckpts=2)
 
@@ -184,7 +185,7 @@ def together(function, processes=2, timeout=60):
 
 
 def final(work_dir, name='epoch_3.pth'):
-    return torch.load(os.path.join(work_dir, name), weights_only=True)
+    return read(os.path.join(work_dir, name))
 
 
 def same(a, b, path=''):
