@@ -118,6 +118,11 @@ class StudentFSDPStrategy(FSDPStrategy):
                 transformer_layer_cls={classes[name] for name in self.wrap},
             )
         # All of it, the teacher too, which is in no shard and would stay where it is.
+        if get_device() == 'cpu' and Version(torch.__version__).release < (2, 1):
+            raise ValueError(
+                f'strategy.type="StudentFSDPStrategy" on a CPU needs torch >= 2.1 but runs on '
+                f'{torch.__version__}: leave out strategy and runner_type.'
+            )
         return super()._wrap_model(model.to(get_device()))
 
     def build_optim_wrapper(
