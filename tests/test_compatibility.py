@@ -72,9 +72,10 @@ def test_skipped():
 
 @pytest.mark.parametrize('parallel', [(), torch_versions.PARALLEL], ids=['one process', 'two'])
 def test_outcomes_are_kept(tmp_path, parallel):
-    """What passed is not run again; what is gone, or can be imported by now, is not counted."""
+    """A file that passed is not run again; what is gone, or can be imported by now, is not counted."""
     (tmp_path / 'test_one.py').write_text(TESTS)
     (tmp_path / 'test_two.py').write_text('import not_there\n')
+    (tmp_path / 'test_whole.py').write_text('def test_good():\n    pass\n')
     file = tmp_path / 'kept.jsonl'
 
     def run(revision):
@@ -96,14 +97,16 @@ def test_outcomes_are_kept(tmp_path, parallel):
         'test_one.py::test_mended': ('failed', 'first'),
         'test_one.py::test_skipped': ('skipped', 'first'),
         'test_two.py': ('failed', 'first'),
+        'test_whole.py::test_good': ('passed', 'first'),
     }
     (tmp_path / 'mended').touch()
     (tmp_path / 'test_two.py').write_text('def test_there():\n    pass\n')
     (tmp_path / 'test_one.py').write_text(TESTS.split('@pytest')[0])
     assert run('second') == {
-        'test_one.py::test_good': ('passed', 'first'),
+        'test_one.py::test_good': ('passed', 'second'),
         'test_one.py::test_mended': ('passed', 'second'),
         'test_two.py::test_there': ('passed', 'second'),
+        'test_whole.py::test_good': ('passed', 'first'),
     }
 
 

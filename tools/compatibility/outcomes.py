@@ -1,8 +1,8 @@
-"""A pytest plugin that keeps each test's outcome in a file, and runs only what has none yet.
+"""A pytest plugin that keeps each test's outcome in a file, and runs only files that lack some.
 
-``MMCSKD_OUTCOMES`` names the file, one JSON object a line, ``MMCSKD_REVISION`` what is tested. Tests
-that passed or were skipped in an earlier run are left out; those that failed, or were under way when
-it ended, run again.
+``MMCSKD_OUTCOMES`` names the file, one JSON object a line, ``MMCSKD_REVISION`` what is tested. Test
+files of which all passed or were skipped in an earlier run are left out; those in which one failed, or
+was under way when it ended, run again.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 FILE = Path(os.environ['MMCSKD_OUTCOMES'])
 COLLECTED = FILE.with_suffix('.collected')
-WORKER = os.environ.get('PYTEST_XDIST_WORKER')
+worker = None  # of xdist, if this process is one
 
 
 def read(file):
@@ -51,14 +51,22 @@ def of_collected(file):
     ]
 
 
+def pytest_configure(config):
+    # Not by the environment, which a test's own processes inherit.
+    global worker
+    worker = getattr(config, 'workerinput', {}).get('workerid')
+
+
 def pytest_collection_modifyitems(config, items):
-    if WORKER in (None, 'gw0'):  # all find the same
+    if worker in (None, 'gw0'):  # all find the same
         COLLECTED.write_text(json.dumps([item.nodeid for item in items]))
     done = {name for name, one in read(FILE).items() if one['outcome'] != 'failed'}
-    left_out = [item for item in items if item.nodeid in done]
+    # Tests of a file may need what those before them made.
+    again = {item.path for item in items if item.nodeid not in done}
+    left_out = [item for item in items if item.path not in again]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item.nodeid not in done]
+        items[:] = [item for item in items if item.path in again]
 
 
 def write(test, outcome, reason):
@@ -69,7 +77,7 @@ def write(test, outcome, reason):
 
 
 def pytest_runtest_logreport(report):
-    if WORKER is not None:
+    if worker is not None:
         return  # the process that started it writes
     if report.when != 'call' and report.outcome == 'passed':
         return
@@ -84,5 +92,5 @@ def pytest_runtest_logreport(report):
 
 def pytest_collectreport(report):
     """A file that cannot be imported is a failure by its name."""
-    if report.outcome == 'failed' and WORKER is None:
+    if report.outcome == 'failed' and worker is None:
         write(report.nodeid, 'failed', str(report.longrepr)[-2000:])

@@ -3,8 +3,8 @@
     python tools/compatibility/torch_versions.py
 
 makes ``.venv-torch2.0.1`` and ``.venv-torch2.14.1`` in the checkout where they are missing, runs the
-main suite in each, WORKERS (2) files at a time, and writes the table of docs/compatibility.md. What
-passed is not run again as long as package, configs, tools and tests are the same, so an interrupted
+main suite in each, WORKERS (2) files at a time, and writes the table of docs/compatibility.md. Files
+that passed are not run again as long as package, configs, tools and tests are the same, so an interrupted
 run goes on where it was and a repeated one is quick; ``--keep-passed`` keeps it over changes too, and
 the row then says how many tests ran at which revision; ``--fresh`` keeps nothing. The rows of versions
 that are not run now stay as they are.
@@ -55,7 +55,9 @@ def parse_args():
     )  # fmt: skip
     keep = parser.add_mutually_exclusive_group()
     keep.add_argument(
-        '--keep-passed', action='store_true', help='run only what failed, though something changed'
+        '--keep-passed',
+        action='store_true',
+        help='run only files in which a test failed, though something changed',
     )
     keep.add_argument('--fresh', action='store_true', help='run everything')
     parser.add_argument('--page', type=Path, default=ROOT / 'docs' / 'compatibility.md')
@@ -117,7 +119,7 @@ def environment(version):
 
 
 def run(name, python, args):
-    """Run the tests that have no outcome yet.
+    """Run the files whose tests have not all passed yet.
 
     Returns:
         dict: Of the environment and its outcomes.
