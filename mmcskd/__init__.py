@@ -24,6 +24,8 @@ with compat.bridge_mmcls_names():
     import mmrazor.engine
     import mmrazor.models  # noqa: F401
 
+compat.bridge_process_group()
+
 from . import safe_loading  # noqa: E402
 
 safe_loading.register()

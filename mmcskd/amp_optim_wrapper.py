@@ -1,3 +1,4 @@
+import math
 from contextlib import contextmanager
 from typing import Optional, Union
 
@@ -7,7 +8,8 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmrazor.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from .typed import typed
+from .config_check import check_keys
+from .typed import fits, typed
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -37,6 +39,9 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
         dtype: Optional[Union[str, torch.dtype]] = None,
         **kwargs,
     ) -> None:
+        _check_scale(loss_scale)
+        if isinstance(loss_scale, int):  # MMEngine knows a scale by its being a float
+            loss_scale = float(loss_scale)
         self.on_cpu = get_device() == 'cpu'
         if not self.on_cpu:
             super().__init__(loss_scale=loss_scale, dtype=dtype, **kwargs)
@@ -83,3 +88,29 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
             return
         with OptimWrapper.optim_context(self, model), torch.autocast('cpu', self.cast_dtype):
             yield
+
+
+# What torch's scaler takes, and what it asserts of it.
+SCALER = {
+    'init_scale': lambda value: 0 < value < math.inf,
+    'growth_factor': lambda value: 1 < value < math.inf,
+    'backoff_factor': lambda value: 0 < value < 1,
+    'growth_interval': lambda value: isinstance(value, int) and value > 0,
+    'enabled': lambda value: isinstance(value, bool),
+}
+
+
+def _check_scale(loss_scale: Union[float, str, dict]) -> None:
+    if isinstance(loss_scale, dict):
+        check_keys(loss_scale, SCALER, 'optim_wrapper.loss_scale')
+        for key, value in loss_scale.items():
+            number = fits(value, bool if key == 'enabled' else float)
+            if not number or not SCALER[key](value):
+                raise ValueError(
+                    f'optim_wrapper.loss_scale.{key} is {value!r}, which no gradient scaler takes.'
+                )
+    elif loss_scale != 'dynamic' and (isinstance(loss_scale, str) or not 0 < loss_scale < math.inf):
+        raise ValueError(
+            f'optim_wrapper.loss_scale is {loss_scale!r}, expected "dynamic", a number > 0 or the '
+            'arguments of a gradient scaler.'
+        )

@@ -4,7 +4,7 @@ import hashlib
 import json
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
@@ -17,13 +17,14 @@ MMCV = ('mmcv', 'mmcv-lite')
 SPEED = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
 
 
-def fingerprint(cfg: Config, seed: int, views: int) -> Dict[str, Any]:
+def fingerprint(cfg: Config, seed: int, views: int, top_k: Optional[int]) -> Dict[str, Any]:
     """What the views of a run and its teacher's responses to them depend on.
 
     Args:
         cfg (mmengine.Config): A training config that distils.
         seed (int): The run's.
         views (int): Views of a process in an epoch.
+        top_k (int, optional): Classes kept for soft targets.
 
     Returns:
         dict: Of JSON's types, by the names of config keys where there are such.
@@ -40,6 +41,8 @@ def fingerprint(cfg: Config, seed: int, views: int) -> Dict[str, Any]:
         'model.data_preprocessor': model.get('data_preprocessor'),
         'data_preprocessor': cfg.get('data_preprocessor'),
         'model.distiller.distill_losses grids': _grids(model),
+        'model.bank.top_k': top_k,
+        'model.distiller.distill_losses temperatures': top_k and _temperatures(model),
         'train_dataloader': loader,
         'optim_wrapper.type': _precision(cfg.optim_wrapper),
         'randomness.seed': seed,
@@ -97,11 +100,19 @@ def _short(value: Any) -> str:
 
 
 def _grids(model: dict) -> Dict[str, str]:
+    return _of_losses(model, 'grid', 'coarser', ('CSKDLoss',))
+
+
+def _temperatures(model: dict) -> Dict[str, float]:
+    return _of_losses(model, 'temperature', 1.0, ('CSKDLoss', 'DeiTLoss'))
+
+
+def _of_losses(model: dict, key: str, default: Any, types: Tuple[str, ...]) -> Dict[str, Any]:
     losses = (model.get('distiller') or {}).get('distill_losses') or {}
     return {
-        name: loss.get('grid', 'coarser')
+        name: loss.get(key, default)
         for name, loss in losses.items()
-        if str(loss.get('type')).split('.')[-1] == 'CSKDLoss'
+        if str(loss.get('type')).split('.')[-1] in types
     }
 
 

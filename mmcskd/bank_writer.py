@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import List, Mapping, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -10,30 +10,30 @@ from mmengine.config import Config
 from mmengine.dist import barrier, get_rank, is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from .atomic_file import AtomicBackend
 from .bank_fingerprint import FILE, difference, fingerprint, read
+from .banked_teacher import check_losses
+from .condense import condense
 from .cskd_loss import CSKDLoss
+from .deit_loss import DeiTLoss
 from .exact_resume_hook import iteration_key, seed_iteration
 from .frozen_teacher_distill import FrozenTeacherDistill
+from .image_checksum import image_checksum
 from .keyed_views import key_views
-from .response_bank import (
-    ShardWriter,
-    condense,
-    fingerprint_of,
-    shard_path,
-    whole_shard,
-)
+from .response_bank import ShardWriter, shard_path, whole_shard
 from .spatial_response_recorder import SpatialResponseRecorder
+from .top_k import TopK, check_top_k, mean_error
 
 
 class BankWriter:
     """Bank the responses to every view of a run.
 
     Args:
-        cfg (mmengine.Config): A training config that distils; its ``model.bank`` is not looked at.
+        cfg (mmengine.Config): A training config that distils; of its ``model.bank`` only ``top_k``
+            is looked at.
         root (str): Folder of the bank. One that is there is gone on with.
 
     Raises:
@@ -55,7 +55,8 @@ class BankWriter:
             raise ValueError(
                 'The responses of a random teacher cannot be known again: set model.teacher_ckpt.'
             )
-        cfg.model.pop('bank', None)
+        top_k = (cfg.model.pop('bank', None) or {}).get('top_k')
+        check_top_k(top_k)
         self.root = Path(root)
         # The runner adds to the config what it made of it.
         runner = Runner.from_cfg(cfg)
@@ -67,7 +68,10 @@ class BankWriter:
             )
         self.algorithm = algorithm.train()
         self.recorder = _only_recorder(algorithm)
-        _check_modes(algorithm)
+        losses = algorithm.distiller.distill_losses
+        check_losses(losses, top_k)
+        self.top = None if top_k is None else TopK(top_k, *_temperatures(losses))
+        self.error: Optional[dict] = None
         self.seed = runner.seed
         self.loader = runner.build_dataloader(runner._train_dataloader, seed=self.seed)
         if not key_views(self.loader, self.seed):
@@ -77,7 +81,7 @@ class BankWriter:
             )
         self.context = runner.build_optim_wrapper(runner.optim_wrapper).optim_context
         self.wrapped = runner.model
-        self._check_fingerprint(fingerprint(runner.cfg, self.seed, len(self.loader.sampler)))
+        self._check_fingerprint(fingerprint(runner.cfg, self.seed, len(self.loader.sampler), top_k))
         self._grid: Optional[Tuple[int, int]] = None
 
     def _check_fingerprint(self, now: dict) -> None:
@@ -96,6 +100,9 @@ class BankWriter:
     def write(self, begin: int, end: int) -> int:
         """Bank some epochs; shards that are there and whole are kept.
 
+        Afterwards ``error`` holds how far soft targets are off over this process's shards of these
+        epochs, where there is a ``top_k``; see :meth:`~mmcskd.top_k.TopK.error`.
+
         Args:
             begin (int): The first epoch, from 0.
             end (int): The one behind the last.
@@ -104,7 +111,7 @@ class BankWriter:
             int: How many bytes this process's shards of these epochs have.
         """
         rank, size = get_rank(), 0
-        todo = []
+        todo, errors = [], []
         for epoch in range(begin, end):
             path = shard_path(self.root, epoch, rank)
             shard = whole_shard(path)
@@ -112,20 +119,24 @@ class BankWriter:
                 todo.append((epoch, path))
             else:
                 size += path.stat().st_size
+                errors.append(shard.meta.get('error'))
         steps = tqdm(
             total=len(todo) * len(self.loader), desc='batches', disable=not is_main_process()
         )
         with steps:
             for epoch, path in todo:
-                size += self._write_epoch(epoch, path, steps)
+                written, error = self._write_epoch(epoch, path, steps)
+                size += written
+                errors.append(error)
+        self.error = None if self.top is None else mean_error(errors)
         barrier()
         return size
 
-    def _write_epoch(self, epoch: int, path: Path, steps: tqdm) -> int:
+    def _write_epoch(self, epoch: int, path: Path, steps: tqdm) -> Tuple[int, Optional[dict]]:
         if hasattr(self.loader.sampler, 'set_epoch'):
             self.loader.sampler.set_epoch(epoch)
         first = epoch * len(self.loader)
-        writer = None
+        writer, errors = None, []
         seed_iteration(iteration_key(self.seed, first, 'data'))
         # As the hook of exact resumes does: a draw for the workers touches no other.
         self.loader.generator = torch.Generator().manual_seed(
@@ -138,10 +149,15 @@ class BankWriter:
             if writer is None:
                 meta = dict(grid=list(spatial.shape[-2:]), num_classes=spatial.shape[1])
                 writer = ShardWriter(path, meta)
-            writer.add(condense(spatial, whole, int(fingerprint_of(images))))
+            banked = condense(spatial, whole, int(image_checksum(images)), self.top)
+            writer.add(banked)
+            if self.top is not None:
+                errors.append(self.top.error(banked, spatial, whole))
             seed_iteration(iteration_key(self.seed, first + index + 1, 'data'))
             steps.update()
-        return writer.write()
+        if self.top is not None:
+            writer.meta['error'] = mean_error(errors)
+        return writer.write(), writer.meta.get('error')
 
     @torch.no_grad()
     def _respond(self, images: Tensor) -> Tuple[Tensor, Tensor]:
@@ -194,10 +210,15 @@ def _only_recorder(algorithm: FrozenTeacherDistill) -> SpatialResponseRecorder:
     return recorders[0]
 
 
-def _check_modes(algorithm: FrozenTeacherDistill) -> None:
-    for name, loss in algorithm.distiller.distill_losses.items():
-        if getattr(loss, 'mode', None) != 'hard':
+def _temperatures(losses: Mapping[str, nn.Module]) -> List[float]:
+    """Of CSKD and of DeiT losses."""
+    found = []
+    for kind in (CSKDLoss, DeiTLoss):
+        each = {loss.temperature for loss in losses.values() if isinstance(loss, kind)} or {1.0}
+        if len(each) > 1:
             raise ValueError(
-                f'model.distiller.distill_losses.{name} needs more than the hard labels that a '
-                'bank keeps: set its mode to "hard".'
+                f'The losses of type {kind.__name__} have several temperatures, {sorted(each)}; a '
+                f'bank with model.bank.top_k keeps one: set {kind.__name__}.temperature alike.'
             )
+        found.append(each.pop())
+    return found

@@ -1,7 +1,7 @@
 """A teacher that reads its answers from a bank."""
 
 from pathlib import Path
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Mapping, Optional, Tuple
 
 import torch
 from mmengine.logging import MessageHub
@@ -10,11 +10,18 @@ from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
 
-from .response_bank import BankedBatch, Shard, fingerprint_of, shard_path
+from .banked_batch import BankedBatch
+from .config_check import check_keys
+from .image_checksum import image_checksum
+from .partial_target import PartialTarget
+from .response_bank import Shard, shard_path
+from .response_loss import ResponseLoss
+from .top_k import check_top_k
+from .typed import typed
 
 
 class BankedResponse:
-    """The responses to one batch, as far as hard labels depend on them.
+    """The responses to one batch, as far as a bank keeps them.
 
     Args:
         batch (BankedBatch): What the bank holds of it.
@@ -40,6 +47,14 @@ class BankedResponse:
         best = torch.from_numpy(self._batch.best.astype('int64'))
         return best.to(self._device, non_blocking=True)
 
+    def fused_target(self, fusion_weight: float) -> PartialTarget:
+        """λ·d + (1 − λ)·g, N·H·W rows; of a bank with ``top_k``."""
+        return self._batch.fused_target(fusion_weight, self.num_classes).to(self._device)
+
+    def global_target(self) -> PartialTarget:
+        """g, N rows; of a bank with ``top_k``."""
+        return self._batch.global_target(self.num_classes).to(self._device)
+
 
 class BankedTeacher(BaseModel):
     """Answers with what a bank holds for the batch of the running iteration.
@@ -51,13 +66,16 @@ class BankedTeacher(BaseModel):
         path (str): Folder of the bank, of ``tools/bank_responses.py``.
         cycle (bool): Whether to begin anew with the first epoch where the bank's end: another
             training run than one with as many epochs of views. Defaults to False.
+        top_k (int, optional): How many classes of each response the bank keeps for soft targets,
+            which are approximate. Defaults to None: hard labels alone, exactly.
 
     Raises:
         ValueError: If the folder holds no bank.
     """
 
-    def __init__(self, path: str, cycle: bool = False) -> None:
+    def __init__(self, path: str, cycle: bool = False, top_k: Optional[int] = None) -> None:
         super().__init__()
+        check_top_k(top_k)
         if not Path(path).is_dir():
             raise ValueError(
                 f'model.bank.path="{path}" is no folder: make the bank with '
@@ -65,6 +83,7 @@ class BankedTeacher(BaseModel):
             )
         self.path = Path(path)
         self.cycle = cycle
+        self.top_k = top_k
         self.epochs: Optional[int] = None  # known to the hook
         self.rank = 0
         self.length = 0
@@ -116,7 +135,7 @@ class BankedTeacher(BaseModel):
         return BankedResponse(batch, tuple(meta['grid']), meta['num_classes'], inputs.device)
 
     def _check(self, inputs: Tensor, expected: int, epoch: int, index: int) -> None:
-        found = fingerprint_of(inputs)
+        found = image_checksum(inputs)
         if inputs.device.type != 'cpu':
             found = found.to('cpu', non_blocking=True)
             event = torch.cuda.Event() if inputs.is_cuda else None
@@ -149,6 +168,7 @@ class BankedResponseRecorder(BaseRecorder):
     :class:`~mmcskd.FrozenTeacherDistill` itself where ``bank`` is set.
     """
 
+    @typed
     def __init__(self, source: Optional[str] = None) -> None:
         super().__init__(source or '')
         self._recording = False
@@ -172,3 +192,48 @@ class BankedResponseRecorder(BaseRecorder):
     def __exit__(self, exc_type, exc_value, traceback) -> None:
         super().__exit__(exc_type, exc_value, traceback)
         self._recording = False
+
+
+def build_banked_teacher(bank: dict) -> BankedTeacher:
+    """The teacher that ``model.bank`` describes.
+
+    Args:
+        bank (dict): Arguments of :class:`BankedTeacher`.
+
+    Returns:
+        BankedTeacher: It.
+
+    Raises:
+        ValueError: For unknown keys or values of another kind.
+    """
+    check_keys(bank, ('path', 'cycle', 'top_k'), 'model.bank')
+    if not isinstance(bank.get('path'), str) or not isinstance(bank.get('cycle', False), bool):
+        raise ValueError(
+            f'model.bank is {bank!r}, expected dict(path="…"), and cycle=True or False.'
+        )
+    return BankedTeacher(**bank)
+
+
+def check_losses(losses: Mapping[str, nn.Module], top_k: Optional[int]) -> None:
+    """Refuse losses that need more of the responses than a bank keeps.
+
+    Args:
+        losses (Mapping[str, nn.Module]): Of the distiller, by name.
+        top_k (int, optional): Of the bank.
+
+    Raises:
+        ValueError: Naming the loss and the key to change.
+    """
+    for name, loss in losses.items():
+        key = f'model.distiller.distill_losses.{name}'
+        if not isinstance(loss, ResponseLoss):
+            raise ValueError(
+                f'{key} is a {type(loss).__name__}, which a bank has no responses for: leave it '
+                'out, or take model.bank out.'
+            )
+        if loss.mode == 'soft' and top_k is None:
+            raise ValueError(
+                f'{key}.mode is "soft", which needs more than the hard labels that this bank '
+                'keeps: set model.bank.top_k, how many classes to keep of each response, for an '
+                'approximation, and make the bank with it; or set the mode to "hard".'
+            )

@@ -69,10 +69,10 @@ class ClutteredDigits(BaseDataset):
                 f'ClutteredDigits: fragment={fragment}, digit={digit}, canvas={canvas}, expected '
                 '0 < fragment <= digit <= canvas and digit a multiple of 8.'
             )
-        if length < 1 or fragments < 0:
+        if length < 1 or fragments < 0 or seed < 0:
             raise ValueError(
-                f'ClutteredDigits: length={length}, fragments={fragments}, expected length >= 1 '
-                'and fragments >= 0.'
+                f'ClutteredDigits: length={length}, fragments={fragments}, seed={seed}, expected '
+                'length >= 1, fragments >= 0 and seed >= 0.'
             )
         self.split = split
         self.length = length

@@ -64,9 +64,12 @@ def check_part(config: Any, registry: Registry, key: str, suffix: str = '') -> O
     if isinstance(kind, str):
         with registry.switch_scope_and_registry(config.get('_scope_')) as scoped:
             found = scoped.get(kind + suffix) if kind else None
-            names = [name[: len(name) - len(suffix)] for name in _names(scoped)]
+            names = _names(scoped, registry, suffix)
         if found is None:
-            raise ValueError(f'{key}.type "{kind}" is not registered. ' + nearest(kind, names))
+            near = nearest(kind.rpartition('.')[2], names)
+            for name, spelt in names.items():
+                near = near.replace(f'"{name}"', f'"{spelt}"')
+            raise ValueError(f'{key}.type "{kind}" is not registered. {near}')
         kind = found
     if not callable(kind) or (suffix and not isinstance(config['type'], str)):
         raise TypeError(f'{key}.type is {kind!r}, expected a registered name.')
@@ -80,9 +83,15 @@ def check_part(config: Any, registry: Registry, key: str, suffix: str = '') -> O
     return kind
 
 
-def _names(registry: Registry) -> list:
-    names = list(registry.module_dict)
-    return names + (list(registry.parent.module_dict) if registry.parent is not None else [])
+def _names(scoped: Registry, registry: Registry, suffix: str) -> dict:
+    """From the name of each type to how the config may spell it in its scope."""
+    found = {}
+    for each in (registry, scoped.parent, scoped):
+        prefix = f'{registry.scope}.' if each is registry and each is not scoped else ''
+        for name in each.module_dict if each is not None else ():
+            bare = name[: len(name) - len(suffix)]
+            found[bare] = prefix + bare
+    return found
 
 
 def _arguments(kind) -> tuple:

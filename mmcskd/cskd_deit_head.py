@@ -90,8 +90,8 @@ class CSKDDeiTHead(DeiTClsHead):
         """
         extra, patches = self.split(self.pre_logits(feats))
         votes = dict(
-            cls=lambda: self.class_logits(extra[:, 0]),
-            dist=lambda: self.distillation_logits(extra[:, 1]),
+            cls=lambda: self.class_logits(extra[0]),
+            dist=lambda: self.distillation_logits(extra[1]),
             patch=lambda: self.distillation_logits(patches.mean(dim=1)),
         )
         return torch.stack([votes[voter]() for voter in self.vote]).mean(dim=0)
@@ -108,5 +108,5 @@ class CSKDDeiTHead(DeiTClsHead):
             dict[str, Tensor]: ``loss``.
         """
         extra, _ = self.split(self.pre_logits(feats))
-        cls_score = self.class_logits(extra[:, 0])
+        cls_score = self.class_logits(extra[0])
         return self._get_loss(cls_score, data_samples, **kwargs)

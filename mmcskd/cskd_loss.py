@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor
 
+from .banked_batch import fuse
 from .banked_teacher import BankedResponse
-from .response_bank import fuse
 from .response_loss import ResponseLoss, what_is
 from .suggest import nearest
 from .typed import typed
@@ -166,11 +166,11 @@ class CSKDLoss(ResponseLoss):
             )
 
     def _from_bank(self, student_response: Callable, banked: BankedResponse) -> Tensor:
-        """The hard form, its labels out of a bank."""
-        if self.mode != 'hard' or not callable(student_response):
+        """The same, with what a bank keeps of d and g."""
+        if not callable(student_response):
             raise ValueError(
-                'CSKDLoss: a bank keeps hard labels: set CSKDLoss.mode="hard" and leave '
-                'PatchTokenConnector.grid out, or take model.bank out.'
+                'CSKDLoss: the grid is that of the bank: leave PatchTokenConnector.grid out, or '
+                'take model.bank out.'
             )
         response = student_response(banked.grid)
         if response.shape[1] != banked.num_classes:
@@ -180,7 +180,10 @@ class CSKDLoss(ResponseLoss):
             )
         classes = banked.fused_classes(self.fusion_weight)
         self._agree(response, classes)
-        return self.hard(_at_least_float32(response), classes)
+        response = _at_least_float32(response)
+        if self.mode == 'hard':
+            return self.hard(response, classes)
+        return self.soft(response, banked.fused_target(self.fusion_weight), len(response))
 
     def common_grid(self, student_response: Callable, spatial_response: Tensor) -> Tuple[int, int]:
         """Where the two are compared: (H, W)."""

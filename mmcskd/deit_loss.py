@@ -47,12 +47,9 @@ class DeiTLoss(ResponseLoss):
             ValueError: If shapes or the numbers of classes differ.
         """
         if isinstance(teacher_logits, BankedResponse):
-            if self.mode != 'hard':
-                raise ValueError(
-                    'DeiTLoss: a bank keeps hard labels: set DeiTLoss.mode="hard", or take '
-                    'model.bank out.'
-                )
-            return self.hard(student_logits, teacher_logits.global_classes())
+            if self.mode == 'hard':
+                return self.hard(student_logits, teacher_logits.global_classes())
+            return self.soft(student_logits, teacher_logits.global_target(), student_logits.numel())
         self.check_classes(student_logits, teacher_logits)
         if student_logits.dim() != 2 or student_logits.shape != teacher_logits.shape:
             raise ValueError(

@@ -33,4 +33,4 @@ class DistTokenConnector(BaseConnector):
                 'distiller.distill_losses and distiller.loss_forward_mappings, or set '
                 'model.architecture.backbone.type to "DistilledVisionTransformer".'
             )
-        return feature.distillation_head(feature.split()[0][:, 1])
+        return feature.distillation_head(feature.split()[0][1])

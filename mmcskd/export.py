@@ -9,7 +9,7 @@ from typing import Dict, List, Optional, Tuple, Union
 import torch
 from torch import Tensor, nn
 
-from .compat import bridge_window_batch
+from .compat import bridge_exported_attention, bridge_window_batch
 from .cskd_classifier import CSKDClassifier
 from .student_checkpoint import Student, load_student
 from .suggest import nearest
@@ -133,10 +133,11 @@ def _to_onnx(student: Student, out: Path) -> List[str]:
         options.update(
             opset_version=17, dynamic_axes=dict(images={0: 'batch'}, logits={0: 'batch'})
         )
-    with torch.no_grad(), warnings.catch_warnings(), bridge_window_batch():
+    with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        program = torch.onnx.export(model, (images,), str(out), verbose=False, **options)
-        _check_batch(program, model, images, out)
+        with bridge_window_batch(), bridge_exported_attention(model):
+            program = torch.onnx.export(model, (images,), str(out), verbose=False, **options)
+            _check_batch(program, model, images, out)
     size = ' × '.join(str(side) for side in images.shape[1:])
     votes = _vote(model) or ('cls', 'dist')[: backbone.num_extra_tokens]
     return [

@@ -11,7 +11,7 @@ from mmrazor.models.algorithms.base import LossResults
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from .banked_teacher import BankedTeacher
+from .banked_teacher import build_banked_teacher, check_losses
 from .config_check import check_distiller, check_keys, check_part
 from .convolution_layout import to_channels_last
 from .cskd_loss import CSKDLoss
@@ -56,8 +56,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             ``to_rgb`` and ``size``. Defaults to None: as its own ``data_preprocessor`` says, which
             a teacher from a stock config brings along; otherwise as the student.
         bank (dict, optional): ``path`` of a bank of responses made with
-            ``tools/bank_responses.py``, which then stand in for the teacher, and ``cycle``, whether
-            to use its epochs again where they end. Defaults to None: the teacher answers.
+            ``tools/bank_responses.py``, which then stand in for the teacher, ``cycle``, whether to
+            use its epochs again where they end, and ``top_k``, how many classes of each response it
+            keeps for soft targets, approximately. Defaults to None: the teacher answers.
         compile (dict, optional): What of ``teacher`` and ``student`` to compile, each with True or
             the arguments of ``torch.compile``. Their backbones are compiled, in place, so the names
             of the weights stay. Defaults to None: nothing.
@@ -88,7 +89,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         check_distiller(distiller)
         if bank is not None:
             distiller = _reading(distiller)
-            teacher, teacher_ckpt = _banked(bank), None
+            teacher, teacher_ckpt = build_banked_teacher(bank), None
         elif teacher_ckpt is None and isinstance(teacher, dict) and not random_teacher:
             raise ValueError(
                 'The teacher has no weights and would teach noise: set model.teacher_ckpt to a '
@@ -116,6 +117,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 '"SingleTeacherDistill".'
             )
         _check_classes(self.student, teacher)
+        if bank is not None:
+            check_losses(self.distiller.distill_losses, teacher.top_k)
         if teacher_ckpt is not None:
             load_weights(teacher, teacher_ckpt)
         if bank is None:
@@ -233,15 +236,6 @@ def _reading(distiller: dict) -> dict:
             )
         distiller['teacher_recorders'][name] = dict(type='BankedResponse')
     return distiller
-
-
-def _banked(bank: dict) -> BankedTeacher:
-    check_keys(bank, ('path', 'cycle'), 'model.bank')
-    if not isinstance(bank.get('path'), str) or not isinstance(bank.get('cycle', False), bool):
-        raise ValueError(
-            f'model.bank is {bank!r}, expected dict(path="…"), and cycle=True or False.'
-        )
-    return BankedTeacher(**bank)
 
 
 def _check_classes(student: nn.Module, teacher: nn.Module) -> None:

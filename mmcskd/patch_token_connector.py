@@ -1,11 +1,11 @@
 from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple, Union
 
-import torch.nn.functional as F
 from mmrazor.models.architectures.connectors.base_connector import BaseConnector
 from mmrazor.registry import MODELS
 from torch import Tensor
 
+from .patch_pooling import pool_patches
 from .patch_token_recorder import PatchTokens
 from .typed import typed
 
@@ -30,8 +30,8 @@ class StudentResponse:
         Returns:
             Tensor: z_s (N, C, H, W).
         """
-        patches = self.record.split()[1].unflatten(1, self.grid)
-        pooled = F.adaptive_avg_pool2d(patches.permute(0, 3, 1, 2), tuple(grid))
+        patches, extra = self.record.split()[1], self.record.num_extra_tokens
+        pooled = pool_patches(patches, self.grid, tuple(grid), extra)
         return self.record.distillation_head(pooled.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 

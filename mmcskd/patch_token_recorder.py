@@ -20,11 +20,11 @@ class PatchTokens(NamedTuple):
     """(h, w), the grid of the patch tokens."""
     distillation_head: Callable[[Tensor], Tensor]
     """The student's own distillation head: (…, D) → (…, C)."""
-    parts: Optional[Tuple[Tensor, Tensor]] = None
-    """Extra tokens (N, E, D) and patch tokens (N, h·w, D), where the student parted them itself."""
+    parts: Optional[Tuple[Tuple[Tensor, ...], Tensor]] = None
+    """Extra tokens (N, D) and patch tokens (N, h·w, D), where the student parted them itself."""
 
-    def split(self) -> Tuple[Tensor, Tensor]:
-        """Extra tokens (N, E, D) and patch tokens (N, h·w, D)."""
+    def split(self) -> Tuple[Tuple[Tensor, ...], Tensor]:
+        """E extra tokens (N, D) and patch tokens (N, h·w, D)."""
         return self.parts or TokenSplit(self.num_extra_tokens)(self.tokens)
 
 

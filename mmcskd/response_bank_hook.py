@@ -7,7 +7,8 @@ from mmrazor.registry import HOOKS
 from .bank_fingerprint import FILE, difference, fingerprint, read
 from .banked_teacher import BankedTeacher
 from .exact_resume_hook import ExactResumeHook
-from .response_bank import shard_path
+from .response_bank import Shard, shard_path
+from .top_k import describe
 
 
 @HOOKS.register_module()
@@ -48,7 +49,7 @@ class ResponseBankHook(Hook):
                 'with tools/bank_responses.py.'
             )
         loader = runner.train_dataloader
-        now = fingerprint(runner.cfg, runner.seed, len(loader.sampler))
+        now = fingerprint(runner.cfg, runner.seed, len(loader.sampler), teacher.top_k)
         found = difference(banked, now)
         if found is not None:
             raise ValueError(
@@ -67,3 +68,6 @@ class ResponseBankHook(Hook):
         teacher.open(epochs, len(loader), rank)
         if teacher.cycle:
             keyed[0].period = epochs
+        if any(loss.mode == 'soft' for loss in model.distiller.distill_losses.values()):
+            error = Shard(shard_path(teacher.path, 0, rank)).meta['error']
+            runner.logger.warning(describe(teacher.top_k, error))

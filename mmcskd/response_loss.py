@@ -1,9 +1,12 @@
 """What the distillation losses share."""
 
+from typing import Union
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .partial_target import PartialTarget
 from .partwise_cross_entropy import PartwiseCrossEntropy
 
 
@@ -45,24 +48,30 @@ class ResponseLoss(nn.Module):
         rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
         return self.loss_weight * PartwiseCrossEntropy.apply(rows, classes.reshape(-1))
 
-    def soft(self, student: Tensor, target: Tensor, divisor: int) -> Tensor:
+    def soft(self, student: Tensor, target: Union[Tensor, PartialTarget], divisor: int) -> Tensor:
         """KL divergence at temperature T, summed, × T² ÷ divisor.
 
         Args:
             student (Tensor): (N, C, …).
-            target (Tensor): (N, C, …), the teacher's logits.
+            target (Tensor | PartialTarget): (N, C, …), the teacher's logits, or what is known of
+                them, N·… rows.
             divisor (int): What the sum is divided by.
 
         Returns:
             Tensor: A scalar, ``loss_weight`` applied.
         """
         scale = self.temperature
-        divergence = F.kl_div(
-            F.log_softmax(student / scale, dim=1),
-            F.log_softmax(target / scale, dim=1),
-            reduction='sum',
-            log_target=True,
-        )
+        log_probs = F.log_softmax(student / scale, dim=1)
+        if isinstance(target, PartialTarget):
+            rows = log_probs.movedim(1, -1).flatten(0, -2)
+            divergence = target.divergence(rows, scale).sum()
+        else:
+            divergence = F.kl_div(
+                log_probs,
+                F.log_softmax(target / scale, dim=1),
+                reduction='sum',
+                log_target=True,
+            )
         return self.loss_weight * divergence * (scale**2 / divisor)
 
     def check_classes(self, student: Tensor, teacher: Tensor) -> None:

@@ -4,12 +4,14 @@ import time
 from typing import Callable, Optional, Sequence, Tuple, Union
 
 import mmengine
+import torch
 from mmengine._strategy import FSDPStrategy
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.optim import BaseOptimWrapper, OptimWrapper, build_optim_wrapper
 from mmengine.registry import STRATEGIES
 from mmengine.runner.checkpoint import save_checkpoint
+from packaging.version import Version
 from torch import nn
 from torch.distributed.fsdp import FullStateDictConfig, FullyShardedDataParallel, StateDictType
 
@@ -17,6 +19,8 @@ from torch.distributed.fsdp import FullStateDictConfig, FullyShardedDataParallel
 from torch.distributed.fsdp.fully_sharded_data_parallel import FullOptimStateDictConfig
 from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
 from torch.optim import Optimizer
+
+from .typed import typed
 
 
 def is_sharded(model: nn.Module) -> bool:
@@ -57,6 +61,7 @@ class StudentFSDPStrategy(FSDPStrategy):
             in ``wrap``.
     """
 
+    @typed
     def __init__(self, *, wrap: Union[str, Sequence[str]] = (), **kwargs) -> None:
         state = kwargs.pop('state_dict_cfg', 'full')
         if state == 'full' and get_device() == 'cpu':
@@ -94,6 +99,11 @@ class StudentFSDPStrategy(FSDPStrategy):
             **(self.model_wrapper or {}),
         }
         if get_device() == 'cpu':
+            if Version(torch.__version__).release < (2, 1):
+                raise ValueError(
+                    f'strategy.type="StudentFSDPStrategy" on a CPU needs torch >= 2.1 but runs on '
+                    f'{torch.__version__}: leave out strategy and runner_type.'
+                )
             self.model_wrapper['device_id'] = 'cpu'
         if self.wrap:
             classes = {type(module).__name__: type(module) for module in model.modules()}
@@ -108,6 +118,11 @@ class StudentFSDPStrategy(FSDPStrategy):
                 transformer_layer_cls={classes[name] for name in self.wrap},
             )
         # All of it, the teacher too, which is in no shard and would stay where it is.
+        if get_device() == 'cpu' and Version(torch.__version__).release < (2, 1):
+            raise ValueError(
+                f'strategy.type="StudentFSDPStrategy" on a CPU needs torch >= 2.1 but runs on '
+                f'{torch.__version__}: leave out strategy and runner_type.'
+            )
         return super()._wrap_model(model.to(get_device()))
 
     def build_optim_wrapper(

@@ -10,6 +10,10 @@ from runs import prepare
 
 import mmcskd  # noqa: F401, fills the registries
 
+# Autograd looks for devices once, at the first backward pass. If torch.compile has registered its
+# own by then, it starts threads for them, and a process forked by a later test has no backward pass.
+torch.ones(1, requires_grad=True).backward()
+
 
 @pytest.fixture(autouse=True)
 def mmpretrain_scope():

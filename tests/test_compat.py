@@ -339,6 +339,62 @@ def test_outputs_of_a_validation(tmp_path):
     assert found['after'] == [[True, 1, {}], [True, 0, {}], with_loss]
 
 
+GROUP = """
+import json
+with compat.bridge_mmcls_names():
+    compat.bridge_quantization()
+    import mmrazor.models
+import torch
+from mmrazor.models.losses import InformationEntropyLoss
+def tried():
+    loss = InformationEntropyLoss(gather=True)
+    loss.world_size = 2
+    try:
+        loss(torch.randn(5, 6))
+    except (RuntimeError, ValueError) as error:
+        return [isinstance(error, RuntimeError), str(error).split(',')[0]]
+def gathered():
+    torch.distributed.init_process_group('gloo', store=torch.distributed.HashStore(), rank=0, world_size=1)
+    values = torch.arange(6.0).view(2, 3).requires_grad_()
+    (part,) = mmrazor.models.losses.dafl_loss.GatherTensors.apply(values)
+    part.sum().backward()
+    return [part.tolist() == values.tolist(), values.grad.tolist()]
+before = tried()
+compat.bridge_process_group()
+compat.bridge_process_group()
+print(json.dumps(dict(before=before, after=tried(), gathered=gathered())))
+"""
+
+
+def test_a_missing_process_group_is_what_mmrazor_says(tmp_path):
+    """A RuntimeError, as it was with older torch; with a group nothing changes."""
+    found = result(python(ALONE + GROUP, COMPAT, cwd=tmp_path))
+    message = 'Default process group has not been initialized'
+    old = Version(torch.__version__).release < (2, 1)
+    assert found['before'] == [old, message]
+    assert found['after'] == [True, message]
+    assert found['gathered'] == [True, [[1.0] * 3] * 2]
+
+
+def test_norms_that_never_run_are_frozen():
+    """Those of DeiT III alone; without the bridge they wait for a gradient that never comes."""
+    from mmpretrain.models.backbones.deit3 import DeiT3TransformerEncoderLayer
+    from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
+
+    def without_gradient(kind, bridged):
+        layer = kind(embed_dims=8, num_heads=2, feedforward_channels=16)
+        if bridged:
+            compat.bridge_unused_norms(layer)
+        layer(torch.randn(1, 3, 8)).sum().backward()
+        return {n for n, p in layer.named_parameters() if p.requires_grad and p.grad is None}
+
+    assert without_gradient(DeiT3TransformerEncoderLayer, False) == {'ln2.weight', 'ln2.bias'}
+    assert without_gradient(DeiT3TransformerEncoderLayer, True) == set()
+    layer = TransformerEncoderLayer(embed_dims=8, num_heads=2, feedforward_channels=16)
+    compat.bridge_unused_norms(layer)
+    assert all(parameter.requires_grad for parameter in layer.parameters())
+
+
 def pretend(monkeypatch, **versions):
     """Report these versions; None is not installed."""
     real = metadata.version

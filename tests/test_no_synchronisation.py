@@ -14,6 +14,8 @@ from runs import ROOT
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mmcskd.safe_loading import read
+
 # What asks a device for a number, or for a shape that depends on numbers.
 WAITS = {'_local_scalar_dense', 'nonzero', 'masked_select', '_unique2', 'unique_dim', 'equal'}
 # Numbers that lie on the CPU whatever the device, and what there is read without an event to wait for.
@@ -35,10 +37,10 @@ class Waits(TorchDispatchMode):
         self.found = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        boolean = func._opname == 'index' and any(
+        boolean = func.overloadpacket.__name__ == 'index' and any(
             torch.is_tensor(part) and part.dtype == torch.bool for part in args[1]
         )
-        if (func._opname in WAITS or boolean) and not _on_cpu():
+        if (func.overloadpacket.__name__ in WAITS or boolean) and not _on_cpu():
             self.found.append(_caller(func))
         return func(*args, **(kwargs or {}))
 
@@ -175,9 +177,7 @@ def test_same_log(tmp_path):
         cfg.default_hooks.checkpoint.update(by_epoch=False, interval=3)
         runner = Runner.from_cfg(cfg)
         runner.train()
-        states = [
-            torch.load(folder / f'iter_{i}.pth', weights_only=True)['message_hub'] for i in (3, 6)
-        ]
+        states = [read(folder / f'iter_{i}.pth')['message_hub'] for i in (3, 6)]
         logged.append([list(s['log_scalars']['train/loss_base']._log_history) for s in states])
     assert logged[0] == logged[1]
     assert [len(history) for history in logged[0]] == [3, 6]

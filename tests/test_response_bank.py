@@ -1,6 +1,7 @@
 """Training from a bank of the teacher's responses is training with the teacher."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -15,8 +16,11 @@ from runs import ROOT, TOOLS, load_tool, losses, run
 
 from mmcskd.bank_fingerprint import FILE
 from mmcskd.bank_writer import BankWriter
+from mmcskd.banked_batch import fuse
+from mmcskd.condense import condense
 from mmcskd.envelope import candidates
-from mmcskd.response_bank import Shard, condense, fingerprint_of, fuse, shard_path
+from mmcskd.image_checksum import image_checksum
+from mmcskd.response_bank import Shard, shard_path
 
 DEMO = ROOT / 'configs' / 'demo' / 'cskd_vit_resnet18.py'
 EPOCHS = 3
@@ -158,6 +162,18 @@ def test_resume_from_the_middle(home, bank):
         ),
         ('train_dataloader.sampler.num_repeats', 2, r'train_dataloader\.sampler\.num_repeats'),
         ('train_dataloader.batch_size', 4, r'"train_dataloader\.batch_size" was 8 .* is 4 now'),
+        (
+            'model.data_preprocessor.batch_augments.augments.0.alpha',
+            0.2,
+            r'augments\.0\.alpha" was 0\.8 .* 0\.2 now',
+        ),
+        ('train_dataloader.drop_last', True, r'"train_dataloader\.drop_last" was false'),
+        ('model.teacher.backbone.style', 'caffe', r'model\.teacher\.backbone\.style" was null'),
+        (
+            'optim_wrapper.type',
+            'mmrazor.DeviceAmpOptimWrapper',
+            r'"optim_wrapper\.type\.0" was "OptimWrapper"',
+        ),
         ('model.teacher_view', dict(size=48), r'"model\.teacher_view" was null'),
         ('model.data_preprocessor.mean', [1.0] * 3, r'"model\.data_preprocessor\.mean\.0"'),
         ('model.distiller.distill_losses.loss_cskd.grid', 'student', r'grids\.loss_cskd" was "coa'),
@@ -230,6 +246,37 @@ def test_damaged_shard_is_found_and_made_anew_alone(home, bank, tmp_path, fault)
     assert all(path.stat().st_mtime_ns == time for path, time in others.items())
 
 
+def test_whoever_banks(home, bank, tmp_path):
+    """Epochs shared out among processes: the same shards, byte for byte."""
+    for begin, end in ((2, 3), (0, 2)):
+        BankWriter(config(home, 'share'), str(tmp_path / 'bank')).write(begin, end)
+    for path in bank.iterdir():
+        assert (tmp_path / 'bank' / path.name).read_bytes() == path.read_bytes()
+
+
+def test_interrupted_bank_is_gone_on_with(home, bank, tmp_path, monkeypatch):
+    """In the middle of an epoch: what was written stays, and nothing is half there."""
+    writer = BankWriter(config(home, 'broken'), str(tmp_path / 'bank'))
+    respond, answers = writer._respond, []
+
+    def interrupt(images):
+        answers.append(respond(images))
+        if len(answers) == 8:
+            raise KeyboardInterrupt
+        return answers[-1]
+
+    monkeypatch.setattr(writer, '_respond', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        writer.write(0, EPOCHS)
+    first = shard_path(tmp_path / 'bank', 0, 0)
+    assert sorted(tmp_path.rglob('*.*')) == [first, tmp_path / 'bank' / FILE]
+    time = first.stat().st_mtime_ns
+    BankWriter(config(home, 'mended'), str(tmp_path / 'bank')).write(0, EPOCHS)
+    assert first.stat().st_mtime_ns == time
+    for path in bank.iterdir():
+        assert (tmp_path / 'bank' / path.name).read_bytes() == path.read_bytes()
+
+
 def test_cycle(home, bank):
     """The first epochs again: the same views and, at a constant fusion weight, labels."""
     constant = SCHEDULES['constant']
@@ -274,7 +321,7 @@ def test_what_training_from_a_bank_needs(home, bank, tmp_path):
     with pytest.raises(ValueError, match='found no bank'):
         train(cfg)
     soft = {'model.distiller.distill_losses.loss_cskd.mode': 'soft'}
-    with pytest.raises(ValueError, match=r'a bank keeps hard labels: set CSKDLoss\.mode="hard"'):
+    with pytest.raises(ValueError, match=r'loss_cskd\.mode is "soft".* set model\.bank\.top_k'):
         train(config(home, 'needs', bank, **soft))
 
 
@@ -283,7 +330,11 @@ def test_what_training_from_a_bank_needs(home, bank, tmp_path):
     [
         ('randomness', dict(seed=None), r'set randomness=dict\(seed=…\)'),
         ('model.teacher_ckpt', None, r'random teacher .* set model\.teacher_ckpt'),
-        ('model.distiller.distill_losses.loss_deit.mode', 'soft', r'loss_deit needs more than'),
+        (
+            'model.distiller.distill_losses.loss_deit.mode',
+            'soft',
+            r'loss_deit\.mode is "soft".*top_k',
+        ),
     ],
 )
 def test_what_a_bank_needs(home, tmp_path, key, value, message):
@@ -329,20 +380,20 @@ def test_not_finite():
 
 @pytest.mark.parametrize('width', [6, 7])
 @pytest.mark.parametrize('kind', [torch.float32, torch.float16, torch.float64])
-def test_fingerprint_of_images(width, kind):
+def test_image_checksum_images(width, kind):
     """In rows that are and are not whole words of eight bytes."""
     images = torch.randn(3, 3, 5, width, dtype=kind)
-    own = int(fingerprint_of(images))
-    assert own == int(fingerprint_of(images.contiguous(memory_format=torch.channels_last)))
+    own = int(image_checksum(images))
+    assert own == int(image_checksum(images.contiguous(memory_format=torch.channels_last)))
     shifted = torch.cat([images.new_zeros(1), images.flatten()])[1:].view_as(images)
-    assert own == int(fingerprint_of(shifted))
+    assert own == int(image_checksum(shifted))
     changed, swapped = images.clone(), images.clone()
     changed[1, 2, 3, 4] += 1e-2
     swapped[0, 0, 0, :2] = images[0, 0, 0, :2].flip(0)
     others = (images.flip(3), images.flip(2), images[[1, 0, 2]], images[:, [1, 0, 2]])
     for other in (changed, swapped, *others):
-        assert int(fingerprint_of(other)) != own
-    assert int(fingerprint_of(images.to(torch.bfloat16))) != own
+        assert int(image_checksum(other)) != own
+    assert int(image_checksum(images.to(torch.bfloat16))) != own
 
 
 def test_as_a_user_starts_it(place):
@@ -355,13 +406,17 @@ def test_as_a_user_starts_it(place):
     run(*start, '--epochs', '0:1', cwd=place)
     log = run(*start, cwd=place)
     assert '"bank" holds epochs 0 to 1' in log
+    assert re.search(r'batches: 100%.*<00:00', log)  # with the time that is left
     assert len(list((place / 'bank').glob('*.safetensors'))) == 4
     for name in ('online_two', 'bank_two'):
         run('bash', TOOLS / 'dist_train.sh', f'{name}.py', 2, '--work-dir', name, cwd=place)
     assert losses(place / 'bank_two') == losses(place / 'online_two')
     log = run(*start, '--epochs', '1:5', cwd=place, fails=True)
     assert '--epochs "1:5", expected a:b with 0 <= a < b <= 2' in log
-    run('bash', TOOLS / 'dist_train.sh', 'bank_two.py', 1, '--work-dir', 'x', cwd=place, fails=True)
+    one = ('bash', TOOLS / 'dist_train.sh', 'bank_two.py', 1, '--work-dir', 'x')
+    assert '"number of processes" was 2 when the bank was made and is 1 now' in run(
+        *one, cwd=place, fails=True
+    )
 
 
 def test_epochs():

@@ -302,8 +302,10 @@ def test_named_function():
 FAMILIES = ('alexnet', 'convnext_v2/convnext-v2-atto_32xb32_in1k', 'resnet/resnet18_8xb32_in1k')
 
 
+# In place, as this package does it.
+COMPILES = pytest.mark.skipif(not hasattr(torch.nn.Module, 'compile'), reason='needs torch >= 2.2')
 MODES = [
-    (family, mode)
+    pytest.param(family, mode, marks=COMPILES if mode == 'compile' else ())
     for family in FAMILIES
     for mode in ('inference', 'channels_last', 'autocast', 'half', 'compile')
     # AlexNet views its map as if it were contiguous.
@@ -340,6 +342,7 @@ def test_modes(family, mode):
         assert error < coarse * wanted.abs().max()
 
 
+@COMPILES
 def test_compiled_teacher_is_not_compiled_again():
     """Neither for the check nor for every step."""
     model, images = stock('convnext_v2/convnext-v2-atto_32xb32_in1k', 64)

@@ -7,6 +7,7 @@ from mmengine.dist import is_main_process
 import mmcskd  # noqa: F401, registers everything
 from mmcskd.bank_writer import BankWriter
 from mmcskd.launch import add_arguments, load_config
+from mmcskd.top_k import describe
 
 
 def parse_args(arguments=None):
@@ -58,11 +59,14 @@ def main(arguments=None):
         raise ValueError(
             f'CONFIG "{args.config}" sets no model.bank.path: give a folder with --out.'
         )
-    size = BankWriter(cfg, out).write(*epochs)
+    writer = BankWriter(cfg, out)
+    size = writer.write(*epochs)
     if is_main_process():
         print(
             f'"{out}" holds epochs {epochs[0]} to {epochs[1] - 1}, {size / 1e6:.1f} MB a process.'
         )
+        if writer.top is not None:
+            print(describe(writer.top.k, writer.error))
 
 
 if __name__ == '__main__':

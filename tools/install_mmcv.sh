@@ -23,6 +23,36 @@ pip() {
     "$PYTHON" -m pip --quiet --disable-pip-version-check "$@" 2> >(grep -v '^WARNING: Location' >&2)
 }
 
+distribution() {  # its version in the environment, or nothing
+    "$PYTHON" -c "
+from importlib.metadata import PackageNotFoundError, version
+try:
+    print(version('$1'))
+except PackageNotFoundError:
+    pass"
+}
+works() {  # whether the ops load and do what they are to do, on the device built for
+    "$PYTHON" -W ignore - "$VERSION" <<'PY'
+import os
+import sys
+import torch
+import mmcv
+from mmcv.ops import nms
+assert mmcv.__version__ == sys.argv[1], mmcv.__version__
+on_gpu = torch.cuda.is_available() and os.environ.get('FORCE_CUDA') != '0'
+device = 'cuda' if on_gpu else 'cpu'
+boxes = torch.tensor([[0., 0, 4, 4], [0, 0, 4, 5], [8, 8, 9, 9]], device=device)
+_, kept = nms(boxes, torch.tensor([.9, .8, .7], device=device), .5)
+assert kept.tolist() == [0, 2], kept
+PY
+}
+
+lite=$(distribution mmcv-lite)
+if [ "$(distribution mmcv)" = "$VERSION" ] && [ -z "$lite" ] && works 2>/dev/null; then
+    say "mmcv $VERSION with its ops is installed."
+    exit 0
+fi
+
 # What the wheel depends on, one assignment a line.
 described=$("$PYTHON" - <<'PY'
 import os, sys, sysconfig
@@ -56,35 +86,6 @@ PY
 ) || exit 1
 get() { sed -n "s/^$1=//p" <<<"$described"; }
 key=$(get key) cuda=$(get cuda) cuda_version=$(get cuda_version) headers=$(get headers)
-
-distribution() {  # its version in the environment, or nothing
-    "$PYTHON" -c "
-import sys
-from importlib.metadata import PackageNotFoundError, version
-try:
-    print(version('$1'))
-except PackageNotFoundError:
-    pass"
-}
-works() {  # whether the ops load and do what they are to do, on the device built for
-    "$PYTHON" -W ignore - "$cuda" "$VERSION" <<'PY'
-import sys
-import torch
-import mmcv
-from mmcv.ops import nms
-assert mmcv.__version__ == sys.argv[2], mmcv.__version__
-device = 'cuda' if sys.argv[1] == '1' and torch.cuda.is_available() else 'cpu'
-boxes = torch.tensor([[0., 0, 4, 4], [0, 0, 4, 5], [8, 8, 9, 9]], device=device)
-_, kept = nms(boxes, torch.tensor([.9, .8, .7], device=device), .5)
-assert kept.tolist() == [0, 2], kept
-PY
-}
-
-lite=$(distribution mmcv-lite)
-if [ "$(distribution mmcv)" = "$VERSION" ] && [ -z "$lite" ] && works 2>/dev/null; then
-    say "mmcv $VERSION with its ops is installed."
-    exit 0
-fi
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/mmcskd/mmcv-$VERSION-$key"
 wheel=$(find "$cache" -name '*.whl' 2>/dev/null | head -1 || true)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Set up .venv-transfer, with mmcv's ops, MMDetection and MMSegmentation, and run the tests of
-# detection and segmentation; arguments go to pytest. The first time mmcv is built: see install_mmcv.sh.
+# detection and segmentation; arguments go to pytest. WORKERS (2) files run at a time. The first time
+# mmcv is built: see install_mmcv.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 VENV=.venv-transfer EXTRAS=test,transfer bash tools/setup_env.sh
 PYTHON=$PWD/.venv-transfer/bin/python bash tools/install_mmcv.sh
-exec .venv-transfer/bin/python -m pytest tests/transfer "$@"
+exec .venv-transfer/bin/python -m pytest tests/transfer -n "${WORKERS:-2}" --dist loadfile "$@"

@@ -19,10 +19,11 @@ cskd_distiller = dict(
     **recorders,
     connectors=dict(dist=dict(type='DistTokenConnector'), patch=dict(type='PatchTokenConnector')),
     distill_losses=dict(
-        loss_deit=dict(type='DeiTLoss', mode='hard', loss_weight=0.5),
         loss_cskd=dict(type='CSKDLoss', mode='hard', loss_weight=1.0),
+        loss_deit=dict(type='DeiTLoss', mode='hard', loss_weight=0.5),
     ),
-    loss_forward_mappings=dict(loss_deit=to_deit, loss_cskd=to_cskd),
+    # In this order the gradient of all tokens, the largest, exists beside no other of its size.
+    loss_forward_mappings=dict(loss_cskd=to_cskd, loss_deit=to_deit),
 )
 # Its parts alone: DeiT distillation, and CSKD for a student without a distillation token.
 deit_distiller = dict(

@@ -7,8 +7,10 @@ computes.
 
 from .checkpoints import bridge_checkpoints, checkpoint_globals
 from .cpu_processes import bridge_cpu_processes, has_accelerator
+from .exported_attention import bridge_exported_attention
 from .mmcls_names import bridge_mmcls_names
 from .package_configs import bridge_package_configs
+from .process_group import bridge_process_group
 from .quantization import bridge_quantization
 from .unused_norms import bridge_unused_norms
 from .validation_outputs import bridge_validation_outputs
@@ -18,8 +20,10 @@ from .window_batch import bridge_window_batch
 __all__ = [
     'bridge_checkpoints',
     'bridge_cpu_processes',
+    'bridge_exported_attention',
     'bridge_mmcls_names',
     'bridge_package_configs',
+    'bridge_process_group',
     'bridge_quantization',
     'bridge_unused_norms',
     'bridge_validation_outputs',

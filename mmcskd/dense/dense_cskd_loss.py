@@ -5,9 +5,10 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor
 
+from ..banked_batch import fuse
 from ..cskd_loss import GRIDS, CSKDLoss
-from ..response_bank import fuse
 from ..suggest import nearest
+from ..typed import typed
 from .dense_response_recorder import DenseResponses, describe
 from .level_pooling import kept_locations, logits, mean_response, pool_level, probabilities
 
@@ -67,6 +68,7 @@ class DenseCSKDLoss(CSKDLoss):
         torch.Size([])
     """
 
+    @typed
     def __init__(
         self,
         mode: str = 'soft',

@@ -6,6 +6,7 @@ from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
 
 from ..suggest import nearest
+from ..typed import typed
 
 HEADS = ('decode_head', 'bbox_head', 'rpn_head')
 ANCHORS = ('each', 'max')
@@ -59,10 +60,11 @@ class DenseResponseRecorder(BaseRecorder):
         >>> dict(type='DenseResponse', anchors='max')  # FCOS teaches RetinaNet
     """
 
+    @typed
     def __init__(
         self,
         source: Optional[str] = None,
-        classes: Union[Sequence[int], str, None] = None,
+        classes: Union[int, Sequence[int], str, None] = None,
         anchors: str = 'each',
     ) -> None:
         super().__init__(source)

@@ -7,6 +7,7 @@ import numpy as np
 from mmrazor.registry import TASK_UTILS
 
 from ..cluttered_digits import digits_of_split
+from ..typed import typed
 
 SPLITS = dict(training='train', validation='test')
 NAMES = [str(digit) for digit in range(10)]
@@ -71,6 +72,7 @@ class DigitScenes:
         (80, 80)
     """
 
+    @typed
     def __init__(
         self,
         out: str,
@@ -86,7 +88,12 @@ class DigitScenes:
             raise ValueError(
                 f'DigitScenes: sides={sides}, canvas={canvas}, expected multiples of 8 that fit.'
             )
-        if not 0 < digits[0] <= digits[1] or fragments < 0 or min(training, validation) < 1:
+        if (
+            len(digits) != 2
+            or not 0 < digits[0] <= digits[1]
+            or fragments < 0
+            or min(training, validation) < 1
+        ):
             raise ValueError(
                 f'DigitScenes: digits={digits}, fragments={fragments}, training={training}, '
                 f'validation={validation}, expected 0 < least <= most digits, fragments >= 0 and '

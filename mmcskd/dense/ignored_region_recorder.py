@@ -5,6 +5,8 @@ from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
 
+from ..typed import typed
+
 KEY = 'distiller.student_recorders.<name>'
 
 
@@ -31,6 +33,7 @@ class IgnoredRegionRecorder(BaseRecorder):
         >>> student_recorders = dict(ignored=dict(type='IgnoredRegion'))
     """
 
+    @typed
     def __init__(self, ignore_index: Optional[int] = None) -> None:
         super().__init__('')  # the model itself
         self.ignore_index = ignore_index

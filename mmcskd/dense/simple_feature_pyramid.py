@@ -7,6 +7,8 @@ from mmpretrain.models.utils import LayerNorm2d
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from ..typed import typed
+
 SCALES = (4.0, 2.0, 1.0, 0.5)
 
 
@@ -32,9 +34,10 @@ class SimpleFeaturePyramid(BaseModule):
         init_cfg (dict, optional): As in every MMEngine module. Defaults to None.
 
     Raises:
-        ValueError: For scales that are not known or fewer levels than scales.
+        ValueError: For too few channels, scales that are not known or fewer levels than scales.
     """
 
+    @typed
     def __init__(
         self,
         in_channels: int,
@@ -44,6 +47,15 @@ class SimpleFeaturePyramid(BaseModule):
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(init_cfg)
+        # The finest level has a quarter of the width on its way.
+        for key, width, least in (
+            ('in_channels', in_channels, 4),
+            ('out_channels', out_channels, 1),
+        ):
+            if width < least:
+                raise ValueError(
+                    f'SimpleFeaturePyramid.{key} is {width}, expected at least {least}.'
+                )
         if not scales or any(scale not in SCALES for scale in scales):
             raise ValueError(f'SimpleFeaturePyramid.scales is {scales}, expected any of {SCALES}.')
         self.num_outs = len(scales) if num_outs is None else num_outs

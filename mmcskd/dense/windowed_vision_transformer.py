@@ -7,6 +7,8 @@ from mmpretrain.models.utils import MultiheadAttention
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
+from ..typed import typed
+
 
 @MODELS.register_module()
 class WindowedVisionTransformer(DistilledVisionTransformer):
@@ -36,6 +38,7 @@ class WindowedVisionTransformer(DistilledVisionTransformer):
         ValueError: For a window without patches or a layer that is not there.
     """
 
+    @typed
     def __init__(
         self,
         *,

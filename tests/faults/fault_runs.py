@@ -19,6 +19,7 @@ from models import NUM_CLASSES, algorithm_config
 from torch.utils.data import Dataset
 
 from mmcskd.compat import bridge_cpu_processes
+from mmcskd.safe_loading import read
 
 CHECKPOINT = dict(type='mmrazor.AtomicCheckpointHook', interval=1, max_keep_ckpts=2)
 
@@ -78,7 +79,7 @@ def kill(*_):
 
 def runner(
     work_dir, *hooks, epochs=3, iterations=None, batch=2, dataset=None, model=None, checkpoint=None,
-    ema=False, resume=False, accumulate=1, optim=None, sampler=None, workers=0, seed=3, **options,
+    ema=False, resume=False, accumulate=1, optim=None, sampler=None, workers=0, seed=3, log=100, **options,
 ):  # fmt: skip
     """A Runner over 12 images; 6 iterations an epoch."""
     by_epoch = iterations is None
@@ -102,7 +103,8 @@ def runner(
         param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=20)],
         train_cfg=loop if by_epoch else dict(by_epoch=False, **loop),
         default_hooks=dict(
-            logger=dict(type='LoggerHook', interval=100),
+            runtime_info=dict(type='mmrazor.DeferredRuntimeInfoHook'),
+            logger=dict(type='LoggerHook', interval=log),
             checkpoint=dict(CHECKPOINT, by_epoch=by_epoch, **(checkpoint or {})),
             data_check=dict(type='mmrazor.DataCheckHook'),
             exact_resume=dict(type='mmrazor.ExactResumeHook'),
@@ -183,7 +185,7 @@ def together(function, processes=2, timeout=60):
 
 
 def final(work_dir, name='epoch_3.pth'):
-    return torch.load(os.path.join(work_dir, name), weights_only=True)
+    return read(os.path.join(work_dir, name))
 
 
 def same(a, b, path=''):

@@ -13,6 +13,7 @@ from mmengine.evaluator import BaseMetric, Evaluator
 from mmcskd import PreemptionHook, atomic_file
 from mmcskd.atomic_checkpoint_hook import training_fault
 from mmcskd.atomic_file import AtomicBackend, damage
+from mmcskd.safe_loading import read
 
 
 @pytest.fixture(scope='module')
@@ -108,7 +109,7 @@ def test_nothing_to_resume(tmp_path):
 
 def test_checkpoint_of_another_model(copy_of):
     """MMEngine would go on with random weights wherever a name does not fit."""
-    content = torch.load(copy_of / 'epoch_3.pth', weights_only=True)
+    content = read(copy_of / 'epoch_3.pth')
     name = next(iter(content['state_dict']))
     content['state_dict']['other'] = content['state_dict'].pop(name)
     torch.save(content, copy_of / 'epoch_3.pth')
@@ -119,7 +120,7 @@ def test_checkpoint_of_another_model(copy_of):
 def test_stock_checkpoint_has_no_digest_but_is_tested(copy_of, tmp_path):
     """The checksums of the archive serve where stock MMEngine wrote the file."""
     path = tmp_path / 'stock.pth'
-    torch.save(torch.load(copy_of / 'epoch_3.pth', weights_only=True), path)
+    torch.save(read(copy_of / 'epoch_3.pth'), path)
     assert zipfile.ZipFile(path).comment == b'' and training_fault(path) is None
     flip(path)
     assert 'is damaged' in damage(path)

@@ -2,11 +2,13 @@
 
 import math
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,6 @@ from fault_runs import At, Pictures, ended, forked, runner, start, together
 from mmcskd.atomic_checkpoint_hook import training_fault
 
 ROOT = Path(__file__).parents[2]
-LAUNCHED = os.environ.get('MMCSKD_FAULTS') == 'all'
 
 
 def test_hung_peer(tmp_path):
@@ -105,17 +106,24 @@ def test_workers_outlive_the_signal(tmp_path):
     assert forked(lambda: runner(tmp_path, workers=2, resume=True).train()) == 0
 
 
-def launched(place, port, *arguments, **kwargs):
+@contextmanager
+def launched(place, port, *arguments):
+    """A training by tools/dist_train.sh, of which nothing is left behind."""
     environment = dict(
         os.environ, PORT=str(port), PYTHON=sys.executable, PYTHONWARNINGS='ignore',
         OMP_NUM_THREADS='1',
     )  # fmt: skip
     command = [ROOT / 'tools' / 'dist_train.sh', ROOT / 'configs' / 'demo' / 'none_vit.py', '2']
     command += ['--work-dir', place / 'work', '--no-validate', *arguments]
-    return subprocess.Popen(
+    with subprocess.Popen(
         list(map(str, command)), cwd=place, env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, start_new_session=True, **kwargs,
-    )  # fmt: skip
+        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    ) as run:  # fmt: skip
+        try:
+            yield run
+        finally:
+            for pid, _ in belonging(place):
+                os.kill(pid, signal.SIGKILL)
 
 
 def free_port():
@@ -138,49 +146,55 @@ def belonging(place):
     return found
 
 
-@pytest.mark.skipif(not Path('/proc/self/cmdline').exists(), reason='looks for processes in /proc')
-@pytest.mark.skipif(not LAUNCHED, reason='starts the launcher: MMCSKD_FAULTS=all')
-@pytest.mark.parametrize('fault', ['rank killed', 'SIGTERM'])
-def test_launched(tmp_path, fault):
-    """Under tools/dist_train.sh: all end within 30 s, none stays, the run resumes."""
-    run = launched(tmp_path, free_port(), '--cfg-options', 'default_hooks.logger.interval=1')
+def all_end(run, place):
+    """Within 30 s, with a code other than 0, and no process stays."""
+    # A machine on which every process waits for a core says nothing about seconds.
+    crowded = os.getloadavg()[0] > 2 * os.cpu_count()
+    begin = time.monotonic()
+    log = run.communicate(timeout=120)[0]
+    assert crowded or time.monotonic() - begin < 30, log[-3000:]
+    assert run.returncode != 0
+    assert belonging(place) == []
+
+
+def read_until(run, pattern):
+    """Of what it logs; the match."""
     for line in run.stdout:
-        if 'Epoch(train)' in line:
-            break
-    if fault == 'SIGTERM':
-        os.kill(run.pid, signal.SIGTERM)
-    else:
-        workers = [
+        if found := re.search(pattern, line):
+            return found
+    raise AssertionError(f'the run ended without "{pattern}"')
+
+
+@pytest.mark.skipif(not Path('/proc/self/cmdline').exists(), reason='looks for processes in /proc')
+def test_launched(tmp_path):
+    """Under tools/dist_train.sh: a rank killed, the run resumed, then SIGTERM to the launcher."""
+    pointer = tmp_path / 'work' / 'last_checkpoint'
+    often = ('default_hooks.checkpoint.by_epoch=False', 'default_hooks.checkpoint.interval=1')
+    options = ('--cfg-options', 'default_hooks.logger.interval=1', *often)
+    with launched(tmp_path, free_port(), *options) as run:
+        read_until(run, 'Saving checkpoint at 2 iterations')
+        ranks = [
             pid for pid, command in belonging(tmp_path) if 'torch.distributed.run' not in command
         ]
-        os.kill(workers[-1], signal.SIGKILL)
-    begin = time.monotonic()
-    log = run.communicate(timeout=60)[0]
-    assert time.monotonic() - begin < 35, log[-3000:]
-    assert run.returncode != 0
-    assert belonging(tmp_path) == []
-    if fault == 'SIGTERM':
-        pointer = (tmp_path / 'work' / 'last_checkpoint').read_text()
-        assert 'preempted_iter_' in pointer and training_fault(pointer) is None
-        again = launched(
-            tmp_path, free_port(), '--resume', 'auto', '--cfg-options', 'train_cfg.max_epochs=1',
-            'default_hooks.logger.interval=1', 'param_scheduler=None',
-        )  # fmt: skip
-        for line in again.stdout:
-            if 'Epoch(train)' in line:
-                break
-        assert 'Epoch(train)' in line
-        os.kill(again.pid, signal.SIGTERM)
-        again.communicate(timeout=60)
+        assert len(ranks) == 2
+        os.kill(ranks[1], signal.SIGKILL)
+        all_end(run, tmp_path)
+
+    reached = int(re.search(r'iter_(\d+)\.pth', pointer.read_text())[1])
+    with launched(tmp_path, free_port(), '--resume', 'auto', *options) as run:
+        assert int(read_until(run, r'resumed epoch: 0, iter: (\d+)')[1]) == reached > 0
+        read_until(run, r'Epoch\(train\)')
+        os.kill(run.pid, signal.SIGTERM)
+        all_end(run, tmp_path)
+    assert 'preempted_iter_' in pointer.read_text() and training_fault(pointer.read_text()) is None
 
 
-@pytest.mark.skipif(not LAUNCHED, reason='starts the launcher: MMCSKD_FAULTS=all')
 def test_busy_port(tmp_path):
     """Said by the launcher, before anything is trained."""
     with socket.socket() as server:
         server.bind(('0.0.0.0', 0))
         server.listen()
-        run = launched(tmp_path, server.getsockname()[1])
-        log = run.communicate(timeout=120)[0]
-    assert run.returncode != 0 and 'EADDRINUSE' in log
+        with launched(tmp_path, server.getsockname()[1]) as run:
+            log = run.communicate(timeout=120)[0]
+    assert run.returncode != 0 and 'address already in use' in log.lower()
     assert not (tmp_path / 'work').exists() and belonging(tmp_path) == []

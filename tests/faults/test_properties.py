@@ -8,8 +8,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mmrazor.registry import HOOKS, MODELS
 
 import mmcskd
+from mmcskd.config_check import check_keys, check_part
 from mmcskd.export import export_student
 
 PACKAGE = str(Path(mmcskd.__file__).parent)
@@ -39,9 +41,41 @@ COMPONENTS = {
     mmcskd.PreemptionHook: {},
     mmcskd.AtomicCheckpointHook: {},
     mmcskd.LoadWholeImage: {},
+    mmcskd.BankedResponseRecorder: {},
+    mmcskd.ClutteredDigits: dict(split='train', length=1),
+    mmcskd.DenseCSKDLoss: {},
+    mmcskd.DenseResponseRecorder: {},
+    mmcskd.IgnoredRegionRecorder: {},
+    mmcskd.SimpleFeaturePyramid: dict(in_channels=4, out_channels=4),
+    mmcskd.WindowedVisionTransformer: dict(
+        arch=dict(embed_dims=8, num_layers=2, num_heads=1, feedforward_channels=8),
+        img_size=16, patch_size=8, global_layers=[1],
+    ),
+    mmcskd.DeviceAmpOptimWrapper: dict(
+        optimizer=torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)
+    ),
+    mmcskd.DigitScenes: dict(out='none'),
+    mmcskd.INaturalist: dict(data_root='none', year=2018),
+}  # fmt: skip
+# Of these a config gives no argument, or it is drawn elsewhere.
+ELSEWHERE = {
+    'BackboneLayerDecay': "MMPretrain's constructor, which sees its keys with the model",
+    'CSKDClassifier': 'test_fuzz.py draws keys of students; vote and source are those of the heads',
+    'DataCheckHook': 'no argument',
+    'DeferredRuntimeInfoHook': 'no argument',
+    'ExactResumeHook': 'no argument',
+    'FiniteLossHook': 'no argument',
+    'FrozenTeacherDistill': 'test_fuzz.py draws all of its keys',
+    'PatchTokens': 'a record, not a part of a config',
+    'ResponseBankHook': 'no argument',
+    'StudentFSDPStrategy': 'needs a process group; test_wrap below',
 }
-UNCHECKED = {'init_cfg', 'self'}  # MMEngine's, read when weights are drawn
-SIZES = {'num_classes', 'in_channels'}
+UNCHECKED = {'init_cfg', 'pipeline', 'self'}  # MMEngine's
+# Of what is made at once: memory is as large as they are.
+SIZES = {
+    'num_classes', 'in_channels', 'out_channels', 'length', 'canvas', 'digit', 'fragments', 'fragment',
+    'window_size',
+}  # fmt: skip
 
 
 def refused_by_us(error, key):
@@ -49,6 +83,15 @@ def refused_by_us(error, key):
     assert isinstance(error, (TypeError, ValueError)), repr(error)
     assert last.startswith(PACKAGE), f'{last}: {error!r}'
     assert key in str(error), (key, str(error))
+
+
+def test_every_public_component_is_here():
+    """Or it says where else."""
+    public = {name for name in mmcskd.__all__ if inspect.isclass(getattr(mmcskd, name))}
+    assert public == {component.__name__ for component in COMPONENTS} | set(ELSEWHERE)
+    for name in (name for name, why in ELSEWHERE.items() if why == 'no argument'):
+        own = getattr(mmcskd, name).__dict__.get('__init__')
+        assert own is None or list(inspect.signature(own).parameters) == ['self'], name
 
 
 def arguments(component):
@@ -133,6 +176,45 @@ def test_near_misses_are_told(name, at, extra):
         assert f'"{name}"' in str(error.value)
 
 
+KEYS = [pair for component in COMPONENTS for pair in arguments(component) if len(pair[1]) > 3]
+
+
+@QUICK
+@given(pair=st.sampled_from(KEYS), at=st.integers(0, 20))
+def test_misspelt_keys_are_told(pair, at):
+    component, name = pair
+    known = {each for _, each in arguments(component)}
+    wrong = name[: at % len(name)] + name[at % len(name) + 1 :]
+    with pytest.raises(ValueError, match=f'part has no key "{wrong}"') as error:
+        check_keys({wrong: 1}, known, 'part')
+    assert f'"{name}"' in str(error.value)
+
+
+TYPES = {
+    name: registry
+    for registry in (MODELS, HOOKS)
+    for name, kind in registry.module_dict.items()
+    if kind.__module__.startswith('mmcskd.')
+}
+
+
+@pytest.mark.parametrize('prefix', ['', 'mmrazor.'])
+@pytest.mark.parametrize('scope', ['mmpretrain', 'mmrazor'])
+def test_misspelt_types_are_told(prefix, scope):
+    """In the scope of the shipped configs, where they are spelt with ``mmrazor.``, and in their own."""
+
+    @QUICK
+    @given(name=st.sampled_from(sorted(TYPES)), at=st.integers(0, 40))
+    def holds(name, at):
+        wrong = prefix + name[: at % len(name)] + name[at % len(name) + 1 :]
+        with pytest.raises(ValueError, match=f'type "{wrong}" is not registered') as error:
+            check_part(dict(type=wrong, _scope_=scope), TYPES[name], 'part')
+        spelt = name if scope == 'mmrazor' else f'mmrazor.{name}'
+        assert f'"{spelt}"' in str(error.value)
+
+    holds()
+
+
 @pytest.mark.parametrize('key', ['mean', 'std', 'to_rgb', 'size', 'sizes'])
 def test_teacher_view(key):
     from mmcskd.teacher_view import fit_view
@@ -146,6 +228,18 @@ def test_teacher_view(key):
             refused_by_us(error, key)
 
     holds()
+
+
+@QUICK
+@given(wrap=ANYTHING)
+def test_wrap(wrap):
+    """Refused before anything of a process group is set up; other values are compared with the model."""
+    names = isinstance(wrap, list) and all(isinstance(name, str) for name in wrap)
+    if isinstance(wrap, str) or names:
+        return
+    with pytest.raises(TypeError) as error:
+        mmcskd.StudentFSDPStrategy(wrap=wrap)
+    refused_by_us(error.value, 'wrap')
 
 
 @pytest.mark.parametrize('key', ['checkpoint', 'out', 'to', 'config'])

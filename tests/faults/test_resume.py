@@ -11,6 +11,8 @@ import torch
 from fault_runs import At, forked, kill, runner, same, together
 from models import NUM_CLASSES, algorithm_config, student_config
 
+from mmcskd.safe_loading import read
+
 KILLED = 128 + 9
 MORE = os.environ.get('MMCSKD_FAULTS') == 'all'
 POINTS = 12 if MORE else 5
@@ -56,7 +58,7 @@ LOOPS = dict(
 
 def last(place, options):
     name = f'iter_{options["iterations"]}.pth' if 'iterations' in options else 'epoch_3.pth'
-    return torch.load(place / name, weights_only=True)
+    return read(place / name)
 
 
 def train(place, options, *hooks, resume=False):
@@ -84,9 +86,27 @@ def whole(tmp_path_factory):
     return get
 
 
+def kept(checkpoint):
+    """What must be the same, the log of each iteration included; but for how long it took."""
+    scalars = checkpoint['message_hub']['log_scalars']
+    histories = {
+        name: [history._log_history.tolist(), history._count_history.tolist()]
+        for name, history in scalars.items()
+        if name not in ('train/time', 'train/data_time')
+    }
+    return {**{part: checkpoint[part] for part in PARTS if part in checkpoint}, 'log': histories}
+
+
 def differs(found, wanted):
-    parts = [part for part in PARTS if part in wanted]
-    return same({k: found[k] for k in parts}, {k: wanted[k] for k in parts})
+    return same(kept(found), kept(wanted))
+
+
+def test_every_iteration_is_in_the_log(whole):
+    """Of the run that was never killed, with which the others are compared."""
+    log = kept(whole('epochs'))['log']
+    losses = {'train/loss_base', 'train/loss_deit', 'train/loss_cskd', 'train/loss'}
+    assert losses <= {name.replace('student.', '').replace('distill.', '') for name in log}
+    assert {len(values) for values, _ in log.values()} == {18}
 
 
 def points(name):
@@ -211,7 +231,7 @@ def test_another_number_of_processes(tmp_path, double):
     assert forked(lambda: runner(tmp_path, batch=2, resume=True, **plain).train()) == 0
     alone = tmp_path / 'alone'
     assert forked(lambda: runner(alone, batch=2, **plain).train()) == 0
-    a, b = (torch.load(p / 'epoch_3.pth', weights_only=True) for p in (tmp_path, alone))
+    a, b = (read(p / 'epoch_3.pth') for p in (tmp_path, alone))
     for name, value in a['state_dict'].items():
         torch.testing.assert_close(value, b['state_dict'][name], rtol=1e-2, atol=1e-3, msg=name)
 

@@ -3,11 +3,18 @@
 import os
 import signal
 
+import pytest
+import torch
 from fault_runs import At, final, runner, same, together
+from packaging.version import Version
 
 from mmcskd.atomic_checkpoint_hook import training_fault
 from mmcskd.launch import choose_checkpoint
 
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available() and Version(torch.__version__) < Version('2.1'),
+    reason='torch < 2.1 shards no model on a CPU',
+)
 SHARDS = dict(type='StudentFSDPStrategy', wrap=['TransformerEncoderLayer'])
 
 

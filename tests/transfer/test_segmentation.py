@@ -57,18 +57,56 @@ def test_a_step(name, mode):
     assert not any('teacher' in name for name in model.state_dict())
 
 
-def test_the_loss_is_what_it_says():
-    model = build(algorithm('cskd_upernet_vit_fcn')).eval()
+HEADS = dict(
+    psp=dict(type='PSPHead', in_channels=64, in_index=0, pool_scales=(1, 2)),
+    deeplabv3plus=dict(
+        type='DepthwiseSeparableASPPHead',
+        in_channels=64,
+        in_index=1,
+        dilations=(1, 2),
+        c1_in_channels=32,
+        c1_channels=16,
+    ),
+)
+
+
+@pytest.mark.parametrize('kind', HEADS)
+def test_other_cnns_teach(kind):
+    """The FCN of the demo with another head."""
+    config = algorithm('cskd_segmenter_vit_fcn')
+    teacher = config['teacher']
+    shared = {key: teacher['decode_head'][key] for key in ('num_classes', 'loss_decode')}
+    head = dict(HEADS[kind], channels=32, norm_cfg=dict(type='BN'), **shared)
+    teacher['decode_head'] = head
+    if kind == 'deeplabv3plus':
+        teacher['backbone']['out_indices'] = (0, 1)
+    model = build(config)
+    assert type(model.teacher.decode_head).__name__ == head['type']
+    steer(model, 0.5)
+    losses = model(*segmentation_batch(), mode='loss')
+    losses['loss_cskd'].backward()
+    assert float(losses['loss_cskd'].detach()) > 0
+    assert model.architecture.backbone.patch_embed.projection.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize('whole', ['mean', 'image'])
+def test_the_loss_is_what_it_says(whole):
+    config = algorithm('cskd_upernet_vit_fcn')
+    config['distiller']['distill_losses']['loss_cskd']['global_response'] = whole
+    model = build(config).eval()
     steer(model, 0.3)
     images, samples = segmentation_batch()
     found = model(images, samples, mode='loss')['loss_cskd']
-    # Two of eight rows of patches are ignored: six count, of both images.
-    student = F.adaptive_avg_pool2d(model.architecture(images, mode='tensor'), (8, 8))[:, :, 2:]
-    teacher = model.teacher(images, mode='tensor')
-    assert teacher.shape[2:] == (16, 16)
-    whole = teacher[:, :, 4:].mean((2, 3), keepdim=True)
-    local = F.adaptive_avg_pool2d(teacher[:, :, 4:], (6, 8))
-    target = 0.3 * local + 0.7 * whole
+    # Two of eight rows of patches are ignored: six count, of both images. What lies in a patch is
+    # averaged as probabilities.
+    student, teacher = (part(images, mode='tensor') for part in (model.architecture, model.teacher))
+    assert student.shape[2:] == teacher.shape[2:] == (16, 16)
+    student, teacher = student[:, :, 4:], teacher[:, :, 4:]
+    student = F.adaptive_avg_pool2d(student.softmax(1), (6, 8)).log()
+    local = F.adaptive_avg_pool2d(teacher.softmax(1), (6, 8)).log()
+    response = teacher if whole == 'mean' else teacher.softmax(1)
+    response = response.mean((2, 3), keepdim=True)
+    target = 0.3 * local + 0.7 * (response if whole == 'mean' else response.log())
     divergence = F.kl_div(
         student.log_softmax(1), target.log_softmax(1), log_target=True, reduction='sum'
     )

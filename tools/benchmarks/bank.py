@@ -5,23 +5,23 @@ over views of scikit-image's photographs, made and mixed by the recipe, and of t
 where it has been trained. Steps are timed against those of the same student without a teacher.
 """
 
-import argparse
 import copy
 import tempfile
 from pathlib import Path
 
 import torch
-from measure import interleaved, ratio, report, stepper
+from measure import interleaved, median, parser, prepare, ratio, report, stepper
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.logging import MessageHub
-from mmengine.registry import DATASETS, DefaultScope, init_default_scope
-from mmpretrain.structures import DataSample
+from mmengine.registry import DATASETS, DefaultScope
 from mmrazor.registry import MODELS
+from models import ROOT, batch, config, from_bank, total
 
-from mmcskd.response_bank import ShardWriter, condense, fingerprint_of, shard_path
+from mmcskd.condense import condense
+from mmcskd.image_checksum import image_checksum
+from mmcskd.response_bank import ShardWriter
+from mmcskd.top_k import TopK, mean_error
 
-ROOT = Path(__file__).resolve().parents[2]
 IMAGENET, EPOCHS = 1_281_167, 300
 DEMO_TEACHER = 'work_dirs/demo/teacher_resnet18/epoch_6.pth'
 
@@ -48,67 +48,72 @@ def digits(cfg, views):
 
 
 @torch.no_grad()
-def size(config, batches_of, views, teacher):
-    """Bytes a view of one teacher."""
-    cfg = Config.fromfile(ROOT / 'configs' / config)
-    init_default_scope('mmpretrain')
+def sizes(name, batches_of, views, teacher, top_ks):
+    """Rows of one teacher: bytes a view of a bank of hard labels, and with some k's.
+
+    Args:
+        name (str): Of the config.
+        batches_of (Callable): Gives batches of so many views of a config.
+        views (int): How many.
+        teacher (Path | str): Its weights.
+        top_ks (list[int]): Classes kept for soft targets.
+
+    Returns:
+        list[dict]: The rows.
+    """
+    cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
     cfg.model.teacher_ckpt = str(teacher)
     preprocessor = cfg.model.get('data_preprocessor') or cfg.data_preprocessor
     cfg.model.data_preprocessor = dict(preprocessor, _scope_='mmpretrain')
     algorithm = MODELS.build(cfg.model).train()
     (recorder,) = algorithm.distiller.teacher_recorders.recorders.values()
-    candidates = places = 0
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        batches = batches_of(cfg, views)
+    tops = [None, *map(TopK, top_ks)]
     with tempfile.TemporaryDirectory() as folder:
-        writer = ShardWriter(Path(folder) / 'shard.safetensors', {})
-        with DefaultScope.overwrite_default_scope('mmpretrain'):
-            batches = batches_of(cfg, views)
-        for batch in batches:
-            images = algorithm.data_preprocessor(batch, training=True)['inputs']
+        writers = [ShardWriter(Path(folder) / f'{i}.safetensors', {}) for i in range(len(tops))]
+        errors = [[] for _ in tops]
+        for each in batches:
+            images = algorithm.data_preprocessor(each, training=True)['inputs']
             algorithm.respond(images)
             d, g = (recorder.get_record_data(data_idx=i) for i in (0, 1))
             recorder.reset_data_buffer()
-            banked = condense(d, g, int(fingerprint_of(images)))
-            candidates += int(banked.count.sum(dtype='int64'))
-            places += banked.count.size
-            writer.add(banked)
-        per_view = writer.write() / views
-    dense = 2 * d[0].numel()
+            for top, writer, error in zip(tops, writers, errors):
+                banked = condense(d, g, int(image_checksum(images)), top)
+                writer.add(banked)
+                if top is not None:
+                    error.append(top.error(banked, d, g))
+        return [
+            _size_row(name, top, writer.batches, writer.write() / views, d, error)
+            for top, writer, error in zip(tops, writers, errors)
+        ]
+
+
+def _size_row(name, top, batches, per_view, d, errors):
+    classes, dense = d.shape[1], d[0].numel()
+    places = sum(batch.count.size for batch in batches)
+    kept = sum(int(batch.count.sum(dtype='int64')) for batch in batches)
+    error = {key: f'{value[0]:.1e}' for key, value in mean_error(errors).items()} if top else {}
     return {
-        'teacher': config,
-        'views': views,
-        'classes': d.shape[1],
-        'grid': '×'.join(map(str, d.shape[-2:])),
-        'candidates a place': candidates / places,
+        'teacher': name.split('/')[-1],
+        'top_k': top.k if top else 'hard',
+        'grid': '×'.join(map(str, batches[0].count.shape[1:])),
+        'classes a place': kept / places,
         'bytes a view': per_view,
-        'dense float16': dense,
-        'dense ÷ bank': dense / per_view,
-        'GB for 300 ImageNet epochs': per_view * IMAGENET * EPOCHS / 1e9,
+        'dense float16 ÷ bank': 2 * dense / per_view,
+        '300 epochs of ImageNet, GB': per_view * IMAGENET * EPOCHS / 1e9 if classes == 1000 else '',
+        'total variation, λ = 1': error.get('λ = 1', '0'),
+        'λ = 0.25': error.get('λ = 0.25', '0'),
+        'g': error.get('g', '0'),
     }
 
 
-def step(config, args, device):
-    """A training step from a bank beside one without a teacher, and what the read takes of it."""
-    cfg = Config.fromfile(ROOT / 'configs' / f'{config}.py')
+def step(name, args, device):
+    """A row: a training step from a bank beside one without a teacher, and what reading takes."""
+    inputs, samples = batch(args.batch, args.size, device=device)
     with tempfile.TemporaryDirectory() as folder:
-        inputs = torch.randn(args.batch, 3, args.size, args.size, device=device)
-        side = args.size // 32
-        d = torch.randn(args.batch, 1000, side, side)
-        g = d.mean((2, 3)) + 0.3 * torch.randn(args.batch, 1000)
-        meta = dict(grid=[side, side], num_classes=1000)
-        writer = ShardWriter(shard_path(folder, 0, 0), meta)
-        writer.add(condense(d, g, int(fingerprint_of(inputs))))
-        writer.write()
-        cfg.model.bank = dict(path=folder)
-        cfg.model.distiller.distill_losses.loss_cskd.fusion_weight = 0.5
-        algorithm = MODELS.build(cfg.model).to(device).train()
-        algorithm.teacher.open(epochs=1, length=1, rank=0)
-        MessageHub.get_current_instance().update_info('iter', 0)
+        algorithm = from_bank(config(name), folder, inputs, device)
         student = copy.deepcopy(algorithm.student)
-        samples = [DataSample().set_gt_label(i).to(device) for i in range(args.batch)]
-
-        def banked():
-            losses = algorithm.loss(inputs, samples)
-            return sum(value for key, value in losses.items() if 'loss' in key)
 
         def read():
             answer = algorithm.teacher(inputs)
@@ -117,48 +122,42 @@ def step(config, args, device):
         times = interleaved(
             dict(
                 student=stepper(student, lambda: student(inputs, samples, mode='loss')['loss']),
-                banked=stepper(algorithm, banked),
+                banked=stepper(algorithm, lambda: total(algorithm, inputs, samples)),
                 read=read,
             ),
             args.rounds,
             args.warmup,
         )
-    row = dict(config=config, batch=args.batch)
-    for name, seconds in times.items():
-        row[f'{name} s'] = sorted(seconds)[len(seconds) // 2]
-    for key, over in (('banked ÷ student', 'banked'), ('read ÷ student', 'read')):
-        found = ratio(times, over, 'student')
-        row[key] = found['median']
-        row[f'{key}, quartiles'] = f'{found["low"]:.3f} … {found["high"]:.3f}'
-    return row
+    return {
+        'config': name,
+        'student alone, s': median(times['student']),
+        'from a bank, s': median(times['banked']),
+        'from a bank ÷ alone': ratio(times, 'banked', 'student'),
+        'read, ms': 1000 * median(times['read']),
+        'read ÷ alone, %': 100 * ratio(times, 'read', 'student')['median'],
+    }
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--views', type=int, default=640, help='whose size is measured')
-    parser.add_argument('--teacher', default='checkpoints/efficientnet-lite0.pth')
-    parser.add_argument('--batch', type=int, default=16)
-    parser.add_argument('--size', type=int, default=224)
-    parser.add_argument('--rounds', type=int, default=9)
-    parser.add_argument('--warmup', type=int, default=2)
-    parser.add_argument('--threads', type=int, default=2, help='of the CPU')
-    parser.add_argument('--out', help='JSON file to write')
-    args = parser.parse_args()
+    known = parser(__doc__, rounds=15)
+    known.add_argument('--views', type=int, default=640, help='whose size is measured')
+    known.add_argument('--teacher', default='checkpoints/efficientnet-lite0.pth')
+    known.add_argument('--top-k', type=int, nargs='*', default=[5, 10, 50])
+    known.add_argument('--batch', type=int, default=16)
+    known.add_argument('--size', type=int, default=224)
+    args = known.parse_args()
     if not Path(args.teacher).is_file():
         raise SystemExit(
             f'--teacher "{args.teacher}" is no file: make it with '
             'python tools/convert_efficientnet_lite0.py'
         )
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    sizes = [size('pictures/efficientnet-lite0.py', photographs, args.views, args.teacher)]
+    device = prepare(args)
+    found = sizes('pictures/efficientnet-lite0', photographs, args.views, args.teacher, args.top_k)
     if Path(DEMO_TEACHER).is_file():
-        sizes.append(size('demo/cskd_vit_resnet18.py', digits, args.views, DEMO_TEACHER))
-    report('Size of a bank', sizes)
+        found += sizes('demo/cskd_vit_resnet18', digits, args.views, DEMO_TEACHER, [])
     names = ('cskd_deit-ti_regnety', 'cskd_deit-s_regnety')
     steps = [step(name, args, device) for name in names]
-    report('Training steps from a bank', steps, args.out)
+    report({'bank-size': found, 'bank-step': steps}, args.out)
 
 
 if __name__ == '__main__':

@@ -1,14 +1,19 @@
 """Times of several variants in turn, so that whatever else the machine does meets all of them."""
 
+import argparse
 import json
+import os
 import platform
 import statistics
 import time
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Optional
 
 import mmengine
+import mmpretrain
 import torch
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
 import mmcskd
@@ -28,13 +33,21 @@ def interleaved(variants: Dict[str, Callable], rounds: int, warmup: int) -> Dict
     times = {name: [] for name in variants}
     for turn in tqdm(range(warmup + rounds), desc='rounds', leave=False):
         for name, run in variants.items():
-            seconds = _seconds(run)
+            taken = seconds(run)
             if turn >= warmup:
-                times[name].append(seconds)
+                times[name].append(taken)
     return times
 
 
-def _seconds(run: Callable) -> float:
+def seconds(run: Callable) -> float:
+    """How long a function takes, and the device with what it started.
+
+    Args:
+        run (Callable): Without arguments.
+
+    Returns:
+        float: Seconds.
+    """
     if not torch.cuda.is_available():
         start = time.perf_counter()
         run()
@@ -86,36 +99,101 @@ def ratio(times: Dict[str, List[float]], over: str, *under: str) -> Dict[str, fl
     return dict(median=median, low=low, high=high)
 
 
+def median(times: List[float]) -> float:
+    """The one in the middle."""
+    return statistics.median(times)
+
+
+def parser(description: str, rounds: int = 9, warmup: int = 2) -> argparse.ArgumentParser:
+    """What all benchmarks can be told.
+
+    Args:
+        description (str): Of the script.
+        rounds (int): That are timed, by default.
+        warmup (int): Rounds before that, by default.
+
+    Returns:
+        argparse.ArgumentParser: With ``--rounds``, ``--warmup``, ``--threads`` and ``--out``.
+    """
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument('--rounds', type=int, default=rounds)
+    made.add_argument('--warmup', type=int, default=warmup, help='rounds that are not timed')
+    made.add_argument('--threads', type=int, default=2, help='of the CPU')
+    made.add_argument('--out', help='JSON file to write')
+    return made
+
+
+def prepare(args: argparse.Namespace) -> str:
+    """Threads and seed, and where to run.
+
+    Args:
+        args (argparse.Namespace): Of :func:`parser`.
+
+    Returns:
+        str: ``'cuda'`` where there is a GPU, else ``'cpu'``.
+    """
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    init_default_scope('mmpretrain')
+    MMLogger.get_instance('benchmarks', log_level='WARNING')
+    return 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
 def machine() -> Dict[str, str]:
     """What the numbers were measured on."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
     return dict(
-        device=device or platform.machine(),
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
+        cores=str(os.cpu_count()),
         threads=str(torch.get_num_threads()),
         python=platform.python_version(),
         torch=torch.__version__,
         mmengine=mmengine.__version__,
+        mmpretrain=mmpretrain.__version__,
         mmcskd=mmcskd.__version__,
     )
 
 
-def report(title: str, rows: List[Dict], out: str = None) -> None:
-    """Print a table and, if asked, write it as JSON.
+def _processor() -> str:
+    info = Path('/proc/cpuinfo')
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def as_table(rows: List[Dict]) -> str:
+    """Rows in Markdown.
 
     Args:
-        title (str): What was measured.
-        rows (list[dict]): One dictionary a row, with the same keys.
+        rows (list[dict]): With the same keys; values are text, numbers, or of :func:`ratio`.
+
+    Returns:
+        str: The table.
+    """
+    lines = ['| ' + ' | '.join(rows[0]) + ' |', '|---' * len(rows[0]) + '|']
+    lines += ['| ' + ' | '.join(map(_cell, row.values())) + ' |' for row in rows]
+    return '\n'.join(lines)
+
+
+def _cell(value) -> str:
+    if isinstance(value, dict):
+        return f'{value["median"]:.2f} ({value["low"]:.2f} … {value["high"]:.2f})'
+    if isinstance(value, float) and abs(value) < 1000:
+        return f'{value:#.3g}'.rstrip('.')
+    return f'{value:,.0f}' if isinstance(value, (int, float)) else str(value)
+
+
+def report(tables: Dict[str, List[Dict]], out: Optional[str] = None) -> None:
+    """Print tables and, if asked, write them as JSON.
+
+    Args:
+        tables (dict[str, list[dict]]): By name, rows as for :func:`as_table`.
         out (str, optional): JSON file. Defaults to None.
     """
     about = machine()
-    print(f'\n{title}\n' + ', '.join(f'{key} {value}' for key, value in about.items()) + '\n')
-    print('| ' + ' | '.join(rows[0]) + ' |\n' + '|---' * len(rows[0]) + '|')
-    for row in rows:
-        cells = (
-            f'{value:.3f}' if isinstance(value, float) else str(value) for value in row.values()
-        )
-        print('| ' + ' | '.join(cells) + ' |')
+    print('\n' + ', '.join(f'{key} {value}' for key, value in about.items()))
+    for name, rows in tables.items():
+        print(f'\n{name}\n\n{as_table(rows)}')
     if out:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
-        Path(out).write_text(json.dumps(dict(title=title, machine=about, rows=rows), indent=1))
+        Path(out).write_text(json.dumps(dict(machine=about, tables=tables), indent=1))
         print(f'\nWrote {out}')

@@ -4,12 +4,11 @@ Counted are the bytes of live tensors, forward and backward pass, by every opera
 the same on any device. The plain form is the one in step.py: every patch token through the head.
 """
 
-import argparse
 import weakref
 
 import torch
 import torch.nn.functional as F
-from measure import report
+from measure import parser, prepare, report
 from mmpretrain.structures import DataSample
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -83,8 +82,9 @@ def lean(tail, head, feature, tokens, labels):
         spatial, whole = recorder.get_record_data()
         base = head.loss((tokens,), samples)['loss']
         record = PatchTokens(tokens, 2, (14, 14), head.distillation_logits, parts.pop())
-        deit = DeiTLoss()(DistTokenConnector()(record), whole)
+        # In the order of configs/_base_/distillers.py.
         cskd = CSKDLoss(fusion_weight=LAMBDA)(PatchTokenConnector()(record), spatial, whole)
+        deit = DeiTLoss()(DistTokenConnector()(record), whole)
         recorder.reset_data_buffer()
         del spatial, whole, record
         loss = base + deit + cskd
@@ -138,21 +138,25 @@ def peaks(batch, classes, width, channels, device='cpu'):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--batch', type=int, default=16)
-    parser.add_argument('--classes', type=int, default=1000)
-    parser.add_argument('--out', help='JSON file to write')
-    args = parser.parse_args()
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    known = parser(__doc__)
+    known.add_argument('--batch', type=int, default=16)
+    known.add_argument('--classes', type=int, nargs='+', default=[1000, 10_000])
+    args = known.parse_args()
+    device = prepare(args)
     rows = []
-    for name, width in (('DeiT-Ti', 192), ('DeiT-S', 384), ('DeiT-B', 768)):
-        found = peaks(args.batch, args.classes, width, 3024, device)
-        rows.append(
-            dict(student=name, batch=args.batch, classes=args.classes)
-            | {f'{form} MB': size / 1e6 for form, size in found.items()}
-            | {'lean ÷ plain': found['lean'] / found['plain']}
-        )
-    report('Peak memory after the backbones, teacher RegNetY-16GF', rows, args.out)
+    for classes in args.classes:
+        for name, width in (('DeiT-Ti', 192), ('DeiT-S', 384), ('DeiT-B', 768)):
+            found = peaks(args.batch, classes, width, 3024, device)
+            rows.append(
+                {
+                    'student': name,
+                    'classes': classes,
+                    'this package, MB': found['lean'] / 1e6,
+                    'plain, MB': found['plain'] / 1e6,
+                    'share': found['lean'] / found['plain'],
+                }
+            )
+    report(dict(memory=rows), args.out)
 
 
 if __name__ == '__main__':

@@ -5,19 +5,12 @@ student without a teacher, a step with CSKD, and the same step written plainly (
 through the head, then pooled; the teacher as it comes), which must give the same loss.
 """
 
-import argparse
-from pathlib import Path
+import copy
 
 import torch
 import torch.nn.functional as F
-from measure import interleaved, ratio, report, stepper
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpretrain.structures import DataSample
-from mmrazor.registry import MODELS
-
-ROOT = Path(__file__).resolve().parents[2]
-LAMBDA = 0.5
+from measure import interleaved, median, parser, prepare, ratio, report, stepper
+from models import LAMBDA, batch, build, config, total
 
 
 class PlainStep(torch.nn.Module):
@@ -47,79 +40,51 @@ class PlainStep(torch.nn.Module):
         return base + 0.5 * deit + F.cross_entropy(z_s, target.argmax(1))
 
 
-def build(name, classes):
-    """The algorithm of a shipped config, its teacher random: time does not depend on weights."""
-    cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
-    cfg.model.update(teacher_ckpt=None, random_teacher=True)
-    cfg.model.architecture.head.num_classes = classes
-    cfg.model.architecture.head.loss.num_classes = classes
-    cfg.model.teacher.head.num_classes = classes
-    cfg.model.distiller.distill_losses.loss_cskd.fusion_weight = LAMBDA
-    algorithm = MODELS.build(cfg.model)
-    algorithm.init_weights()
-    return algorithm
-
-
 def measure(name, args, device):
-    import copy
-
-    algorithm = build(name, args.classes).to(device).train()
+    """A row of the table."""
+    algorithm = build(config(name), device=device)
     student = copy.deepcopy(algorithm.student)
     plain = PlainStep(copy.deepcopy(algorithm.student), copy.deepcopy(algorithm.teacher)).train()
     plain.teacher.to(memory_format=torch.contiguous_format)
-    inputs = torch.randn(args.batch, 3, args.size, args.size, device=device)
-    samples = [DataSample().set_gt_label(i % args.classes).to(device) for i in range(args.batch)]
-
-    def cskd():
-        losses = algorithm.loss(inputs, samples)
-        return sum(value for key, value in losses.items() if 'loss' in key)
+    inputs, samples = batch(args.batch, args.size, device=device)
 
     def teacher():
         with torch.no_grad():
             plain.teacher(inputs, mode='tensor')
 
     with torch.no_grad():
-        torch.testing.assert_close(cskd(), plain(inputs, samples), rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(
+            total(algorithm, inputs, samples), plain(inputs, samples), rtol=1e-3, atol=1e-3
+        )
     variants = dict(
         teacher=teacher,
         student=stepper(student, lambda: student(inputs, samples, mode='loss')['loss']),
-        cskd=stepper(algorithm, cskd),
+        cskd=stepper(algorithm, lambda: total(algorithm, inputs, samples)),
         plain=stepper(plain, lambda: plain(inputs, samples)),
     )
     times = interleaved(variants, args.rounds, args.warmup)
-    row = dict(config=name, batch=args.batch, classes=args.classes)
-    for key in variants:
-        row[f'{key} s'] = sorted(times[key])[len(times[key]) // 2]
-    for key, over, *under in (
-        ('cskd ÷ student', 'cskd', 'student'),
-        ('cskd ÷ (teacher + student)', 'cskd', 'teacher', 'student'),
-        ('plain ÷ cskd', 'plain', 'cskd'),
-    ):
-        found = ratio(times, over, *under)
-        row[key] = found['median']
-        row[f'{key}, quartiles'] = f'{found["low"]:.3f} … {found["high"]:.3f}'
-    return row
+    return {
+        'config': name,
+        'teacher, s': median(times['teacher']),
+        'student alone, s': median(times['student']),
+        'CSKD, s': median(times['cskd']),
+        'plain, s': median(times['plain']),
+        'CSKD ÷ student': ratio(times, 'cskd', 'student'),
+        'CSKD ÷ (teacher + student)': ratio(times, 'cskd', 'teacher', 'student'),
+        'plain ÷ CSKD': ratio(times, 'plain', 'cskd'),
+    }
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
+    known = parser(__doc__)
+    known.add_argument(
         'configs', nargs='*', default=['cskd_deit-ti_regnety', 'cskd_deit-s_regnety']
     )
-    parser.add_argument('--batch', type=int, default=16)
-    parser.add_argument('--classes', type=int, default=1000)
-    parser.add_argument('--size', type=int, default=224)
-    parser.add_argument('--rounds', type=int, default=9)
-    parser.add_argument('--warmup', type=int, default=2)
-    parser.add_argument('--threads', type=int, default=2, help='of the CPU')
-    parser.add_argument('--out', help='JSON file to write')
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    init_default_scope('mmpretrain')
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    rows = [measure(name, args, device) for name in args.configs]
-    report('Training steps', rows, args.out)
+    known.add_argument('--batch', type=int, default=16)
+    known.add_argument('--size', type=int, default=224)
+    args = known.parse_args()
+    device = prepare(args)
+    report(dict(step=[measure(name, args, device) for name in args.configs]), args.out)
 
 
 if __name__ == '__main__':

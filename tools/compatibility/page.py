@@ -3,20 +3,41 @@
 import re
 
 
-def replace(page, name, text):
-    """Write a section of a page anew.
+def section(page, name):
+    """Read a section of a page.
 
     Args:
         page (Path): A Markdown file with ``<!-- name -->`` and ``<!-- /name -->``.
         name (str): Of the section.
-        text (str): What lies between them from now on.
+
+    Returns:
+        str: What lies between them.
 
     Raises:
         ValueError: If the page has no such section.
     """
-    old = page.read_text(encoding='utf-8')
-    section = re.compile(rf'(<!-- {name} -->\n).*?(<!-- /{name} -->)', re.DOTALL)
-    if not section.search(old):
+    found = _pattern(name).search(page.read_text(encoding='utf-8'))
+    if not found:
         raise ValueError(f'{page} has no section "<!-- {name} -->" … "<!-- /{name} -->".')
-    new = section.sub(lambda found: f'{found[1]}\n{text}\n\n{found[2]}', old)
+    return found[2].strip()
+
+
+def replace(page, name, text):
+    """Write a section of a page anew.
+
+    Args:
+        page (Path): As for :func:`section`.
+        name (str): Of the section.
+        text (str): What lies between the comments from now on.
+
+    Raises:
+        ValueError: If the page has no such section.
+    """
+    section(page, name)
+    old = page.read_text(encoding='utf-8')
+    new = _pattern(name).sub(lambda found: f'{found[1]}\n{text}\n\n{found[3]}', old)
     page.write_text(new, encoding='utf-8')
+
+
+def _pattern(name):
+    return re.compile(rf'(<!-- {name} -->\n)(.*?)(<!-- /{name} -->)', re.DOTALL)

@@ -3,9 +3,11 @@
     python tools/compatibility/torch_versions.py
 
 makes ``.venv-torch2.0.1`` and ``.venv-torch2.14.1`` in the checkout where they are missing, runs the
-main suite in each, and writes the table of docs/compatibility.md. What passed is not run again as
-long as package, configs, tools and tests are the same, so an interrupted run goes on where it was and
-a repeated one is quick; ``--keep-passed`` keeps it over changes too, ``--fresh`` keeps nothing.
+main suite in each, WORKERS (2) files at a time, and writes the table of docs/compatibility.md. Files
+that passed are not run again as long as package, configs, tools and tests are the same, so an interrupted
+run goes on where it was and a repeated one is quick; ``--keep-passed`` keeps it over changes too, and
+the row then says how many tests ran at which revision; ``--fresh`` keeps nothing. The rows of versions
+that are not run now stay as they are.
 
     python tools/compatibility/torch_versions.py --torch 2.0.1
     python tools/compatibility/torch_versions.py --torch 'torch==2.6.0 torchvision==0.21.0' -- -k losses
@@ -23,8 +25,8 @@ from pathlib import Path
 
 os.environ.setdefault('MMCSKD_OUTCOMES', os.devnull)  # of the plugin, which is only read with here
 
-from outcomes import read
-from page import replace
+from outcomes import of_collected
+from page import replace, section
 
 ROOT = Path(__file__).resolve().parents[2]
 # Builds that belong together. Those of 2.0 to 2.2 were compiled for NumPy 1.
@@ -33,12 +35,15 @@ KNOWN = {
     '2.14.1': 'torch==2.14.1 torchvision==0.29.1',
 }
 TESTED = ('mmcskd', 'configs', 'tools', 'tests', 'setup.py', 'pytest.ini')
+PLUGIN = ('-p', 'outcomes', '--continue-on-collection-errors')
+# As tools/run_tests.sh.
+PARALLEL = ('-n', os.environ.get('WORKERS', '2'), '--dist', 'loadfile')
 VERSIONS = """
 import json, platform, numpy, torch, torchvision
 print(json.dumps(dict(torch=torch.__version__, torchvision=torchvision.__version__,
                       python=platform.python_version(), numpy=numpy.__version__)))
 """
-HEAD = '| torch | torchvision | Python | NumPy | passed | skipped | failed | date |'
+HEAD = '| torch | torchvision | Python | NumPy | passed | skipped | failed | at revision | on |'
 
 
 def parse_args():
@@ -50,7 +55,9 @@ def parse_args():
     )  # fmt: skip
     keep = parser.add_mutually_exclusive_group()
     keep.add_argument(
-        '--keep-passed', action='store_true', help='run only what failed, though something changed'
+        '--keep-passed',
+        action='store_true',
+        help='run only files in which a test failed, though something changed',
     )
     keep.add_argument('--fresh', action='store_true', help='run everything')
     parser.add_argument('--page', type=Path, default=ROOT / 'docs' / 'compatibility.md')
@@ -71,6 +78,22 @@ def state():
             if file.is_file() and '__pycache__' not in file.parts:
                 digest.update(str(file.relative_to(ROOT)).encode() + file.read_bytes())
     return digest.hexdigest()
+
+
+def revision():
+    """The commit of the checkout, with "+" if what is tested was changed since; else a digest of it."""
+
+    def git(*arguments):
+        return subprocess.run(
+            ['git', *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+
+    try:
+        changed = git('status', '--porcelain', '--', *TESTED)
+        return git('rev-parse', '--short=10', 'HEAD') + ('+' if changed else '')
+    except (OSError, subprocess.CalledProcessError):
+        return f'sha256:{state()[:10]}'
 
 
 def environment(version):
@@ -96,7 +119,7 @@ def environment(version):
 
 
 def run(name, python, args):
-    """Run the tests that have no outcome yet.
+    """Run the files whose tests have not all passed yet.
 
     Returns:
         dict: Of the environment and its outcomes.
@@ -115,34 +138,79 @@ def run(name, python, args):
     summary.write_text(json.dumps(found))
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')])
     code = subprocess.run(
-        [python, '-m', 'pytest', '-p', 'outcomes', *args.pytest],
+        [python, '-m', 'pytest', *PLUGIN, *PARALLEL, *args.pytest],
         cwd=ROOT,
-        env=dict(os.environ, MMCSKD_OUTCOMES=str(outcomes), PYTHONPATH=path),
+        env=dict(
+            os.environ, MMCSKD_OUTCOMES=str(outcomes), MMCSKD_REVISION=revision(), PYTHONPATH=path
+        ),
     ).returncode
     if code not in (0, 1, 5):  # all passed, some failed, none was left to run
         raise SystemExit(f'{name}: pytest ended with code {code}; run the command again to go on.')
-    return dict(found, outcomes=list(read(outcomes).values()))
+    return dict(found, outcomes=of_collected(outcomes))
 
 
-def table(results):
-    """The section of the page."""
-    lines = [HEAD, '|' + '---|' * HEAD.count(' | ') + '---|']
-    notes = []
-    for one in results:
-        count = Counter(test['outcome'] for test in one['outcomes'])
-        cells = [one[key] for key in ('torch', 'torchvision', 'python', 'numpy')]
-        cells += [count['passed'], count['skipped'], count['failed'], one['date']]
-        lines.append('| ' + ' | '.join(map(str, cells)) + ' |')
-        reasons = Counter(
-            test['reason'].replace('Skipped: ', '')
-            for test in one['outcomes'] if test['outcome'] == 'skipped'
-        )  # fmt: skip
-        notes += [f'\nSkipped with torch {one["torch"]}:\n'] if reasons else []
-        notes += [f'- {times} × {reason}' for reason, times in reasons.most_common()]
-        failed = [test for test in one['outcomes'] if test['outcome'] == 'failed']
-        notes += [f'\nFailed with torch {one["torch"]}:\n'] if failed else []
-        notes += [f'- `{test["test"]}`: {first_line(test["reason"])}' for test in failed]
-    return '\n'.join(lines + notes)
+def tell(one):
+    """What the page says of a version: its row, and what was skipped or failed.
+
+    Args:
+        one (dict): Of :func:`run`.
+
+    Returns:
+        tuple: The version without its build, the row, and the paragraphs.
+    """
+    count = Counter(test['outcome'] for test in one['outcomes'])
+    at = Counter(test['revision'] for test in one['outcomes'])
+    several = ', '.join(f'{name} ({times})' for name, times in at.most_common())
+    cells = [one[key] for key in ('torch', 'torchvision', 'python', 'numpy')]
+    cells += [count['passed'], count['skipped'], count['failed']]
+    cells += [several if len(at) > 1 else next(iter(at), ''), one['date']]
+    version = one['torch'].split('+')[0]
+    reasons = Counter(
+        test['reason'].replace('Skipped: ', '')
+        for test in one['outcomes'] if test['outcome'] == 'skipped'
+    )  # fmt: skip
+    parts = {
+        'Skipped': [f'- {times} × {reason}' for reason, times in reasons.most_common()],
+        'Failed': [
+            f'- `{test["test"]}`: {first_line(test["reason"])}'
+            for test in one['outcomes'] if test['outcome'] == 'failed'
+        ],
+    }  # fmt: skip
+    notes = [
+        '\n'.join([f'{what} with torch {version}:\n', *lines])
+        for what, lines in parts.items() if lines
+    ]  # fmt: skip
+    return version, '| ' + ' | '.join(map(str, cells)) + ' |', notes
+
+
+def kept(text):
+    """What :func:`tell` told of each version, out of the page.
+
+    Args:
+        text (str): The section of the page.
+
+    Returns:
+        dict: From the version to its row and paragraphs.
+    """
+    rows = [line for line in text.splitlines() if line.startswith('| ') and line != HEAD]
+    found = {row.split()[1].split('+')[0]: (row, []) for row in rows}
+    blocks = text.split('\n\n')
+    for title, lines in zip(blocks, blocks[1:]):
+        version = title.rpartition('with torch ')[2].rstrip(':')
+        if title.startswith(('Skipped with torch ', 'Failed with torch ')) and version in found:
+            found[version][1].append(f'{title}\n\n{lines}')
+    return found
+
+
+def table(versions):
+    """The section of the page.
+
+    Args:
+        versions (dict): Of :func:`kept`.
+    """
+    order = sorted(versions, key=lambda version: [int(part) for part in version.split('.')[:2]])
+    rows = [HEAD, '|' + '---|' * (HEAD.count('|') - 1), *(versions[name][0] for name in order)]
+    return '\n\n'.join(['\n'.join(rows), *(note for name in order for note in versions[name][1])])
 
 
 def first_line(text):
@@ -151,16 +219,18 @@ def first_line(text):
 
 def main():
     args = parse_args()
-    results = []
-    for version in args.torch:
-        name, python = environment(version)
+    versions, failed = kept(section(args.page, 'versions')), False
+    for name in args.torch:
+        name, python = environment(name)
         print(f'{name}: running the tests', flush=True)
-        results.append(run(name, python, args))
-    text = table(results)
-    print(text)
-    if not args.pytest:
-        replace(args.page, 'versions', text)
-    return any(test['outcome'] == 'failed' for one in results for test in one['outcomes'])
+        one = run(name, python, args)
+        version, row, notes = tell(one)
+        versions[version] = row, notes
+        failed |= any(test['outcome'] == 'failed' for test in one['outcomes'])
+        if not args.pytest:  # each as it is there, as the next one may take an hour
+            replace(args.page, 'versions', table(versions))
+    print(table(versions))
+    return failed
 
 
 if __name__ == '__main__':

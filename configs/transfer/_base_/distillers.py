@@ -16,11 +16,14 @@ detection_distiller = dict(
     distill_losses=dict(loss_cskd=dict(type='DenseCSKDLoss', mode='soft')),
     loss_forward_mappings=dict(loss_cskd=to_dense_cskd),
 )
-# On the grid of the student's patch tokens.
+# On the grid of the student's patch tokens. A patch holds pixels of several classes, of which the mean
+# of logits would leave the surest alone.
 segmentation_distiller = dict(
     type='ConfigurableDistiller',
     **recorders,
-    distill_losses=dict(loss_cskd=dict(type='DenseCSKDLoss', mode='soft', grid='patches')),
+    distill_losses=dict(
+        loss_cskd=dict(type='DenseCSKDLoss', mode='soft', grid='patches', pooling='probabilities')
+    ),
     loss_forward_mappings=dict(loss_cskd=to_dense_cskd),
 )
 

@@ -48,10 +48,7 @@ val_evaluator = dict(
 )
 test_evaluator = val_evaluator
 log_processor = dict(by_epoch=False)
-default_hooks = dict(
-    logger=dict(log_metric_by_epoch=False),
-    checkpoint=dict(by_epoch=False, interval=500, max_keep_ckpts=1),
-)
+default_hooks = dict(logger=dict(log_metric_by_epoch=False), **_base_.resumable)
 
 vit = dict(
     type='mmrazor.WindowedVisionTransformer', window_size=3, global_layers=(1, 3), **_base_.vit

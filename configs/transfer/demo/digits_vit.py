@@ -20,6 +20,13 @@ param_scheduler = [
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 randomness = dict(seed=0)
+# For `default_hooks`: a run that was interrupted goes on as if it had not been.
+resumable = dict(
+    checkpoint=dict(
+        type='mmrazor.AtomicCheckpointHook', by_epoch=False, interval=250, max_keep_ckpts=1
+    ),
+    exact_resume=dict(type='mmrazor.ExactResumeHook'),
+)
 
 arch = dict(embed_dims=96, num_layers=4, num_heads=3, feedforward_channels=384)
 vit = dict(arch=arch, img_size=48, patch_size=8)

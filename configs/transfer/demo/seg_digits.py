@@ -47,8 +47,8 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=500, max_keep_ckpts=1),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    **_base_.resumable,
 )
 
 vit = dict(type='mmpretrain.DistilledVisionTransformer', out_type='featmap', **_base_.vit)

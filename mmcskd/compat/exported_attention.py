@@ -1,0 +1,32 @@
+from contextlib import contextmanager
+
+
+@contextmanager
+def bridge_exported_attention(model):
+    """Let attention be exported to ONNX by torch 2.0.
+
+    Symptom: "Exporting the operator 'aten::scaled_dot_product_attention' to ONNX opset version 17 is
+    not supported".
+    Cause: torch 2.0 has the operator, which MMPretrain then uses, and no way to write it.
+    Applies: within the context, to modules of MMPretrain, which take the plain form that it has for
+    older torch; torch < 2.1.
+
+    Args:
+        model (nn.Module): To be exported.
+    """
+    import torch
+    import torch.nn.functional as F
+    from mmpretrain.models.utils.attention import scaled_dot_product_attention_pyimpl
+    from packaging.version import Version
+
+    name, layers = 'scaled_dot_product_attention', []
+    if Version(torch.__version__).release < (2, 1):
+        stock = F.scaled_dot_product_attention
+        layers = [part for part in model.modules() if getattr(part, name, None) is stock]
+    try:
+        for part in layers:
+            setattr(part, name, scaled_dot_product_attention_pyimpl)
+        yield
+    finally:
+        for part in layers:
+            setattr(part, name, F.scaled_dot_product_attention)

@@ -1,0 +1,66 @@
+"""Tools in processes forked from this one, so that the toolboxes are imported once."""
+
+import multiprocessing
+import os
+import runpy
+import sys
+import traceback
+
+import torch
+from mmengine.registry import DefaultScope
+from runs import TOOLS
+
+LIMIT = 500  # seconds
+
+
+def forked(function, *arguments, cwd, fails=False):
+    """Call a function in a process of its own, in a folder.
+
+    Args:
+        function (Callable): What to call.
+        *arguments: Of the function.
+        cwd (Path): The folder, in which modules are looked for as well.
+        fails (bool): Whether it is to raise. Defaults to False.
+
+    Returns:
+        str: What it printed.
+    """
+    log = cwd / 'printed.txt'
+    log.write_text('')
+    process = multiprocessing.get_context('fork').Process(
+        target=_call, args=(function, arguments, cwd, log)
+    )
+    process.start()
+    process.join(LIMIT)
+    if process.exitcode is None:
+        process.kill()
+    printed = log.read_text()
+    assert process.exitcode is not None, f'not done after {LIMIT} s: {printed[-3000:]}'
+    assert (process.exitcode != 0) == fails, printed[-6000:]
+    return printed
+
+
+def tool(name, *arguments, cwd, fails=False):
+    """Run a script of tools/ as a user starts it."""
+    return forked(_run, name, arguments, cwd=cwd, fails=fails)
+
+
+def _run(name, arguments):
+    sys.argv = [str(part) for part in (TOOLS / name, *arguments)]
+    runpy.run_path(sys.argv[0], run_name='__main__')
+
+
+def _call(function, arguments, cwd, log):
+    file = log.open('w', buffering=1)
+    sys.stdout = sys.stderr = file
+    for number in (1, 2):
+        os.dup2(file.fileno(), number)
+    os.chdir(cwd)
+    sys.path[:0] = [str(cwd), str(TOOLS)]
+    torch.set_num_threads(1)
+    DefaultScope._instance_dict.clear()
+    try:
+        function(*arguments)
+    except BaseException:
+        traceback.print_exc()
+        raise SystemExit(1) from None
