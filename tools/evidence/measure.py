@@ -63,8 +63,8 @@ def measure(student: nn.Module, data: Canvases, teacher_classes: Tensor) -> Dict
     logits = {name: [] for name in HEADS}
     for images in data.images.split(BATCH):
         extra, patches = head.split(student.backbone(images)[-1])
-        logits['cls'].append(head.class_logits(extra[:, 0]))
-        logits['dist'].append(head.distillation_logits(extra[:, 1]))
+        logits['cls'].append(head.class_logits(extra[0]))
+        logits['dist'].append(head.distillation_logits(extra[1]))
         logits['patch'].append(head.distillation_logits(patches.mean(dim=1)))
     logits = {name: torch.cat(parts) for name, parts in logits.items()}
     classes = {name: found.argmax(1) for name, found in logits.items()}
