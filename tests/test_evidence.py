@@ -229,15 +229,18 @@ def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
 def test_changed_config_is_run_anew(tmp_path, small, monkeypatch, capsys):
     arguments = ('--arms', 'none', '--seeds', '0', '--untuned')
     command(tmp_path, *arguments)
-    monkeypatch.setitem(SMALL, 'train_cfg.max_epochs', 1)
+    monkeypatch.setitem(SMALL, 'train_cfg.max_epochs', 3)
     capsys.readouterr()
     command(tmp_path, *arguments)
     out = capsys.readouterr().out
     assert 'teachers: 0 of 1' in out and 'comparison: 0 of 1' in out
     rows = list(csv.DictReader((tmp_path / 'runs.csv').open()))
-    assert [(row['arm'], row['epochs']) for row in rows] == [('none', '1'), ('teacher', '')]
+    assert [(row['arm'], row['epochs']) for row in rows] == [('none', '3'), ('teacher', '')]
     assert rows[0]['options'] == '' and not (tmp_path / 'tuning.csv').exists()
-    assert len(list(csv.DictReader((tmp_path / 'curves.csv').open()))) == 1
+    curve = list(csv.DictReader((tmp_path / 'curves.csv').open()))
+    assert [row['epoch'] for row in curve][-1] == '3' and len(curve) == len(
+        {r['epoch'] for r in curve}
+    )
 
 
 def test_report_refuses_runs_of_two_configs(tmp_path):
