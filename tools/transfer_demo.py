@@ -147,14 +147,17 @@ def bring_to_an_end(runs, jobs):
 
 
 def table(seeds, work_dir):
-    """A row for each task, metric and arm of which any run is done."""
+    """A row for each metric and arm of the tasks of which a student's run is done."""
     lines = [
         f'| task | arm | {" | ".join(f"seed {seed}" for seed in seeds)} | mean |',
         '|---' * (len(seeds) + 3) + '|',
     ]
     for task, (name, *_, metrics) in TASKS.items():
+        runs = runs_of(task, seeds, work_dir)
+        if not any(run.scores() for arm in ARMS for run in runs[arm]):
+            continue
         for metric in metrics:
-            for arm, of_arm in runs_of(task, seeds, work_dir).items():
+            for arm, of_arm in runs.items():
                 scores = [run.scores().get(metric) for run in of_arm]
                 done = [score for score in scores if score is not None]
                 if not done:

@@ -51,10 +51,11 @@ def _run(name, arguments):
 
 
 def _call(function, arguments, cwd, log):
-    file = log.open('w', buffering=1)
-    sys.stdout = sys.stderr = file
-    for number in (1, 2):
-        os.dup2(file.fileno(), number)
+    with log.open('w') as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    # In place of pytest's own; by number, so that a tool may turn it elsewhere.
+    sys.stdout = sys.stderr = open(1, 'w', buffering=1, closefd=False)  # noqa: SIM115
     os.chdir(cwd)
     sys.path[:0] = [str(cwd), str(TOOLS)]
     torch.set_num_threads(1)
