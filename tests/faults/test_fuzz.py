@@ -52,7 +52,7 @@ def shipped():
     """The shipped configs that distil, in small."""
     found = {}
     for path in sorted(CONFIGS.rglob('*.py')):
-        if {'_base_', 'downstream', 'pictures', 'transfer'} & set(
+        if {'_base_', 'downstream', 'evidence', 'pictures', 'transfer'} & set(
             path.parts
         ) or path.stem == 'digits':
             continue
