@@ -26,22 +26,20 @@ with compat.bridge_mmcls_names():
 
 compat.bridge_process_group()
 
-from . import safe_loading  # noqa: E402
+from .checkpoints import safe_loading  # noqa: E402
 
 safe_loading.register()
 
-from .amp_optim_wrapper import DeviceAmpOptimWrapper  # noqa: E402
-from .atomic_checkpoint_hook import AtomicCheckpointHook  # noqa: E402
-from .banked_teacher import BankedResponseRecorder  # noqa: E402
-from .ckf_hook import CKFHook  # noqa: E402
-from .cluttered_digits import ClutteredDigits  # noqa: E402
-from .cskd_classifier import CSKDClassifier  # noqa: E402
-from .cskd_deit_head import CSKDDeiTHead  # noqa: E402
-from .cskd_loss import CSKDLoss  # noqa: E402
-from .cskd_vit_head import CSKDViTHead  # noqa: E402
-from .data_check_hook import DataCheckHook  # noqa: E402
-from .deferred_runtime_info_hook import DeferredRuntimeInfoHook  # noqa: E402
-from .deit_loss import DeiTLoss  # noqa: E402
+from .bank.banked_teacher import BankedResponseRecorder  # noqa: E402
+from .bank.response_bank_hook import ResponseBankHook  # noqa: E402
+from .checkpoints.atomic_checkpoint_hook import AtomicCheckpointHook  # noqa: E402
+from .checkpoints.exact_resume_hook import ExactResumeHook  # noqa: E402
+from .checkpoints.preemption_hook import PreemptionHook  # noqa: E402
+from .checkpoints.safe_loading import trust_checkpoints  # noqa: E402
+from .data.cluttered_digits import ClutteredDigits  # noqa: E402
+from .data.data_check_hook import DataCheckHook  # noqa: E402
+from .data.inaturalist import INaturalist  # noqa: E402
+from .data.load_whole_image import LoadWholeImage  # noqa: E402
 from .dense.backbone_layer_decay import BackboneLayerDecay  # noqa: E402
 from .dense.dense_cskd_loss import DenseCSKDLoss  # noqa: E402
 from .dense.dense_response_recorder import DenseResponseRecorder  # noqa: E402
@@ -49,22 +47,24 @@ from .dense.digit_scenes import DigitScenes  # noqa: E402
 from .dense.ignored_region_recorder import IgnoredRegionRecorder  # noqa: E402
 from .dense.simple_feature_pyramid import SimpleFeaturePyramid  # noqa: E402
 from .dense.windowed_vision_transformer import WindowedVisionTransformer  # noqa: E402
-from .dist_token_connector import DistTokenConnector  # noqa: E402
-from .distilled_init_hook import DistilledInitHook  # noqa: E402
-from .exact_resume_hook import ExactResumeHook  # noqa: E402
-from .finetune_deit_head import FinetuneDeiTHead  # noqa: E402
-from .finite_loss_hook import FiniteLossHook  # noqa: E402
-from .frozen_teacher_distill import FrozenTeacherDistill  # noqa: E402
-from .fusion_schedule import FUSION_SCHEDULES, build_schedule  # noqa: E402
-from .inaturalist import INaturalist  # noqa: E402
-from .load_whole_image import LoadWholeImage  # noqa: E402
-from .patch_token_connector import PatchTokenConnector  # noqa: E402
-from .patch_token_recorder import PatchTokenRecorder, PatchTokens  # noqa: E402
-from .preemption_hook import PreemptionHook  # noqa: E402
-from .response_bank_hook import ResponseBankHook  # noqa: E402
-from .safe_loading import trust_checkpoints  # noqa: E402
-from .spatial_response_recorder import SpatialResponseRecorder  # noqa: E402
-from .student_fsdp_strategy import StudentFSDPStrategy  # noqa: E402
+from .fusion.ckf_hook import CKFHook  # noqa: E402
+from .fusion.fusion_schedule import FUSION_SCHEDULES, build_schedule  # noqa: E402
+from .losses.cskd_loss import CSKDLoss  # noqa: E402
+from .losses.deit_loss import DeiTLoss  # noqa: E402
+from .student.cskd_classifier import CSKDClassifier  # noqa: E402
+from .student.cskd_deit_head import CSKDDeiTHead  # noqa: E402
+from .student.cskd_vit_head import CSKDViTHead  # noqa: E402
+from .student.dist_token_connector import DistTokenConnector  # noqa: E402
+from .student.distilled_init_hook import DistilledInitHook  # noqa: E402
+from .student.finetune_deit_head import FinetuneDeiTHead  # noqa: E402
+from .student.patch_token_connector import PatchTokenConnector  # noqa: E402
+from .student.patch_token_recorder import PatchTokenRecorder, PatchTokens  # noqa: E402
+from .teacher.spatial_response_recorder import SpatialResponseRecorder  # noqa: E402
+from .training.amp_optim_wrapper import DeviceAmpOptimWrapper  # noqa: E402
+from .training.deferred_runtime_info_hook import DeferredRuntimeInfoHook  # noqa: E402
+from .training.finite_loss_hook import FiniteLossHook  # noqa: E402
+from .training.frozen_teacher_distill import FrozenTeacherDistill  # noqa: E402
+from .training.student_fsdp_strategy import StudentFSDPStrategy  # noqa: E402
 from .version import __version__  # noqa: E402
 
 __all__ = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmcskd import ClutteredDigits
-from mmcskd.cluttered_digits import digits_of_split
+from mmcskd.data.cluttered_digits import digits_of_split
 
 
 def test_splits_share_no_image():

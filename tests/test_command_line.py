@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from runs import ROOT, TOOLS, losses, run
 
-from mmcskd import launch
+from mmcskd.training import launch
 
 
 @pytest.fixture(scope='module')

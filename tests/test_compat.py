@@ -80,18 +80,18 @@ print(json.dumps(dict(found=found, refusal=refusal, stand_in=backends.__spec__ i
 """
 
 REGISTERED = {
-    'mmrazor.TASK_UTILS.SpatialResponseRecorder': 'mmcskd.spatial_response_recorder',
-    'mmrazor.TASK_UTILS.PatchTokenRecorder': 'mmcskd.patch_token_recorder',
-    'mmrazor.MODELS.PatchTokenConnector': 'mmcskd.patch_token_connector',
-    'mmrazor.MODELS.DistTokenConnector': 'mmcskd.dist_token_connector',
-    'mmrazor.MODELS.CSKDLoss': 'mmcskd.cskd_loss',
-    'mmrazor.MODELS.DeiTLoss': 'mmcskd.deit_loss',
-    'mmrazor.MODELS.FrozenTeacherDistill': 'mmcskd.frozen_teacher_distill',
-    'mmrazor.HOOKS.CKFHook': 'mmcskd.ckf_hook',
-    'mmrazor.OPTIM_WRAPPERS.DeviceAmpOptimWrapper': 'mmcskd.amp_optim_wrapper',
-    'mmpretrain.MODELS.CSKDDeiTHead': 'mmcskd.cskd_deit_head',
-    'mmpretrain.MODELS.CSKDViTHead': 'mmcskd.cskd_vit_head',
-    'mmpretrain.DATASETS.ClutteredDigits': 'mmcskd.cluttered_digits',
+    'mmrazor.TASK_UTILS.SpatialResponseRecorder': 'mmcskd.teacher.spatial_response_recorder',
+    'mmrazor.TASK_UTILS.PatchTokenRecorder': 'mmcskd.student.patch_token_recorder',
+    'mmrazor.MODELS.PatchTokenConnector': 'mmcskd.student.patch_token_connector',
+    'mmrazor.MODELS.DistTokenConnector': 'mmcskd.student.dist_token_connector',
+    'mmrazor.MODELS.CSKDLoss': 'mmcskd.losses.cskd_loss',
+    'mmrazor.MODELS.DeiTLoss': 'mmcskd.losses.deit_loss',
+    'mmrazor.MODELS.FrozenTeacherDistill': 'mmcskd.training.frozen_teacher_distill',
+    'mmrazor.HOOKS.CKFHook': 'mmcskd.fusion.ckf_hook',
+    'mmrazor.OPTIM_WRAPPERS.DeviceAmpOptimWrapper': 'mmcskd.training.amp_optim_wrapper',
+    'mmpretrain.MODELS.CSKDDeiTHead': 'mmcskd.student.cskd_deit_head',
+    'mmpretrain.MODELS.CSKDViTHead': 'mmcskd.student.cskd_vit_head',
+    'mmpretrain.DATASETS.ClutteredDigits': 'mmcskd.data.cluttered_digits',
 }
 # The packages' own components, which configs mix with ours.
 STOCK = (

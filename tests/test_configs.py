@@ -19,8 +19,8 @@ from models import ARCH
 from PIL import Image
 
 from mmcskd import CSKDLoss, SpatialResponseRecorder
-from mmcskd.bank_writer import BankWriter
-from mmcskd.launch import load_config
+from mmcskd.bank.bank_writer import BankWriter
+from mmcskd.training.launch import load_config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 # Inherited by others and not to be run.

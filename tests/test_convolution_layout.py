@@ -3,7 +3,7 @@ import torch
 from models import NUM_CLASSES, algorithm_config, batch, build, teacher_config
 from torch import nn
 
-from mmcskd.convolution_layout import to_channels_last
+from mmcskd.teacher.convolution_layout import to_channels_last
 
 
 class Net(nn.Module):

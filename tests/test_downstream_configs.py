@@ -19,9 +19,9 @@ from models import ARCH, batch
 from PIL import Image
 from scipy.io import savemat
 
-from mmcskd.distilled_init_hook import DistilledInitHook
-from mmcskd.finetune_deit_head import FinetuneDeiTHead
-from mmcskd.inaturalist import INaturalist  # noqa: F401, registered
+from mmcskd.data.inaturalist import INaturalist  # noqa: F401, registered
+from mmcskd.student.distilled_init_hook import DistilledInitHook
+from mmcskd.student.finetune_deit_head import FinetuneDeiTHead
 
 DOWNSTREAM = Path(__file__).parents[1] / 'configs' / 'downstream'
 CLASSES = {

@@ -11,7 +11,7 @@ from runs import ROOT, TOOLS
 
 sys.path.insert(0, str(TOOLS / 'evidence'))
 import arms
-import measure
+import head_accuracy
 import paired
 import report
 import results
@@ -111,13 +111,15 @@ def test_measures(tmp_path):
     )
     score = sum(votes.values()).argmax(1)
     for name, found in votes.items():
-        data = measure.Canvases(images, found.argmax(1))
-        percent = measure.measure(student, data, score)
+        data = head_accuracy.Canvases(images, found.argmax(1))
+        percent = head_accuracy.measure(student, data, score)
         assert percent[name] == 100
         assert percent['agreement'] == 100
         assert percent['average'] == percent['score']
     student.head.vote = ('dist',)
-    percent = measure.measure(student, measure.Canvases(images, score), votes['dist'].argmax(1))
+    percent = head_accuracy.measure(
+        student, head_accuracy.Canvases(images, score), votes['dist'].argmax(1)
+    )
     assert percent['average'] == 100 and percent['agreement'] == 100
     assert percent['score'] == percent['dist']
 
@@ -129,7 +131,7 @@ def test_canvases_of_another_split(tmp_path):
 
     cfg = arms.Run('crowded', 'none', 0).config(tmp_path)
     preprocessor = MODELS.build(cfg.data_preprocessor)
-    data = measure.canvases(cfg.train_dataloader.dataset, 'validation', 5, preprocessor)
+    data = head_accuracy.canvases(cfg.train_dataloader.dataset, 'validation', 5, preprocessor)
     own = {k: v for k, v in cfg.train_dataloader.dataset.items() if k in ('canvas', 'fragments')}
     dataset = ClutteredDigits(split='validation', length=5, **own)
     for index in range(5):

@@ -16,9 +16,9 @@ from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS
 from models import NUM_CLASSES, algorithm_config, build, distiller_config, student_config
 
-from mmcskd import export
-from mmcskd.export import TARGETS, export_student
-from mmcskd.student_checkpoint import load_student, read_saved_config
+from mmcskd.checkpoints import export
+from mmcskd.checkpoints.export import TARGETS, export_student
+from mmcskd.checkpoints.student_checkpoint import load_student, read_saved_config
 
 ROOT = Path(__file__).parents[1]
 CLASSES = [f'class {i}' for i in range(NUM_CLASSES)]

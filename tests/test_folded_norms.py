@@ -4,7 +4,7 @@ import torch
 from models import algorithm_config, batch, build, teacher_config
 from torch import nn
 
-from mmcskd.folded_norms import fold_norms
+from mmcskd.teacher.folded_norms import fold_norms
 
 
 class Called(nn.Module):

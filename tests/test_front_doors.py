@@ -14,8 +14,8 @@ from mmengine.utils import get_installed_path
 from mmpretrain import ImageClassificationInferencer, get_model
 from mmpretrain.registry import DATASETS, MODELS
 
-from mmcskd.export import export_student
-from mmcskd.student_checkpoint import load_student
+from mmcskd.checkpoints.export import export_student
+from mmcskd.checkpoints.student_checkpoint import load_student
 
 ROOT = Path(__file__).parents[1]
 TOOLS = Path(get_installed_path('mmpretrain')) / '.mim' / 'tools'

@@ -9,8 +9,8 @@ from mmengine.config import Config
 from packaging.version import Version
 from runs import ROOT, TOOLS, losses, run
 
-from mmcskd import launch
-from mmcskd.safe_loading import read
+from mmcskd.checkpoints.safe_loading import read
+from mmcskd.training import launch
 
 # torch 2.0 shards on CUDA only.
 ON_CPU = pytest.mark.skipif(

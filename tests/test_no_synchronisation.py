@@ -14,7 +14,7 @@ from runs import ROOT
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmcskd.safe_loading import read
+from mmcskd.checkpoints.safe_loading import read
 
 # What asks a device for a number, or for a shape that depends on numbers.
 WAITS = {'_local_scalar_dense', 'nonzero', 'masked_select', '_unique2', 'unique_dim', 'equal'}
@@ -24,8 +24,8 @@ ON_CPU = (
     ('mmengine/model/utils.py', 'stack_batch'),  # of shapes
     ('mmpretrain/structures/utils.py', 'batch_label_to_onehot'),  # one_hot looks at them on CPUs
     ('mmengine/model/averaged_model.py', 'update_parameters'),  # of its count of steps
-    ('mmcskd/finite_loss_hook.py', '_read'),
-    ('mmcskd/banked_teacher.py', 'compare'),
+    ('mmcskd/training/finite_loss_hook.py', '_read'),
+    ('mmcskd/bank/banked_teacher.py', 'compare'),
 )
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmcskd.patch_pooling import pool_patches
-from mmcskd.token_split import TokenSplit
+from mmcskd.student.patch_pooling import pool_patches
+from mmcskd.student.token_split import TokenSplit
 
 
 def plain(tokens, extra, grid, to):

@@ -3,7 +3,7 @@ import json
 import pytest
 from runs import load_tool
 
-from mmcskd.run_curves import read_curves
+from mmcskd.visualization.run_curves import read_curves
 
 
 @pytest.fixture(scope='module')

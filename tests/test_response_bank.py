@@ -14,13 +14,13 @@ from mmengine.runner import Runner
 from mmrazor.registry import MODELS
 from runs import ROOT, TOOLS, load_tool, losses, run
 
-from mmcskd.bank_fingerprint import FILE
-from mmcskd.bank_writer import BankWriter
-from mmcskd.banked_batch import fuse
-from mmcskd.condense import condense
-from mmcskd.envelope import candidates
-from mmcskd.image_checksum import image_checksum
-from mmcskd.response_bank import Shard, shard_path
+from mmcskd.bank.bank_fingerprint import FILE
+from mmcskd.bank.bank_writer import BankWriter
+from mmcskd.bank.banked_batch import fuse
+from mmcskd.bank.condense import condense
+from mmcskd.bank.envelope import candidates
+from mmcskd.bank.image_checksum import image_checksum
+from mmcskd.bank.response_bank import Shard, shard_path
 
 DEMO = ROOT / 'configs' / 'demo' / 'cskd_vit_resnet18.py'
 EPOCHS = 3

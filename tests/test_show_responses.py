@@ -9,8 +9,8 @@ from models import build
 from PIL import Image
 from runs import ROOT, load_tool
 
-from mmcskd import launch
-from mmcskd.responses import ResponseReader, Responses, class_names
+from mmcskd.training import launch
+from mmcskd.visualization.responses import ResponseReader, Responses, class_names
 
 
 @pytest.fixture(scope='module')

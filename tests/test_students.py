@@ -13,9 +13,9 @@ from models import NUM_CLASSES, algorithm_config, batch, build, distiller_config
 from test_patch_tokens import respond_slowly
 
 from mmcskd import CSKDClassifier, PatchTokenConnector, PatchTokenRecorder
-from mmcskd.export import export_student
-from mmcskd.stock_model import stock_model
-from mmcskd.token_source import find_tokens
+from mmcskd.checkpoints.export import export_student
+from mmcskd.student.stock_model import stock_model
+from mmcskd.student.token_source import find_tokens
 
 VIT = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 SMALL = dict(arch=VIT, img_size=32, patch_size=4)
@@ -534,7 +534,7 @@ def test_onnx_of_one_batch_is_refused(swin_checkpoint, tmp_path, monkeypatch):
     """As it is without the bridge: the file would answer, wrongly."""
     for package in ('onnx', 'onnxscript'):
         pytest.importorskip(package)
-    monkeypatch.setattr('mmcskd.export.bridge_window_batch', contextlib.nullcontext)
+    monkeypatch.setattr('mmcskd.checkpoints.export.bridge_window_batch', contextlib.nullcontext)
     with pytest.raises(ValueError, match='SwinTransformer ties what it computes to the size of'):
         export_student(swin_checkpoint[1], str(tmp_path / 'swin.onnx'), to='onnx')
     assert not (tmp_path / 'swin.onnx').exists()

@@ -2,7 +2,7 @@ import pytest
 import torch
 from models import NUM_CLASSES, algorithm_config, build, teacher_config
 
-from mmcskd.teacher_weights import digest, load_weights
+from mmcskd.teacher.teacher_weights import digest, load_weights
 
 
 def assert_filled(model, expected):

@@ -7,12 +7,12 @@ import torch
 from test_response_bank import EPOCHS, config, home, train  # noqa: F401
 
 from mmcskd import CSKDLoss, DeiTLoss
-from mmcskd.bank_writer import BankWriter
-from mmcskd.banked_batch import fuse
-from mmcskd.banked_teacher import BankedResponse
-from mmcskd.condense import condense
-from mmcskd.response_bank import Shard, shard_path
-from mmcskd.top_k import TopK
+from mmcskd.bank.bank_writer import BankWriter
+from mmcskd.bank.banked_batch import fuse
+from mmcskd.bank.banked_teacher import BankedResponse
+from mmcskd.bank.condense import condense
+from mmcskd.bank.response_bank import Shard, shard_path
+from mmcskd.bank.top_k import TopK
 
 CLASSES = 40
 WEIGHTS = (0.0, 0.2, 0.5, 0.9, 1.0)

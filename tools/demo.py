@@ -17,7 +17,7 @@ from pathlib import Path
 from mmengine.config import Config
 from plot_run import draw
 
-from mmcskd.run_curves import read_curves
+from mmcskd.visualization.run_curves import read_curves
 
 ROOT = Path(__file__).resolve().parents[1]
 PROCESSES = 2

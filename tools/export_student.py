@@ -7,9 +7,9 @@ vote=('cls', 'dist'). ONNX gives the student's own score, of all its voters.
 
 import argparse
 
-from mmcskd.export import TARGETS, export_student
-from mmcskd.launch import add_trust
-from mmcskd.safe_loading import trust_checkpoints
+from mmcskd.checkpoints.export import TARGETS, export_student
+from mmcskd.checkpoints.safe_loading import trust_checkpoints
+from mmcskd.training.launch import add_trust
 
 
 def parse_args():

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmpretrain import ModelHub, list_models
 
 import mmcskd  # noqa: F401, registers everything
-from mmcskd.stock_model import stock_model
+from mmcskd.student.stock_model import stock_model
 
 RECIPE = 'mmcskd::cskd_deit-s_regnety.py'
 

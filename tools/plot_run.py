@@ -8,7 +8,7 @@ import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 
-from mmcskd.run_curves import read_curves
+from mmcskd.visualization.run_curves import read_curves
 
 # One panel each: title, x axis, and which curves belong to it, by the start of their names.
 PANELS = (

@@ -18,7 +18,7 @@ from mmengine.config import Config, DictAction
 from tqdm import tqdm
 
 import mmcskd  # noqa: F401, registers everything
-from mmcskd.responses import ResponseReader
+from mmcskd.visualization.responses import ResponseReader
 
 LEGEND = 6
 OTHER = (0.6, 0.6, 0.6)
@@ -58,7 +58,7 @@ def draw(responses, weights, path):
     """Write the picture of one photograph.
 
     Args:
-        responses (Responses): Of a :class:`~mmcskd.responses.ResponseReader`.
+        responses (Responses): Of a :class:`~mmcskd.visualization.responses.ResponseReader`.
         weights (list[float]): Fusion weights of the target.
         path (Path): PNG to write.
     """

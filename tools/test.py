@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from mmpretrain.evaluation import Accuracy
 
 import mmcskd  # noqa: F401, registers everything
-from mmcskd.launch import add_arguments, build_student, build_teacher, load_config
+from mmcskd.training.launch import add_arguments, build_student, build_teacher, load_config
 
 
 def parse_args():

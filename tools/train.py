@@ -6,7 +6,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmcskd  # noqa: F401, registers everything
-from mmcskd.launch import (
+from mmcskd.training.launch import (
     add_arguments,
     check_fusion,
     check_shards,

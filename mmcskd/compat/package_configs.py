@@ -15,7 +15,7 @@ def bridge_package_configs() -> None:
     """
     from mmengine.config import Config
 
-    from ..suggest import nearest
+    from ..checks.suggest import nearest
 
     stock = Config._get_cfg_path
     if hasattr(stock, '__wrapped__'):

@@ -5,10 +5,10 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor
 
-from ..banked_batch import fuse
-from ..cskd_loss import GRIDS, CSKDLoss
-from ..suggest import nearest
-from ..typed import typed
+from ..bank.banked_batch import fuse
+from ..checks.suggest import nearest
+from ..checks.typed import typed
+from ..losses.cskd_loss import GRIDS, CSKDLoss
 from .dense_response_recorder import DenseResponses, describe
 from .level_pooling import kept_locations, logits, mean_response, pool_level, probabilities
 

@@ -5,8 +5,8 @@ from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
 
-from ..suggest import nearest
-from ..typed import typed
+from ..checks.suggest import nearest
+from ..checks.typed import typed
 
 HEADS = ('decode_head', 'bbox_head', 'rpn_head')
 ANCHORS = ('each', 'max')

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from mmrazor.registry import TASK_UTILS
 
-from ..cluttered_digits import digits_of_split
-from ..typed import typed
+from ..checks.typed import typed
+from ..data.cluttered_digits import digits_of_split
 
 SPLITS = dict(training='train', validation='test')
 NAMES = [str(digit) for digit in range(10)]

@@ -5,7 +5,7 @@ from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from mmrazor.registry import TASK_UTILS
 from torch import Tensor, nn
 
-from ..typed import typed
+from ..checks.typed import typed
 
 KEY = 'distiller.student_recorders.<name>'
 

@@ -7,7 +7,7 @@ from mmpretrain.models.utils import LayerNorm2d
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from ..typed import typed
+from ..checks.typed import typed
 
 SCALES = (4.0, 2.0, 1.0, 0.5)
 

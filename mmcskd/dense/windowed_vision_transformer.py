@@ -7,7 +7,7 @@ from mmpretrain.models.utils import MultiheadAttention
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from ..typed import typed
+from ..checks.typed import typed
 
 
 @MODELS.register_module()

@@ -10,10 +10,11 @@ import torch
 from fault_runs import At, Lines, final, forked, kill, runner, same
 from mmengine.evaluator import BaseMetric, Evaluator
 
-from mmcskd import PreemptionHook, atomic_file
-from mmcskd.atomic_checkpoint_hook import training_fault
-from mmcskd.atomic_file import AtomicBackend, damage
-from mmcskd.safe_loading import read
+from mmcskd import PreemptionHook
+from mmcskd.checkpoints import atomic_file
+from mmcskd.checkpoints.atomic_checkpoint_hook import training_fault
+from mmcskd.checkpoints.atomic_file import AtomicBackend, damage
+from mmcskd.checkpoints.safe_loading import read
 
 
 @pytest.fixture(scope='module')

@@ -18,7 +18,7 @@ from mmrazor.registry import HOOKS, MODELS
 from models import CONFIGS, batch, student_config, teacher_config
 
 import mmcskd
-from mmcskd.config_check import check_config
+from mmcskd.checks.config_check import check_config
 
 COUNT = 5000
 PACKAGE = str(Path(mmcskd.__file__).parent)

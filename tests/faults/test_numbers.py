@@ -10,8 +10,8 @@ from fault_runs import At, Pictures, runner, together
 from models import algorithm_config, batch, distiller_config
 
 from mmcskd import FiniteLossHook
-from mmcskd.finite_loss_hook import Record
-from mmcskd.safe_loading import read
+from mmcskd.checkpoints.safe_loading import read
+from mmcskd.training.finite_loss_hook import Record
 
 
 def algorithm(run):

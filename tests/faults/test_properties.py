@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mmrazor.registry import HOOKS, MODELS
 
 import mmcskd
-from mmcskd.config_check import check_keys, check_part
-from mmcskd.export import export_student
+from mmcskd.checkpoints.export import export_student
+from mmcskd.checks.config_check import check_keys, check_part
 
 PACKAGE = str(Path(mmcskd.__file__).parent)
 QUICK = settings(
@@ -217,7 +217,7 @@ def test_misspelt_types_are_told(prefix, scope):
 
 @pytest.mark.parametrize('key', ['mean', 'std', 'to_rgb', 'size', 'sizes'])
 def test_teacher_view(key):
-    from mmcskd.teacher_view import fit_view
+    from mmcskd.teacher.teacher_view import fit_view
 
     @QUICK
     @given(value=ANYTHING)

@@ -10,17 +10,17 @@ import tempfile
 from pathlib import Path
 
 import torch
+from benchmark_models import ROOT, batch, config, from_bank, total
 from measure import interleaved, median, parser, prepare, ratio, report, stepper
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DATASETS, DefaultScope
 from mmrazor.registry import MODELS
-from models import ROOT, batch, config, from_bank, total
 
-from mmcskd.condense import condense
-from mmcskd.image_checksum import image_checksum
-from mmcskd.response_bank import ShardWriter
-from mmcskd.top_k import TopK, mean_error
+from mmcskd.bank.condense import condense
+from mmcskd.bank.image_checksum import image_checksum
+from mmcskd.bank.response_bank import ShardWriter
+from mmcskd.bank.top_k import TopK, mean_error
 
 IMAGENET, EPOCHS = 1_281_167, 300
 DEMO_TEACHER = 'work_dirs/demo/teacher_resnet18/epoch_6.pth'

@@ -9,8 +9,8 @@ import json
 import tempfile
 from pathlib import Path
 
+from benchmark_models import batch, build, config, from_bank, total
 from measure import parser, prepare, report
-from models import batch, build, config, from_bank, total
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 

@@ -9,11 +9,11 @@ from collections import defaultdict
 from functools import partial
 
 import torch
+from benchmark_models import batch, config, total
 from measure import median, parser, prepare, ratio, report, seconds, stepper
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 from mmpretrain.structures import DataSample
-from models import batch, config, total
 from torch.utils.data import Dataset
 
 MOMENTS = ('before_train_iter', 'after_train_iter')

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from benchmark_models import batch, build, config, total
 from measure import interleaved, median, parser, prepare, report, stepper
-from models import batch, build, config, total
 
 TEACHER = dict(
     _scope_='mmpretrain',

@@ -9,8 +9,8 @@ import copy
 
 import torch
 import torch.nn.functional as F
+from benchmark_models import LAMBDA, batch, build, config, total
 from measure import interleaved, median, parser, prepare, ratio, report, stepper
-from models import LAMBDA, batch, build, config, total
 
 
 class PlainStep(torch.nn.Module):

@@ -6,8 +6,8 @@ All three give the responses at every location. Compilation is ``model.compile=d
 import copy
 
 import torch
+from benchmark_models import batch, build, config
 from measure import interleaved, median, parser, prepare, ratio, report, seconds
-from models import batch, build, config
 
 
 class AsItComes:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Sequence
 
-from mmcskd.atomic_file import AtomicBackend
+from mmcskd.checkpoints.atomic_file import AtomicBackend
 
 Row = Dict[str, str]
 

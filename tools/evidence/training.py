@@ -11,13 +11,13 @@ import mmpretrain
 import mmrazor
 import torch
 from arms import Run, teacher_file
-from measure import HEADS, CurveHook, canvases, classes_of, measure
+from head_accuracy import HEADS, CurveHook, canvases, classes_of, measure
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
 import mmcskd
-from mmcskd.teacher_weights import digest, load_weights
+from mmcskd.teacher.teacher_weights import digest, load_weights
 
 VALIDATION = 1000  # canvases, measured over the epochs
 TEST = 2000  # canvases, measured once

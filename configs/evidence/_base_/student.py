@@ -39,7 +39,7 @@ model = dict(
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 train_cfg = dict(max_epochs=40)
 
-# The arms are measured head by head, by tools/evidence/measure.py.
+# The arms are measured head by head, by tools/evidence/head_accuracy.py.
 val_dataloader = val_evaluator = val_cfg = None
 test_dataloader = test_evaluator = test_cfg = None
 default_hooks = dict(

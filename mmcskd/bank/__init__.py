@@ -1,0 +1,1 @@
+"""A bank of teacher responses: written once, read in place of the teacher."""

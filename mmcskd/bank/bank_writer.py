@@ -1,0 +1,224 @@
+"""Run a config's data and teacher, without its student, and bank the responses."""
+
+import json
+from pathlib import Path
+from typing import List, Mapping, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.dist import barrier, get_rank, is_main_process
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..checkpoints.atomic_file import AtomicBackend
+from ..checkpoints.exact_resume_hook import iteration_key, seed_iteration
+from ..data.keyed_views import key_views
+from ..losses.cskd_loss import CSKDLoss
+from ..losses.deit_loss import DeiTLoss
+from ..teacher.spatial_response_recorder import SpatialResponseRecorder
+from ..training.frozen_teacher_distill import FrozenTeacherDistill
+from .bank_fingerprint import FILE, difference, fingerprint, read
+from .banked_teacher import check_losses
+from .condense import condense
+from .image_checksum import image_checksum
+from .response_bank import ShardWriter, shard_path, whole_shard
+from .top_k import TopK, check_top_k, mean_error
+
+
+class BankWriter:
+    """Bank the responses to every view of a run.
+
+    Args:
+        cfg (mmengine.Config): A training config that distils; of its ``model.bank`` only ``top_k``
+            is looked at.
+        root (str): Folder of the bank. One that is there is gone on with.
+
+    Raises:
+        ValueError: If the folder holds another run's bank, the run's views are not repeatable, or
+            its losses need more than hard labels.
+    """
+
+    def __init__(self, cfg: Config, root: str) -> None:
+        if (cfg.get('randomness') or {}).get('seed') is None:
+            raise ValueError(
+                'A bank belongs to one sequence of views: set randomness=dict(seed=…) in the config.'
+            )
+        if cfg.get('runner_type') not in (None, 'Runner'):
+            raise ValueError(
+                f'runner_type="{cfg.runner_type}" shards the student: bank with a config of '
+                'DistributedDataParallel, without runner_type and strategy.'
+            )
+        if not cfg.model.get('teacher_ckpt'):
+            raise ValueError(
+                'The responses of a random teacher cannot be known again: set model.teacher_ckpt.'
+            )
+        top_k = (cfg.model.pop('bank', None) or {}).get('top_k')
+        check_top_k(top_k)
+        self.root = Path(root)
+        # The runner adds to the config what it made of it.
+        runner = Runner.from_cfg(cfg)
+        algorithm = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not isinstance(algorithm, FrozenTeacherDistill):
+            raise ValueError(
+                f'CONFIG has a model of type "{type(algorithm).__name__}", expected '
+                '"FrozenTeacherDistill": give a config that distils.'
+            )
+        self.algorithm = algorithm.train()
+        self.recorder = _only_recorder(algorithm)
+        losses = algorithm.distiller.distill_losses
+        check_losses(losses, top_k)
+        self.top = None if top_k is None else TopK(top_k, *_temperatures(losses))
+        self.error: Optional[dict] = None
+        self.seed = runner.seed
+        self.loader = runner.build_dataloader(runner._train_dataloader, seed=self.seed)
+        if not key_views(self.loader, self.seed):
+            raise ValueError(
+                'train_dataloader.batch_sampler has no sampler, so views have no place to be known '
+                'by: use train_dataloader.sampler.'
+            )
+        self.context = runner.build_optim_wrapper(runner.optim_wrapper).optim_context
+        self.wrapped = runner.model
+        self._check_fingerprint(fingerprint(runner.cfg, self.seed, len(self.loader.sampler), top_k))
+        self._grid: Optional[Tuple[int, int]] = None
+
+    def _check_fingerprint(self, now: dict) -> None:
+        banked = read(self.root)
+        found = None if banked is None else difference(banked, now)
+        if found is not None:
+            raise ValueError(
+                f'The bank "{self.root}" belongs to another run: {found} Name another folder with '
+                '--out.'
+            )
+        if is_main_process() and banked is None:
+            text = json.dumps(now, indent=1, sort_keys=True)
+            AtomicBackend().put_text(text, self.root / FILE)
+        barrier()
+
+    def write(self, begin: int, end: int) -> int:
+        """Bank some epochs; shards that are there and whole are kept.
+
+        Afterwards ``error`` holds how far soft targets are off over this process's shards of these
+        epochs, where there is a ``top_k``; see :meth:`~mmcskd.bank.top_k.TopK.error`.
+
+        Args:
+            begin (int): The first epoch, from 0.
+            end (int): The one behind the last.
+
+        Returns:
+            int: How many bytes this process's shards of these epochs have.
+        """
+        rank, size = get_rank(), 0
+        todo, errors = [], []
+        for epoch in range(begin, end):
+            path = shard_path(self.root, epoch, rank)
+            shard = whole_shard(path)
+            if shard is None or len(shard) != len(self.loader):
+                todo.append((epoch, path))
+            else:
+                size += path.stat().st_size
+                errors.append(shard.meta.get('error'))
+        steps = tqdm(
+            total=len(todo) * len(self.loader), desc='batches', disable=not is_main_process()
+        )
+        with steps:
+            for epoch, path in todo:
+                written, error = self._write_epoch(epoch, path, steps)
+                size += written
+                errors.append(error)
+        self.error = None if self.top is None else mean_error(errors)
+        barrier()
+        return size
+
+    def _write_epoch(self, epoch: int, path: Path, steps: tqdm) -> Tuple[int, Optional[dict]]:
+        if hasattr(self.loader.sampler, 'set_epoch'):
+            self.loader.sampler.set_epoch(epoch)
+        first = epoch * len(self.loader)
+        writer, errors = None, []
+        seed_iteration(iteration_key(self.seed, first, 'data'))
+        # As the hook of exact resumes does: a draw for the workers touches no other.
+        self.loader.generator = torch.Generator().manual_seed(
+            iteration_key(self.seed, 0, 'loader') >> 1
+        )
+        for index, batch in enumerate(self.loader):
+            seed_iteration(iteration_key(self.seed, first + index, 'model'))
+            images = self.algorithm.data_preprocessor(batch, training=True)['inputs']
+            spatial, whole = self._respond(images)
+            if writer is None:
+                meta = dict(grid=list(spatial.shape[-2:]), num_classes=spatial.shape[1])
+                writer = ShardWriter(path, meta)
+            banked = condense(spatial, whole, int(image_checksum(images)), self.top)
+            writer.add(banked)
+            if self.top is not None:
+                errors.append(self.top.error(banked, spatial, whole))
+            seed_iteration(iteration_key(self.seed, first + index + 1, 'data'))
+            steps.update()
+        if self.top is not None:
+            writer.meta['error'] = mean_error(errors)
+        return writer.write(), writer.meta.get('error')
+
+    @torch.no_grad()
+    def _respond(self, images: Tensor) -> Tuple[Tensor, Tensor]:
+        """d on the grid of the loss, and g."""
+        with self.context(self.wrapped):
+            self.algorithm.respond(images)
+            if self._grid is None:
+                self._grid = self._grid_of_losses(images)
+        spatial, whole = (self.recorder.get_record_data(data_idx=i) for i in (0, 1))
+        self.recorder.reset_data_buffer()
+        if self._grid != tuple(spatial.shape[-2:]):
+            spatial = F.adaptive_avg_pool2d(spatial, self._grid)
+        return spatial, whole
+
+    def _grid_of_losses(self, images: Tensor) -> Tuple[int, int]:
+        """Where student and teacher meet, which takes a look at the student."""
+        distiller = self.algorithm.distiller
+        spatial = self.recorder.get_record_data(data_idx=0)
+        if spatial.shape[-2:] == (1, 1):
+            raise ValueError(
+                "The teacher's grid is 1×1, its only local response is the global one: set "
+                'model.teacher_view.size.'
+            )
+        student = self.algorithm.student.eval()
+        with distiller.student_recorders:
+            student(images[:1], mode='tensor')
+        grids = set()
+        for name, loss in distiller.distill_losses.items():
+            if isinstance(loss, CSKDLoss):
+                mapping = distiller.loss_forward_mappings[name]['student_response']
+                grids.add(loss.common_grid(distiller.get_record(**mapping), spatial))
+        for recorder in distiller.student_recorders.recorders.values():
+            recorder.reset_data_buffer()
+        student.train()
+        if len(grids) > 1:
+            raise ValueError(
+                f'The CSKD losses compare on several grids, {sorted(grids)}; a bank keeps one: set '
+                'CSKDLoss.grid alike.'
+            )
+        return grids.pop() if grids else tuple(spatial.shape[-2:])
+
+
+def _only_recorder(algorithm: FrozenTeacherDistill) -> SpatialResponseRecorder:
+    recorders = list(algorithm.distiller.teacher_recorders.recorders.values())
+    if len(recorders) != 1 or not isinstance(recorders[0], SpatialResponseRecorder):
+        raise ValueError(
+            'A bank keeps the records of one SpatialResponse: leave no other in '
+            'model.distiller.teacher_recorders.'
+        )
+    return recorders[0]
+
+
+def _temperatures(losses: Mapping[str, nn.Module]) -> List[float]:
+    """Of CSKD and of DeiT losses."""
+    found = []
+    for kind in (CSKDLoss, DeiTLoss):
+        each = {loss.temperature for loss in losses.values() if isinstance(loss, kind)} or {1.0}
+        if len(each) > 1:
+            raise ValueError(
+                f'The losses of type {kind.__name__} have several temperatures, {sorted(each)}; a '
+                f'bank with model.bank.top_k keeps one: set {kind.__name__}.temperature alike.'
+            )
+        found.append(each.pop())
+    return found

@@ -1,0 +1,107 @@
+"""What a bank keeps of the teacher's responses to one batch, and the targets that it gives."""
+
+from typing import NamedTuple, Optional, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..losses.partial_target import PartialTarget
+
+
+class BankedBatch(NamedTuple):
+    """Candidates of each location, as arrays; see :mod:`mmcskd.bank.response_bank`."""
+
+    checksum: int
+    best: np.ndarray
+    table_size: np.ndarray
+    table_class: np.ndarray
+    table_global: np.ndarray
+    count: np.ndarray
+    entry: np.ndarray
+    local: np.ndarray
+    rest: Optional[np.ndarray] = None
+    global_rest: Optional[np.ndarray] = None
+
+    def classes(self, fusion_weight: float) -> Tensor:
+        """argmax of λ·d + (1 − λ)·g over all classes, by the arithmetic of ``CSKDLoss``.
+
+        Args:
+            fusion_weight (float): λ in [0, 1].
+
+        Returns:
+            Tensor: (N, H, W), int64.
+        """
+        classes, fused = self._candidates(fusion_weight)
+        return classes.gather(1, fused.argmax(dim=1, keepdim=True)).view(self.count.shape)
+
+    def fused_target(self, fusion_weight: float, num_classes: int) -> PartialTarget:
+        """λ·d + (1 − λ)·g at each location, as far as it is kept.
+
+        Args:
+            fusion_weight (float): λ in [0, 1].
+            num_classes (int): C.
+
+        Returns:
+            PartialTarget: N·H·W rows.
+        """
+        w = fusion_weight
+        # By the parabola through the three that are kept.
+        parts = torch.tensor([(1 - w) * (1 - 2 * w), 4 * w * (1 - w), w * (2 * w - 1)])
+        rest = torch.from_numpy(self.rest).flatten(0, 2)
+        others = num_classes - torch.from_numpy(self.count.astype(np.int64)).flatten()
+        rest = (rest * parts).sum(dim=1).where(others > 0, -torch.inf)
+        return PartialTarget(*self._candidates(w), rest, others)
+
+    def global_target(self, num_classes: int) -> PartialTarget:
+        """g, as far as it is kept.
+
+        Args:
+            num_classes (int): C.
+
+        Returns:
+            PartialTarget: N rows.
+        """
+        size = self.table_size.astype(np.int64)
+        known = _in_rows(size, self.table_class.astype(np.int64), 0)
+        logits = _in_rows(size, self.table_global, -np.inf)
+        rest, others = torch.from_numpy(self.global_rest), num_classes - torch.from_numpy(size)
+        return PartialTarget(known, logits, rest, others)
+
+    def _candidates(self, fusion_weight: float) -> Tuple[Tensor, Tensor]:
+        """Classes and λ·d + (1 − λ)·g, both (N·H·W, M), padded by 0 and -inf."""
+        count = self.count.reshape(-1).astype(np.int64)
+        start = np.cumsum(self.table_size, dtype=np.int64) - self.table_size
+        row = np.repeat(start, count.reshape(len(start), -1).sum(axis=1)) + self.entry
+        # A single candidate needs no d, unless its share of all is asked for.
+        kept = np.repeat(count > 1, count) if self.rest is None else slice(None)
+        whole = torch.from_numpy(self.table_global[row[kept]])
+        fused = np.zeros(len(row), dtype=np.float32)
+        fused[kept] = fuse(torch.from_numpy(self.local.copy()), whole, fusion_weight).numpy()
+        classes = self.table_class[row].astype(np.int64)
+        return _in_rows(count, classes, 0), _in_rows(count, fused, -np.inf)
+
+
+def fuse(local: Tensor, whole: Tensor, fusion_weight: float) -> Tensor:
+    """t = λ·d + (1 − λ)·g, with each operation rounded by itself.
+
+    So the result for one class and place does not depend on where in memory it lies, as it does
+    where a processor may multiply and add in one.
+
+    Args:
+        local (Tensor): d.
+        whole (Tensor): g, broadcast to the shape of d.
+        fusion_weight (float): λ.
+
+    Returns:
+        Tensor: As d.
+    """
+    return local.mul(fusion_weight).add_(whole.mul(1 - fusion_weight))
+
+
+def _in_rows(lengths: np.ndarray, values: np.ndarray, padding: float) -> Tensor:
+    """Values one behind the other → (rows, longest)."""
+    place = np.arange(lengths.max()) < lengths[:, None]
+    rows = np.full(place.shape, padding, dtype=values.dtype)
+    rows[place] = values
+    return torch.from_numpy(rows)

@@ -1,0 +1,239 @@
+"""A teacher that reads its answers from a bank."""
+
+from pathlib import Path
+from typing import Any, Callable, Mapping, Optional, Tuple
+
+import torch
+from mmengine.logging import MessageHub
+from mmengine.model import BaseModel
+from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
+from mmrazor.registry import TASK_UTILS
+from torch import Tensor, nn
+
+from ..checks.config_check import check_keys
+from ..checks.typed import typed
+from ..losses.partial_target import PartialTarget
+from ..losses.response_loss import ResponseLoss
+from .banked_batch import BankedBatch
+from .image_checksum import image_checksum
+from .response_bank import Shard, shard_path
+from .top_k import check_top_k
+
+
+class BankedResponse:
+    """The responses to one batch, as far as a bank keeps them.
+
+    Args:
+        batch (BankedBatch): What the bank holds of it.
+        grid (tuple[int, int]): H × W that it was banked on.
+        num_classes (int): C.
+        device (torch.device): Where labels are wanted.
+    """
+
+    def __init__(
+        self, batch: BankedBatch, grid: Tuple[int, int], num_classes: int, device: torch.device
+    ) -> None:
+        self._batch = batch
+        self._device = device
+        self.grid = grid
+        self.num_classes = num_classes
+
+    def fused_classes(self, fusion_weight: float) -> Tensor:
+        """argmax of λ·d + (1 − λ)·g, (N, H, W), int64."""
+        return self._batch.classes(fusion_weight).to(self._device, non_blocking=True)
+
+    def global_classes(self) -> Tensor:
+        """argmax of g, (N,), int64."""
+        best = torch.from_numpy(self._batch.best.astype('int64'))
+        return best.to(self._device, non_blocking=True)
+
+    def fused_target(self, fusion_weight: float) -> PartialTarget:
+        """λ·d + (1 − λ)·g, N·H·W rows; of a bank with ``top_k``."""
+        return self._batch.fused_target(fusion_weight, self.num_classes).to(self._device)
+
+    def global_target(self) -> PartialTarget:
+        """g, N rows; of a bank with ``top_k``."""
+        return self._batch.global_target(self.num_classes).to(self._device)
+
+
+class BankedTeacher(BaseModel):
+    """Answers with what a bank holds for the batch of the running iteration.
+
+    The batch is checked against the images that were banked; on a device other than the CPU the
+    result is looked at one iteration later, so that nothing waits.
+
+    Args:
+        path (str): Folder of the bank, of ``tools/bank_responses.py``.
+        cycle (bool): Whether to begin anew with the first epoch where the bank's end: another
+            training run than one with as many epochs of views. Defaults to False.
+        top_k (int, optional): How many classes of each response the bank keeps for soft targets,
+            which are approximate. Defaults to None: hard labels alone, exactly.
+
+    Raises:
+        ValueError: If the folder holds no bank.
+    """
+
+    def __init__(self, path: str, cycle: bool = False, top_k: Optional[int] = None) -> None:
+        super().__init__()
+        check_top_k(top_k)
+        if not Path(path).is_dir():
+            raise ValueError(
+                f'model.bank.path="{path}" is no folder: make the bank with '
+                'tools/bank_responses.py, or correct the path.'
+            )
+        self.path = Path(path)
+        self.cycle = cycle
+        self.top_k = top_k
+        self.epochs: Optional[int] = None  # known to the hook
+        self.rank = 0
+        self.length = 0
+        self._shard: Optional[Shard] = None
+        self._epoch: Optional[int] = None
+        self._pending: Optional[Callable[[], None]] = None
+
+    def open(self, epochs: int, length: int, rank: int) -> None:
+        """Say what is asked for; see :class:`~mmcskd.ResponseBankHook`.
+
+        Args:
+            epochs (int): That the bank holds, from the first on.
+            length (int): Batches of an epoch.
+            rank (int): Of the process.
+        """
+        self.epochs, self.length, self.rank = epochs, length, rank
+
+    def forward(
+        self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'
+    ) -> BankedResponse:
+        """The responses to the running iteration's batch.
+
+        Args:
+            inputs (Tensor): (N, 3, height, width), preprocessed for the student.
+            data_samples (list, optional): Not looked at.
+            mode (str): ``'tensor'``.
+
+        Returns:
+            BankedResponse: In place of d and g.
+
+        Raises:
+            ValueError: If these are other images than those that were banked, or a shard is
+                missing or damaged.
+        """
+        if self.epochs is None:
+            raise ValueError(
+                'model.bank needs dict(type="mmrazor.ResponseBankHook") in custom_hooks, which '
+                'checks that the bank belongs to this run.'
+            )
+        iteration = MessageHub.get_current_instance().get_info('iter')
+        epoch, index = divmod(iteration, self.length)
+        if self.cycle:
+            epoch %= self.epochs
+        if epoch != self._epoch:
+            self._shard, self._epoch = Shard(shard_path(self.path, epoch, self.rank)), epoch
+        batch = self._shard[index]
+        self._check(inputs, batch.checksum, epoch, index)
+        meta = self._shard.meta
+        return BankedResponse(batch, tuple(meta['grid']), meta['num_classes'], inputs.device)
+
+    def _check(self, inputs: Tensor, expected: int, epoch: int, index: int) -> None:
+        found = image_checksum(inputs)
+        if inputs.device.type != 'cpu':
+            found = found.to('cpu', non_blocking=True)
+            event = torch.cuda.Event() if inputs.is_cuda else None
+            if event is not None:
+                event.record()
+
+        def compare() -> None:
+            if inputs.device.type == 'cuda':
+                event.synchronize()
+            if int(found) != expected:
+                raise ValueError(
+                    f'The images of batch {index} in epoch {epoch} are not those of the bank '
+                    f'"{self.path}": its responses belong to other views. Were dataset files '
+                    'changed, or is something random that no seed reaches? Make the bank anew '
+                    'with tools/bank_responses.py.'
+                )
+
+        earlier, self._pending = self._pending, compare
+        if inputs.device.type == 'cpu':
+            earlier, self._pending = compare, None
+        if earlier is not None:
+            earlier()
+
+
+@TASK_UTILS.register_module()
+class BankedResponseRecorder(BaseRecorder):
+    """Record what a :class:`BankedTeacher` answers, in place of a ``SpatialResponseRecorder``.
+
+    A record is a pair of the same answer, for the losses that take d and g. Put in by
+    :class:`~mmcskd.FrozenTeacherDistill` itself where ``bank`` is set.
+    """
+
+    @typed
+    def __init__(self, source: Optional[str] = None) -> None:
+        super().__init__(source or '')
+        self._recording = False
+
+    def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
+        """Hook the teacher.
+
+        Args:
+            model (nn.Module): A :class:`BankedTeacher`.
+        """
+        model.register_forward_hook(self._record)
+
+    def _record(self, module: nn.Module, inputs: Tuple, outputs: Any) -> None:
+        if self._recording:
+            self.data_buffer.append((outputs, outputs))
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._recording = True
+
+    def __exit__(self, exc_type, exc_value, traceback) -> None:
+        super().__exit__(exc_type, exc_value, traceback)
+        self._recording = False
+
+
+def build_banked_teacher(bank: dict) -> BankedTeacher:
+    """The teacher that ``model.bank`` describes.
+
+    Args:
+        bank (dict): Arguments of :class:`BankedTeacher`.
+
+    Returns:
+        BankedTeacher: It.
+
+    Raises:
+        ValueError: For unknown keys or values of another kind.
+    """
+    check_keys(bank, ('path', 'cycle', 'top_k'), 'model.bank')
+    if not isinstance(bank.get('path'), str) or not isinstance(bank.get('cycle', False), bool):
+        raise ValueError(
+            f'model.bank is {bank!r}, expected dict(path="…"), and cycle=True or False.'
+        )
+    return BankedTeacher(**bank)
+
+
+def check_losses(losses: Mapping[str, nn.Module], top_k: Optional[int]) -> None:
+    """Refuse losses that need more of the responses than a bank keeps.
+
+    Args:
+        losses (Mapping[str, nn.Module]): Of the distiller, by name.
+        top_k (int, optional): Of the bank.
+
+    Raises:
+        ValueError: Naming the loss and the key to change.
+    """
+    for name, loss in losses.items():
+        key = f'model.distiller.distill_losses.{name}'
+        if not isinstance(loss, ResponseLoss):
+            raise ValueError(
+                f'{key} is a {type(loss).__name__}, which a bank has no responses for: leave it '
+                'out, or take model.bank out.'
+            )
+        if loss.mode == 'soft' and top_k is None:
+            raise ValueError(
+                f'{key}.mode is "soft", which needs more than the hard labels that this bank '
+                'keeps: set model.bank.top_k, how many classes to keep of each response, for an '
+                'approximation, and make the bank with it; or set the mode to "hard".'
+            )

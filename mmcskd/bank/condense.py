@@ -1,0 +1,64 @@
+"""From a teacher's responses to what a bank keeps of them."""
+
+from typing import Optional
+
+import numpy as np
+from torch import Tensor
+
+from .banked_batch import BankedBatch
+from .envelope import candidates
+from .top_k import TopK
+
+
+def condense(
+    spatial: Tensor, whole: Tensor, checksum: int, top: Optional[TopK] = None
+) -> BankedBatch:
+    """What a shard keeps of a batch's responses.
+
+    Args:
+        spatial (Tensor): d (N, C, H, W).
+        whole (Tensor): g (N, C).
+        checksum (int): Of the batch, see :func:`~mmcskd.bank.image_checksum.image_checksum`.
+        top (TopK, optional): What to keep for soft targets. Defaults to None: nothing.
+
+    Returns:
+        BankedBatch: All that the hard label of every fusion weight depends on; with ``top`` what
+        approximate soft targets take besides.
+    """
+    spatial, whole = spatial.float(), whole.float()
+    mask, rest, global_rest = candidates(spatial, whole), None, None
+    if top is not None:
+        mask |= top.kept(spatial, whole)
+        rest = top.rest(spatial, whole, mask).cpu().numpy()
+    in_view = mask.flatten(2).any(dim=2)
+    if top is not None:
+        others = (whole / top.global_temperature).masked_fill(in_view, -np.inf)
+        global_rest = others.logsumexp(dim=1).cpu().numpy()
+    mask, in_view = mask.cpu(), in_view.cpu()
+    best = whole.argmax(dim=1).cpu().numpy()
+    view, table_class = in_view.nonzero(as_tuple=True)
+    place_of = in_view.cumsum(dim=1) - 1
+    by_place = mask.permute(0, 2, 3, 1)
+    n, i, j, c = by_place.nonzero(as_tuple=True)
+    count = by_place.sum(dim=3)
+    local = spatial.permute(0, 2, 3, 1).cpu()[n, i, j, c]
+    return BankedBatch(
+        checksum=checksum,
+        best=_small(best, spatial.shape[1] - 1),
+        table_size=_small(in_view.sum(dim=1).numpy(), spatial.shape[1]),
+        table_class=_small(table_class.numpy(), spatial.shape[1] - 1),
+        table_global=whole.cpu()[view, table_class].numpy(),
+        count=_small(count.numpy(), int(count.max())),
+        entry=_small(place_of[n, c].numpy(), int(in_view.sum(dim=1).max()) - 1),
+        local=(local[count[n, i, j] > 1] if top is None else local).numpy(),
+        rest=rest,
+        global_rest=global_rest,
+    )
+
+
+def _small(array: np.ndarray, largest: int) -> np.ndarray:
+    """In the smallest type that holds the numbers."""
+    for kind in (np.uint8, np.uint16):
+        if largest <= np.iinfo(kind).max:
+            return array.astype(kind)
+    return array.astype(np.int32)

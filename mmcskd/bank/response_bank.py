@@ -1,0 +1,172 @@
+"""A file of the classes that a teacher's fused responses can have, batch by batch.
+
+One shard holds the batches of one process in one epoch, as arrays in a safetensors file, which is
+read by memory mapping and runs nothing:
+
+============  ======================  ==============================================================
+array         of                      what
+============  ======================  ==============================================================
+checksum      batch                   of the images that the teacher saw
+views         batch + 1               where the batch's views begin
+best          view                    argmax of g
+table_size    view                    how many classes are candidates anywhere in the view
+table_class   candidates of a view    which, in ascending order
+table_global  candidates of a view    their g, float32
+count         view, H, W              how many candidates a location has
+entry         candidates of location  their places in the view's table, in ascending order
+local         the same, where > 1     their d, float32
+============  ======================  ==============================================================
+
+With ``model.bank.top_k`` the k largest classes of d and of g are candidates too, every candidate
+has its d, and there are also, of the sums over all other classes:
+
+============  ======================  ==============================================================
+rest          view, H, W, 3           log Σ exp(t / T) at fusion weights 0, ½ and 1, float32
+global_rest   view                    log Σ exp(g / T), float32
+============  ======================  ==============================================================
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ..checkpoints.atomic_file import AtomicBackend
+from .banked_batch import BankedBatch
+
+FORMAT = '2'
+# Which array says where a batch's part begins.
+ALONG = dict(
+    best='views',
+    table_size='views',
+    table_class='tables',
+    table_global='tables',
+    count='views',
+    entry='entries',
+    local='locals',
+    rest='views',
+    global_rest='views',
+)
+
+
+class ShardWriter:
+    """Collects an epoch's batches and writes them as one shard, whole or not at all.
+
+    Args:
+        path (Path): The file.
+        meta (dict): What to keep beside them, of JSON's types.
+    """
+
+    def __init__(self, path: Path, meta: dict) -> None:
+        self.path = path
+        self.meta = meta
+        self.batches: List[BankedBatch] = []
+
+    def add(self, batch: BankedBatch) -> None:
+        """Take the next batch."""
+        self.batches.append(batch)
+
+    def write(self) -> int:
+        """Write the shard.
+
+        Returns:
+            int: Its size in bytes.
+        """
+        arrays = {
+            name: np.concatenate([getattr(batch, name) for batch in self.batches])
+            for name in ALONG
+            if getattr(self.batches[0], name) is not None
+        }
+        arrays['checksum'] = np.array([batch.checksum for batch in self.batches], dtype=np.int64)
+        for name, of in dict(
+            views='best', tables='table_class', entries='entry', locals='local'
+        ).items():
+            lengths = [len(getattr(batch, of)) for batch in self.batches]
+            arrays[name] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        kept = dict(format=FORMAT, digest=_digest(arrays), meta=self.meta)
+        # One entry, as safetensors writes several in any order.
+        meta = dict(bank=json.dumps(kept))
+        content = save(arrays, metadata=meta)
+        AtomicBackend().put(content, self.path)
+        return len(content)
+
+
+class Shard:
+    """A shard, read batch by batch by memory mapping.
+
+    Args:
+        path (Path): The file.
+
+    Raises:
+        ValueError: If it is missing, torn, altered or of another format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_file():
+            raise ValueError(
+                f'The bank has no shard "{path}": make it with tools/bank_responses.py.'
+            )
+        try:
+            self._file = safe_open(str(path), framework='np')
+            meta = json.loads((self._file.metadata() or {}).get('bank', '{}'))
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ValueError(self._damaged(str(error))) from error
+        if meta.get('format') != FORMAT:
+            raise ValueError(
+                f'The shard "{path}" has format {meta.get("format")}, this version reads '
+                f'{FORMAT}: make the bank anew with tools/bank_responses.py in another folder.'
+            )
+        self._names = set(self._file.keys())
+        if _digest({name: self._file.get_tensor(name) for name in self._names}) != meta['digest']:
+            raise ValueError(self._damaged('its content is not what was written'))
+        self.meta = meta['meta']
+        self._at = {
+            name: self._file.get_tensor(name)
+            for name in ('views', 'tables', 'entries', 'locals', 'checksum')
+        }
+
+    def __len__(self) -> int:
+        return len(self._at['checksum'])
+
+    def __getitem__(self, index: int) -> BankedBatch:
+        def part(name: str) -> Optional[np.ndarray]:
+            if name not in self._names:
+                return None
+            begin, end = self._at[ALONG[name]][index : index + 2]
+            return self._file.get_slice(name)[int(begin) : int(end)]
+
+        parts = {name: part(name) for name in ALONG}
+        return BankedBatch(checksum=int(self._at['checksum'][index]), **parts)
+
+    def _damaged(self, why: str) -> str:
+        return (
+            f'The shard "{self.path}" of the bank is damaged ({why}): run tools/bank_responses.py '
+            'again, it makes this shard anew and keeps the others.'
+        )
+
+
+def shard_path(root: Path, epoch: int, rank: int) -> Path:
+    """Where the shard of an epoch and a process lies."""
+    return Path(root) / f'epoch_{epoch:04d}_rank_{rank:03d}.safetensors'
+
+
+def whole_shard(path: Path) -> Optional[Shard]:
+    """The shard, or None where it is missing or damaged."""
+    try:
+        return Shard(path)
+    except ValueError:
+        return None
+
+
+def _digest(arrays: Dict[str, np.ndarray]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        shape: Tuple = arrays[name].shape
+        digest.update(f'{name} {arrays[name].dtype} {shape}'.encode())
+        digest.update(np.ascontiguousarray(arrays[name]).data)
+    return digest.hexdigest()

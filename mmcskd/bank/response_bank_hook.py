@@ -1,0 +1,73 @@
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop
+from mmrazor.registry import HOOKS
+
+from ..checkpoints.exact_resume_hook import ExactResumeHook
+from .bank_fingerprint import FILE, difference, fingerprint, read
+from .banked_teacher import BankedTeacher
+from .response_bank import Shard, shard_path
+from .top_k import describe
+
+
+@HOOKS.register_module()
+class ResponseBankHook(Hook):
+    """Refuse a bank of responses that does not belong to the run, and open the one that does.
+
+    Raises:
+        ValueError: Before training, if the model has no bank, something that the responses depend
+            on differs, epochs are missing, or views are not keyed.
+    """
+
+    # Before the data are in place for the first batch.
+    priority = 'HIGHEST'
+
+    def before_train(self, runner) -> None:
+        """Compare fingerprints.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        teacher = getattr(model, 'teacher', None)
+        if not isinstance(teacher, BankedTeacher):
+            raise ValueError(
+                'ResponseBankHook found no bank: set model.bank=dict(path=…), or take the hook '
+                'out of custom_hooks.'
+            )
+        keyed = [hook for hook in runner.hooks if isinstance(hook, ExactResumeHook)]
+        if not keyed or not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise ValueError(
+                'model.bank needs views that come again: add dict(type="mmrazor.ExactResumeHook") '
+                'to custom_hooks and let train_cfg count epochs, by_epoch=True.'
+            )
+        banked = read(teacher.path)
+        if banked is None:
+            raise ValueError(
+                f'model.bank.path="{teacher.path}" holds no bank ("{FILE}" is missing): make it '
+                'with tools/bank_responses.py.'
+            )
+        loader = runner.train_dataloader
+        now = fingerprint(runner.cfg, runner.seed, len(loader.sampler), teacher.top_k)
+        found = difference(banked, now)
+        if found is not None:
+            raise ValueError(
+                f'The bank "{teacher.path}" belongs to another run: {found} Change it back, or '
+                'make another bank with tools/bank_responses.py.'
+            )
+        rank, epochs = get_rank(), 0
+        while epochs < runner.max_epochs and shard_path(teacher.path, epochs, rank).is_file():
+            epochs += 1
+        if epochs == 0 or (epochs < runner.max_epochs and not teacher.cycle):
+            raise ValueError(
+                f'The bank "{teacher.path}" holds {epochs} epochs of the {runner.max_epochs} of '
+                'train_cfg.max_epochs: bank the others with tools/bank_responses.py, or let them '
+                'come again with model.bank.cycle=True, which is another training run.'
+            )
+        teacher.open(epochs, len(loader), rank)
+        if teacher.cycle:
+            keyed[0].period = epochs
+        if any(loss.mode == 'soft' for loss in model.distiller.distill_losses.values()):
+            error = Shard(shard_path(teacher.path, 0, rank)).meta['error']
+            runner.logger.warning(describe(teacher.top_k, error))

@@ -1,0 +1,283 @@
+import copy
+import os
+import re
+from collections import deque
+from pathlib import Path
+from typing import List, Optional
+
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import CheckpointHook
+from mmrazor.registry import HOOKS
+
+from ..checks.typed import typed
+from .atomic_file import SUFFIX, AtomicBackend, damage
+from .safe_loading import load_from_local
+
+PREEMPTED = 'preempted_iter_{}.pth'
+NEEDED = ('meta', 'state_dict', 'optimizer', 'message_hub')
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """MMEngine's ``CheckpointHook`` whose checkpoints are whole or absent.
+
+    - A checkpoint is written beside, flushed to the disk and renamed, and carries its digest.
+      ``last_checkpoint`` is renamed into place behind it.
+    - The oldest one, and the previous best one, go when the new one is there, not before. So
+      there must be room for ``max_keep_ckpts`` + 1.
+    - A save that fails, on a full disk say, is an error in the log. Training goes on, and what was
+      saved before stays.
+    - ``resume=True`` without a file takes the newest checkpoint that is whole, and a warning names
+      those it passed over. A damaged file that was asked for by name is refused.
+
+    Args:
+        stop_if_not_saved (bool): Whether a save that fails ends the training. Defaults to False.
+        **kwargs: Of ``mmengine.hooks.CheckpointHook``. Checkpoints in an object store
+            (``out_dir='s3://…'``), whose writes are whole by themselves, get no digest.
+
+    Raises:
+        ValueError: Before training, if the run should resume and there is no good checkpoint among
+            those that are there.
+        OSError: If a save fails and ``stop_if_not_saved``.
+    """
+
+    @typed
+    def __init__(self, *, stop_if_not_saved: bool = False, **kwargs) -> None:
+        try:
+            super().__init__(**kwargs)
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f'default_hooks.checkpoint of {kwargs}: {error}') from error
+        self.stop_if_not_saved = stop_if_not_saved
+        if self.backend_args is None and self.file_client_args is None and self._is_local():
+            self.backend_args = dict(backend='atomic')
+
+    def _is_local(self) -> bool:
+        return '://' not in str(self.out_dir or '')
+
+    def before_run(self, runner) -> None:
+        """Choose the checkpoint to resume from, before the runner does.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        # A FlexibleRunner calls this when it has loaded already; tools/train.py calls it before.
+        if not runner._resume or not self._is_local() or getattr(runner, '_has_loaded', False):
+            return
+        wanted = runner._load_from
+        if wanted is not None and '://' in wanted:
+            return
+        answer = [None, None]
+        if is_main_process():
+            # An error on one process alone would leave the others waiting.
+            try:
+                answer = [self._choose(runner, wanted), None]
+            except ValueError as error:
+                answer = [None, str(error)]
+        broadcast_object_list(answer)
+        chosen, error = answer
+        if error is not None:
+            raise ValueError(error)
+        runner._load_from = chosen
+        if chosen is None:
+            runner.logger.info(f'No checkpoint in {runner.work_dir} yet: starting anew.')
+            runner._resume = False
+
+    def _choose(self, runner, wanted: Optional[str]) -> Optional[str]:
+        passed = []
+        if wanted is not None:
+            reason = training_fault(wanted)
+            if reason is None:
+                return wanted
+            passed.append(f'{wanted} {reason}')
+        for path in self._candidates(runner):
+            reason = training_fault(path)
+            if reason is not None:
+                passed.append(f'{path} {reason}')
+                continue
+            if wanted is not None:
+                raise ValueError(
+                    f'--resume: {passed[0]}. The newest good one is {path}: name that, or give '
+                    '--resume alone.'
+                )
+            if passed:
+                runner.logger.warning(f'Resuming from {path}, as {"; ".join(passed)}.')
+            return str(path)
+        if passed:
+            raise ValueError(
+                f'--resume: no good checkpoint is left: {"; ".join(passed)}. To start anew, remove '
+                'them or leave out --resume.'
+            )
+        return None
+
+    def _candidates(self, runner) -> List[Path]:
+        """All checkpoints of the run, newest first."""
+        folder = Path(runner.work_dir)
+        if self.out_dir not in (None, runner.work_dir):
+            folder = Path(self.out_dir) / folder.name
+        found = set()
+        for template in (self.filename_tmpl, PREEMPTED):
+            pattern = re.escape(template).replace(r'\{\}', r'\d+')
+            found |= {path for path in folder.glob('*') if re.fullmatch(pattern, path.name)}
+        last = Path(runner.work_dir) / 'last_checkpoint'
+        if last.is_file():
+            named = Path(last.read_text().strip())
+            if named.is_file():
+                found.add(next((path for path in found if path.samefile(named)), named))
+        return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+    def before_train(self, runner) -> None:
+        """Find the directory, and clear away what a killed process left half written.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        super().before_train(runner)
+        if is_main_process() and self._is_local():
+            for path in Path(self.out_dir).glob(f'*{SUFFIX}'):
+                path.unlink()
+            # Old ones that a killed process was about to remove.
+            for old in runner.message_hub.get_info('dropped_ckpt_ids', []):
+                _remove(self.file_backend, self._path(self.filename_tmpl.format(old)))
+
+    def save_now(self, runner) -> bool:
+        """Save after any iteration, for a run that must end: ``preempted_iter_N.pth``.
+
+        Args:
+            runner (Runner): The runner of the training process, after an iteration.
+
+        Returns:
+            bool: Whether it was saved. It goes with the next checkpoint of the resumed run.
+        """
+        meta = dict(epoch=runner.epoch, iter=runner.iter + 1)
+        return self._save_as(runner, PREEMPTED.format(runner.iter + 1), meta, by_epoch=False)
+
+    def _save_checkpoint_with_step(self, runner, step, meta):
+        """As the stock hook, but what is old goes last."""
+        hub, dropped = runner.message_hub, []
+        if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
+            before = self.keep_ckpt_ids
+            kept = [*before, step]
+            dropped = kept[: -self.max_keep_ckpts]
+            self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts :], self.max_keep_ckpts)
+            hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+            hub.update_info('dropped_ckpt_ids', dropped)
+        else:
+            before = getattr(self, 'keep_ckpt_ids', None)
+        if not self._save_as(runner, self.filename_tmpl.format(step), meta, self.by_epoch):
+            if before is not None:
+                self.keep_ckpt_ids = before
+                hub.update_info('keep_ckpt_ids', list(before))
+            return
+        if is_main_process():
+            for old in dropped:
+                _remove(self.file_backend, self._path(self.filename_tmpl.format(old)))
+            if self._is_local():
+                for path in Path(self.out_dir).glob(PREEMPTED.format('*')):
+                    path.unlink()
+
+    def _path(self, name: str) -> str:
+        return self.file_backend.join_path(self.out_dir, name)
+
+    def _save_as(self, runner, name: str, meta: dict, by_epoch: bool) -> bool:
+        previous, self.last_ckpt = self.last_ckpt, self._path(name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        try:
+            runner.save_checkpoint(
+                self.out_dir,
+                name,
+                self.file_client_args,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=by_epoch,
+                backend_args=self.backend_args,
+                **self.args,
+            )
+            if is_main_process():
+                pointer = os.path.join(runner.work_dir, 'last_checkpoint')
+                AtomicBackend().put_text(self.last_ckpt, pointer)
+        except OSError as error:
+            self._not_saved(runner, self.last_ckpt, error)
+            self.last_ckpt = previous
+            return False
+        return True
+
+    def _not_saved(self, runner, path: str, error: OSError) -> None:
+        there = [str(path) for path in self._candidates(runner)] if self._is_local() else []
+        message = f'{path} could not be saved ({error}). Still there: {", ".join(there) or "none"}.'
+        if self.stop_if_not_saved:
+            raise OSError(message) from error
+        runner.logger.error(
+            f'{message} Training goes on; default_hooks.checkpoint.stop_if_not_saved=True ends it.'
+        )
+
+    def _save_best_checkpoint(self, runner, metrics) -> None:
+        """As the stock hook, but the previous best one goes when the new one is there."""
+        if not self.save_best:
+            return
+        info = runner.message_hub.runtime_info
+        before = {key: info[key] for key in info if key.startswith('best_')}
+        mine = ('best_ckpt_path', 'best_ckpt_path_dict')
+        paths = {key: copy.copy(getattr(self, key)) for key in mine if hasattr(self, key)}
+        backend, self.file_backend = self.file_backend, _RemovesLater(self.file_backend)
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        except OSError as error:
+            for key in [key for key in info if key.startswith('best_')]:
+                del info[key]
+            info.update(before)
+            self.__dict__.update(paths)
+            self._not_saved(runner, 'The best checkpoint', error)
+        else:
+            best = [getattr(self, 'best_ckpt_path', None)]
+            best += getattr(self, 'best_ckpt_path_dict', {}).values()
+            for path in self.file_backend.removed:
+                if path not in best:
+                    _remove(backend, path)
+        finally:
+            self.file_backend = backend
+
+
+class _RemovesLater:
+    """A file backend that only notes what to remove."""
+
+    def __init__(self, backend):
+        self.backend = backend
+        self.removed = []
+
+    def remove(self, path):
+        self.removed.append(path)
+
+    rmtree = remove
+
+    def __getattr__(self, name):
+        return getattr(self.backend, name)
+
+
+def _remove(backend, path: str) -> None:
+    if backend.isfile(path):
+        backend.remove(path)
+    elif backend.isdir(path):
+        backend.rmtree(path)
+
+
+def training_fault(path) -> Optional[str]:
+    """Why a training cannot go on from a file.
+
+    Args:
+        path (str | Path): A checkpoint.
+
+    Returns:
+        str | None: A sentence's end such as "is empty"; None for a good checkpoint.
+    """
+    reason = damage(path)
+    if reason is not None:
+        return reason
+    try:
+        content = load_from_local(str(path), map_location='cpu')
+    except Exception as error:  # whatever the unpickler says
+        return f'cannot be read ({error})'
+    missing = [key for key in NEEDED if not isinstance(content, dict) or key not in content]
+    if missing:
+        return f'is no checkpoint of a training (it has no "{missing[0]}")'
+    return None

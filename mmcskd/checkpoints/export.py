@@ -1,0 +1,241 @@
+"""The trained student in the forms that others load: what ``tools/export_student.py`` does."""
+
+import importlib.util
+import json
+import warnings
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple, Union
+
+import torch
+from torch import Tensor, nn
+
+from ..checks.suggest import nearest
+from ..checks.typed import typed
+from ..compat import bridge_exported_attention, bridge_window_batch
+from ..student.cskd_classifier import CSKDClassifier
+from ..student.token_source import bare
+from .student_checkpoint import Student, load_student
+from .timm_names import timm_call, timm_state
+
+PACKAGES = dict(onnx=('onnx', 'onnxscript'), safetensors=('safetensors',))
+WEIGHTS = dict(
+    averaged='the moving average (EMA)',
+    raw='the raw ones, not averaged',
+    only='the only ones in the checkpoint',
+)
+
+
+@typed
+def export_student(
+    checkpoint: Union[str, Path],
+    out: Union[str, Path],
+    to: str = 'mmpretrain',
+    ema: Optional[bool] = None,
+    config: Optional[Union[str, Path]] = None,
+    force: bool = False,
+) -> List[str]:
+    """Write the student of a checkpoint for another program.
+
+    | target | file | loads into |
+    |---|---|---|
+    | ``'mmpretrain'`` | weights, and the config beside them with the suffix ``.py`` | MMPretrain |
+    | ``'backbone'`` | the backbone's weights without prefix | ``init_cfg=dict(type='Pretrained')`` |
+    | ``'timm'`` | timm's names | ``deit_*_distilled_patch16_224``, ``vit_*_patch16_224`` |
+    | ``'safetensors'`` | as ``'mmpretrain'`` | the same |
+    | ``'onnx'`` | preprocessed images (N, 3, height, width) → logits (N, C), any N | a runtime |
+
+    None of them needs mmcskd. ONNX gives the student's own test score, of all its voters. Stock
+    ``DeiTClsHead`` and timm average z_cls and z_dist only; the patch tokens do not vote there. That
+    equals this package's head with ``vote=('cls', 'dist')``. Of a student with ``CSKDViTHead``
+    the class token alone is left (``vote='cls'``), and the distillation head is dropped; likewise
+    of a :class:`~mmcskd.CSKDClassifier`, unless the stock head has one of its own.
+
+    Args:
+        checkpoint (str | Path): File or URL, of a training by any config whose student is a ViT.
+        out (str | Path): The file to write.
+        to (str): The target. Defaults to ``'mmpretrain'``.
+        ema (bool, optional): Whether to take the averaged weights or, with False, the raw ones.
+            Defaults to None: what the checkpoint's ``state_dict`` holds, which are the averaged
+            ones of a run with an EMAHook.
+        config (str | Path, optional): The training's config file. It is executed, as every config is.
+            Defaults to None: the one in the checkpoint, which is read as data.
+        force (bool): Overwrite. Defaults to False.
+
+    Returns:
+        list[str]: What was written and what is to be known about it, a line each.
+
+    Raises:
+        ValueError: For an unknown target, a missing package, an existing file, a checkpoint with
+            no such student or weights, or a student that the target cannot hold.
+    """
+    if to not in TARGETS:
+        raise ValueError(f'--to "{to}" is no target. ' + nearest(to, TARGETS))
+    missing = [name for name in PACKAGES.get(to, ()) if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(f'--to {to} needs a package: run `pip install {" ".join(missing)}`.')
+    out = Path(out)
+    files = [out] + ([out.with_suffix('.py')] if to in ('mmpretrain', 'safetensors') else [])
+    if out.suffix == '.py':
+        raise ValueError(f'OUT "{out}": ".py" is the suffix of configs, take ".pth".')
+    for path in files:
+        if path.is_dir() or (path.exists() and not force):
+            raise ValueError(f'OUT: "{path}" exists: take another name or add --force.')
+
+    student = load_student(str(checkpoint), ema, None if config is None else str(config))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lines = TARGETS[to](student, out)
+    return [f'Weights: {WEIGHTS[student.weights]}.', *lines, *(f'Wrote {path}' for path in files)]
+
+
+def _to_mmpretrain(student: Student, out: Path) -> List[str]:
+    meta = dict(student.meta, weights=student.weights, cfg=student.config.pretty_text)
+    torch.save(dict(state_dict=_stock_state(student), meta=meta), out)
+    config = _write_config(student, out)
+    return [_stock_score(student), f"Load: mmpretrain.get_model('{config}', pretrained='{out}')"]
+
+
+def _to_safetensors(student: Student, out: Path) -> List[str]:
+    from safetensors.torch import save
+
+    # The format's own place for such notes holds strings only.
+    notes = dict(format='pt', weights=student.weights, meta=json.dumps(student.meta))
+    out.write_bytes(save(_stock_state(student), metadata=notes))
+    _write_config(student, out)
+    return [_stock_score(student), f"Load: safetensors.torch.load_file('{out}')"]
+
+
+def _to_backbone(student: Student, out: Path) -> List[str]:
+    torch.save(dict(state_dict=_contiguous(student.model.backbone.state_dict())), out)
+    # Without a `prefix`, MMEngine expects the names of the module that is to be filled.
+    kind = type(student.model.backbone).__name__
+    return [
+        f"Load: backbone=dict(type='mmpretrain.{kind}', …, "
+        f"init_cfg=dict(type='Pretrained', checkpoint='{out}'))"
+    ]
+
+
+def _to_timm(student: Student, out: Path) -> List[str]:
+    call = timm_call(student.model)
+    torch.save(timm_state(_stock_state(student)), out)
+    return [_stock_score(student), f"Load: {call}.load_state_dict(torch.load('{out}'))"]
+
+
+def _to_onnx(student: Student, out: Path) -> List[str]:
+    model, backbone = student.model.float(), student.model.backbone
+    # Two images: the exporter takes a batch of one for a constant.
+    images = torch.zeros(2, *_image_shape(student))
+    options = dict(input_names=['images'], output_names=['logits'])
+    if _has_dynamo_exporter():
+        options.update(
+            dynamo=True, external_data=False, dynamic_shapes=({0: torch.export.Dim('batch')},)
+        )
+    else:
+        options.update(
+            opset_version=17, dynamic_axes=dict(images={0: 'batch'}, logits={0: 'batch'})
+        )
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        with bridge_window_batch(), bridge_exported_attention(model):
+            program = torch.onnx.export(model, (images,), str(out), verbose=False, **options)
+            _check_batch(program, model, images, out)
+    size = ' × '.join(str(side) for side in images.shape[1:])
+    votes = _vote(model) or ('cls', 'dist')[: backbone.num_extra_tokens]
+    return [
+        f"Score: the student's own, the average of {', '.join(votes)}.",
+        f'Input: "images", preprocessed, N × {size}; output: "logits", N × C.',
+    ]
+
+
+def _check_batch(program, model: nn.Module, images: Tensor, out: Path) -> None:
+    """Whether what was captured answers a batch of another size as the student does."""
+    captured = getattr(program, 'exported_program', None)
+    if captured is None:  # of the exporter of torch < 2.6
+        return
+    three = torch.randn(3, *images.shape[1:])
+    answer, expected = captured.module()(three), model(three)
+    if isinstance(answer, (tuple, list)):
+        answer = answer[0]
+    if not torch.allclose(answer, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())):
+        out.unlink()
+        raise ValueError(
+            f'--to onnx: {type(model.backbone).__name__} ties what it computes to the size of the '
+            'batch, which an exported graph cannot follow. Export the student --to mmpretrain.'
+        )
+
+
+def _vote(model: nn.Module):
+    return getattr(model if isinstance(model, CSKDClassifier) else model.head, 'vote', None)
+
+
+def _image_shape(student: Student) -> Tuple[int, int, int]:
+    """(channels, height, width) of the images: the backbone's own, or that of its test pipeline."""
+    backbone = bare(student.model.backbone)
+    convolution = next(part for part in backbone.modules() if isinstance(part, nn.Conv2d))
+    size = getattr(backbone, 'img_size', None)
+    if size is None:
+        pipeline = student.config.get('test_dataloader', {}).get('dataset', {}).get('pipeline', [])
+        for step in pipeline:
+            # A resize by one edge leaves the other open; a crop behind it settles both.
+            if step['type'].endswith('Crop'):
+                size = step.get('crop_size')
+            elif step['type'].endswith('Resize'):
+                size = step.get('scale')
+    if size is None:
+        raise ValueError(
+            f'--to onnx: neither {type(backbone).__name__} nor a test pipeline says how large the '
+            'images are: give a config with a "CenterCrop" in its test pipeline with --config.'
+        )
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    return (convolution.in_channels, *size)
+
+
+def _has_dynamo_exporter() -> bool:
+    from packaging.version import Version
+
+    return Version(torch.__version__).release >= (2, 6)
+
+
+def _write_config(student: Student, out: Path) -> Path:
+    path = out.with_suffix('.py')
+    title = '# Stock MMPretrain config of an exported student; its weights lie beside it.\n'
+    path.write_text(title + student.config.pretty_text, encoding='utf-8')
+    return path
+
+
+def _contiguous(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    return {name: value.detach().contiguous() for name, value in state.items()}
+
+
+def _stock_state(student: Student) -> Dict[str, Tensor]:
+    """The weights that the stock model has: without a head that it lacks or has no token for."""
+    state = _contiguous(student.model.state_dict())
+    if isinstance(student.model, CSKDClassifier):
+        return {k: v for k, v in state.items() if not k.startswith('head_dist.')}
+    if student.config.model.head.type == 'DeiTClsHead':
+        return state
+    return {k: v for k, v in state.items() if not k.startswith('head.layers.head_dist.')}
+
+
+def _stock_score(student: Student) -> str:
+    model = student.model
+    if isinstance(model, CSKDClassifier):
+        stock, vote, names = model.stock_vote, model.vote, 'the stock logits'
+    else:
+        stock = ('cls', 'dist')[: model.backbone.num_extra_tokens]
+        vote = getattr(model.head, 'vote', stock)
+        names = ' and '.join(dict(cls='z_cls', dist='z_dist')[voter] for voter in stock)
+    if set(vote) == set(stock):
+        return f"Score: {names}, as the student's own."
+    return (
+        f"Score: {names} only, as with vote={stock}. The student's own also averages others: it "
+        f'has vote={vote}. Its accuracy was measured with those.'
+    )
+
+
+TARGETS = dict(
+    mmpretrain=_to_mmpretrain,
+    backbone=_to_backbone,
+    timm=_to_timm,
+    safetensors=_to_safetensors,
+    onnx=_to_onnx,
+)

@@ -1,0 +1,158 @@
+import os
+import signal
+import socket
+import threading
+from functools import partial
+from typing import Optional
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.hooks.hook import DATA_BATCH
+from mmrazor.registry import HOOKS
+
+from ..checks.typed import typed
+from ..training.student_fsdp_strategy import is_sharded
+from .atomic_checkpoint_hook import AtomicCheckpointHook
+
+EXIT_CODE = 128 + signal.SIGTERM
+
+
+@HOOKS.register_module()
+class PreemptionHook(Hook):
+    """Save and end when the scheduler asks with SIGTERM; ``--resume`` goes on from there.
+
+    The main process finishes the iteration (with gradient accumulation, the step), saves
+    ``preempted_iter_N.pth`` through the :class:`~mmcskd.AtomicCheckpointHook` and exits with 143,
+    as a shell reports a process that SIGTERM ended. The other processes go on until it has left,
+    for it needs them to finish its iteration. Whoever has not come so far within the grace period,
+    because a peer is gone, a disk hangs or a validation takes longer, exits with 143 as well: no
+    process stays behind. Where the student lies in shards, which only all processes together can
+    save, they tell each other of the signal in each iteration, by gloo and without waiting for a
+    device, and save after the same one. A run without an ``AtomicCheckpointHook`` gets a warning and ends on
+    SIGTERM as ever.
+
+    Args:
+        grace (float): Seconds from the signal until a process ends whatever it does. Schedulers
+            send SIGKILL after some 30. Defaults to 25.
+
+    Raises:
+        ValueError: If ``grace`` is not positive.
+    """
+
+    priority = 'LOWEST'
+
+    @typed
+    def __init__(self, grace: float = 25.0) -> None:
+        if grace <= 0:
+            raise ValueError(f'PreemptionHook.grace is {grace}, expected seconds > 0.')
+        self.grace = grace
+        self.asked = False
+        self._saving = threading.Event()
+        self._before: Optional[tuple] = None
+        self._group = None
+
+    def before_run(self, runner) -> None:
+        """Keep the signal, which may go to the whole group of processes, from the data workers.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        loader = getattr(runner._train_loop, 'dataloader', None)
+        if loader is not None and loader.num_workers:
+            loader.worker_init_fn = partial(_own_group, loader.worker_init_fn)
+
+    def before_train(self, runner) -> None:
+        """Listen for the signal.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        self._checkpoints = next(
+            (hook for hook in runner.hooks if isinstance(hook, AtomicCheckpointHook)), None
+        )
+        if self._checkpoints is None:
+            runner.logger.warning(
+                'PreemptionHook has no hook to save with, so SIGTERM ends the run without a '
+                'checkpoint: set default_hooks.checkpoint.type to "mmrazor.AtomicCheckpointHook".'
+            )
+            return
+        if threading.current_thread() is not threading.main_thread():
+            runner.logger.warning('PreemptionHook: no signals reach this thread.')
+            return
+        if is_sharded(runner.model):
+            self._group = torch.distributed.new_group(backend='gloo')
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        self._wakeups = theirs
+        handler = signal.signal(signal.SIGTERM, self._note)
+        # Read by a thread, as the main one may wait for a peer for ever and run no handler.
+        wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        self._before = (handler, wakeup)
+        threading.Thread(target=self._watch, args=(ours,), daemon=True).start()
+
+    def _note(self, number, frame) -> None:
+        self.asked = True
+
+    def _watch(self, wakeups: socket.socket) -> None:
+        while True:
+            numbers = wakeups.recv(4096)
+            if not numbers:  # the other end was closed
+                wakeups.close()
+                return
+            if signal.SIGTERM in numbers and not self._saving.wait(self.grace):
+                os._exit(EXIT_CODE)
+
+    def after_train_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
+        """Save and exit, if the signal came.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): The index of the current batch in the train loop.
+            data_batch (dict | tuple | list, optional): Data from the dataloader.
+            outputs (dict, optional): Of the model.
+        """
+        if not self._is_asked() or not runner.optim_wrapper.should_update():
+            return
+        self._saving.set()
+        saved = self._checkpoints.save_now(runner)
+        runner.logger.warning(
+            f'SIGTERM at iteration {runner.iter + 1}: '
+            + (f'saved {self._checkpoints.last_ckpt}, go on with --resume.' if saved else 'exit.')
+        )
+        self.after_train(runner)
+        raise SystemExit(EXIT_CODE)
+
+    def _is_asked(self) -> bool:
+        """Whether this process has to save now."""
+        if self._group is None:
+            return self.asked and is_main_process()
+        flag = torch.tensor(int(self.asked))
+        torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX, group=self._group)
+        return bool(flag)
+
+    def after_train(self, runner) -> None:
+        """Listen no more.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        if self._before is not None:
+            handler, wakeup = self._before
+            signal.signal(signal.SIGTERM, handler)
+            signal.set_wakeup_fd(wakeup)
+            self._before = None
+            self._wakeups.close()
+
+
+def _own_group(init, worker: int) -> None:
+    """In a data worker: the signal to the group passes by; its end is up to the main process."""
+    os.setpgid(0, 0)
+    if init is not None:
+        init(worker)

@@ -1,0 +1,304 @@
+"""The student out of a checkpoint, without running anything that lies in it."""
+
+import ast
+import copy
+import re
+from pathlib import Path
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
+
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+from mmengine.runner import CheckpointLoader
+from mmpretrain.registry import DATASETS, MODELS
+from torch import Tensor, nn
+
+from ..student.stock_model import stock_model
+
+BACKBONES = ('DistilledVisionTransformer', 'VisionTransformer')
+STOCK_HEADS = dict(
+    CSKDDeiTHead='DeiTClsHead',
+    CSKDViTHead='VisionTransformerClsHead',
+    FinetuneDeiTHead='DeiTClsHead',
+    DeiTClsHead='DeiTClsHead',
+    VisionTransformerClsHead='VisionTransformerClsHead',
+)
+KEYS = ('model', 'data_preprocessor', 'test_dataloader', 'val_dataloader')
+NUMBERS = dict(inf=float('inf'), nan=float('nan'))
+
+
+class Student(NamedTuple):
+    """A student out of a checkpoint."""
+
+    model: nn.Module
+    """The classifier with its weights, in evaluation mode. Its score is that of all voters."""
+    config: Config
+    """The config of the same student in stock MMPretrain, with its test pipeline."""
+    meta: dict
+    """``dataset_meta``, ``epoch`` and ``iter`` of the checkpoint, where it has them."""
+    weights: str
+    """``'averaged'`` (EMA), ``'raw'``, or ``'only'`` if the checkpoint has one set."""
+
+
+def load_student(
+    checkpoint: str, ema: Optional[bool] = None, config: Optional[str] = None
+) -> Student:
+    """The student of a checkpoint; its teacher is neither built nor loaded.
+
+    Args:
+        checkpoint (str): File or URL, read without executing anything in it.
+        ema (bool, optional): As in :func:`export_student`.
+        config (str, optional): As in :func:`export_student`.
+
+    Returns:
+        Student: Model, stock config and what the checkpoint says about them.
+
+    Raises:
+        ValueError: As in :func:`export_student`.
+    """
+    try:
+        content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
+    except Exception as error:  # whatever the file system, a server or the unpickler says
+        raise ValueError(
+            f'CKPT "{checkpoint}" cannot be read ({type(error).__name__}: {error}).'
+        ) from error
+    if not isinstance(content, Mapping) or not isinstance(content.get('state_dict'), Mapping):
+        raise ValueError(f'CKPT "{checkpoint}" has no "state_dict": give one of a training.')
+    meta = content.get('meta') or {}
+    cfg = _config(checkpoint, meta, config)
+    trained = _student_config(checkpoint, cfg, executed=config is not None)
+    state, weights = _choose_weights(checkpoint, content, ema)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(copy.deepcopy(trained)).eval()
+    _fill(model, state, checkpoint)
+    kept = {key: meta[key] for key in ('dataset_meta', 'epoch', 'iter') if meta.get(key)}
+    return Student(model, _stock_config(cfg, trained), kept, weights)
+
+
+def _config(checkpoint: str, meta: Mapping, config: Optional[str]) -> ConfigDict:
+    if config is not None:
+        if '::' not in config and not Path(config).is_file():
+            raise ValueError(f'--config "{config}" is no file.')
+        cfg = Config.fromfile(config)._cfg_dict
+    elif not isinstance(meta.get('cfg'), str):
+        raise ValueError(f'CKPT "{checkpoint}" carries no config: give it with --config.')
+    else:
+        try:
+            cfg = read_saved_config(meta['cfg'], KEYS)
+        except ValueError as error:
+            raise ValueError(
+                f'CKPT "{checkpoint}": {error} Give the config file with --config.'
+            ) from error
+    if not isinstance(cfg.get('model'), dict):
+        raise ValueError(f'CKPT "{checkpoint}": its config sets no model.')
+    return cfg
+
+
+def _student_config(checkpoint: str, cfg: ConfigDict, executed: bool = False) -> ConfigDict:
+    """The student's part of the training config, without what loads or trains it."""
+    key = 'model.architecture' if 'architecture' in cfg.model else 'model'
+    trained = copy.deepcopy(cfg.model.get('architecture', cfg.model))
+    if _name(trained.get('type')) == 'CSKDClassifier':
+        return _any_student_config(checkpoint, trained, executed)
+    parts = (('', ('ImageClassifier',)), ('.backbone', BACKBONES), ('.head', STOCK_HEADS))
+    for part, known in parts:
+        found = trained.get(part[1:]) or {} if part else trained
+        name = _name(found.get('type'))
+        if name not in known:
+            expected = ' or '.join(f'"{name}"' for name in known)
+            raise ValueError(
+                f'CKPT "{checkpoint}" has no student to export: {key}{part}.type is "{name}", '
+                f'expected {expected}.'
+            )
+        found.type = name
+    _strip(trained)
+    return trained
+
+
+def _any_student_config(checkpoint: str, trained: ConfigDict, executed: bool) -> ConfigDict:
+    """As :func:`_student_config`, of a ``CSKDClassifier``: its stock config written out."""
+    path = trained.pop('cfg_path', None)
+    if path is not None:
+        # What a stranger's checkpoint names is not executed, unless MMPretrain itself ships it.
+        if not executed and not re.fullmatch(r'mmpretrain::[\w/.-]+', path):
+            raise ValueError(
+                f'CKPT "{checkpoint}" names the config "{path}", which is not one of MMPretrain\'s: '
+                'give the config file of the training with --config.'
+            )
+        trained = stock_model(path, trained)
+    trained.type = 'CSKDClassifier'
+    for part in ('backbone', 'head'):
+        found = trained.get(part) or {}
+        known = MODELS.get(_name(found.get('type')))
+        if known is None or not known.__module__.startswith('mmpretrain.'):
+            raise ValueError(
+                f'CKPT "{checkpoint}" has a student that stock MMPretrain cannot build: its {part} '
+                f'is "{_name(found.get("type"))}".'
+            )
+        found.type = known.__name__
+    _strip(trained)
+    return trained
+
+
+def _strip(trained: ConfigDict) -> None:
+    """Drop what loads or trains a student, and what a scope was good for."""
+    for found in (trained, trained.backbone, trained.head):
+        for unused in ('_scope_', 'init_cfg'):
+            found.pop(unused, None)
+    for unused in ('train_cfg', 'pretrained', 'data_preprocessor'):
+        trained.pop(unused, None)
+    # The loss of this training, weighed for distillation, is not that of another.
+    trained.head.pop('loss', None)
+
+
+def _name(kind: Any) -> str:
+    """``'X'`` of ``'X'``, ``'scope.X'`` or the class X itself."""
+    return str(getattr(kind, '__name__', kind)).split('.')[-1]
+
+
+def _stock_config(cfg: ConfigDict, trained: ConfigDict) -> Config:
+    """What stock MMPretrain needs to build the student, preprocess its images and name them."""
+    model = copy.deepcopy(trained)
+    if model.type == 'CSKDClassifier':
+        model.type = 'ImageClassifier'
+        for ours in ('vote', 'source'):
+            model.pop(ours, None)
+    else:
+        model.head.pop('vote', None)
+        model.head.type = STOCK_HEADS[trained.head.type]
+        if model.backbone.get('out_type') == 'raw':
+            model.backbone.out_type = 'cls_token'
+    stock = dict(default_scope='mmpretrain', model=model)
+    student = cfg.model.get('architecture', cfg.model)
+    for place in (cfg.model, cfg, student):
+        if place.get('data_preprocessor'):
+            preprocessor = copy.deepcopy(place['data_preprocessor'])
+            preprocessor.pop('batch_augments', None)
+            preprocessor['type'] = _name(preprocessor.get('type', 'ClsDataPreprocessor'))
+            stock['data_preprocessor'] = preprocessor
+            break
+    for loader in (cfg.get('test_dataloader'), cfg.get('val_dataloader')):
+        dataset = (loader or {}).get('dataset') or {}
+        if dataset.get('pipeline') is not None:
+            # The dataset's name brings class names; one that stock MMPretrain lacks would not load.
+            known = DATASETS.get(_name(dataset.get('type')))
+            own = known is not None and known.__module__.startswith('mmpretrain.')
+            name = known.__name__ if own else 'CustomDataset'
+            stock['test_dataloader'] = dict(dataset=dict(type=name, pipeline=dataset['pipeline']))
+            break
+    return Config(stock)
+
+
+def _choose_weights(
+    checkpoint: str, content: Mapping, ema: Optional[bool]
+) -> Tuple[Dict[str, Tensor], str]:
+    """The student's weights under its own names, and which they are."""
+    state, other = content['state_dict'], content.get('ema_state_dict')
+    if other is None:
+        if ema:
+            raise ValueError(
+                f'--ema: CKPT "{checkpoint}" has no "ema_state_dict", it comes from a run without '
+                'an EMAHook: leave out --ema.'
+            )
+        weights = 'only'
+    elif ema is False:
+        # On saving, MMEngine's EMAHook swaps the two: "ema_state_dict" holds the raw weights.
+        state = {name: other.get(f'module.{name}', value) for name, value in state.items()}
+        weights = 'raw'
+    else:
+        weights = 'averaged'
+    prefix = 'architecture.'
+    if any(name.startswith(prefix) for name in state):
+        state = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+    return dict(state), weights
+
+
+def _fill(model: nn.Module, state: Dict[str, Tensor], checkpoint: str) -> None:
+    """Load completely, or refuse; MMPretrain's ViTs would stretch position embeddings silently."""
+    wanted = model.state_dict()
+    for names, others, what in ((wanted, state, 'lacks'), (state, wanted, 'holds')):
+        unmatched = [name for name in names if name not in others]
+        if unmatched:
+            raise ValueError(
+                f'CKPT "{checkpoint}" {what} {len(unmatched)} weights that its student '
+                f'{"needs" if names is wanted else "has not"}, the first is "{unmatched[0]}": does '
+                'the config belong to it?'
+            )
+    for name, value in wanted.items():
+        if state[name].shape != value.shape:
+            raise ValueError(
+                f'CKPT "{checkpoint}": "{name}" has shape {tuple(state[name].shape)}, expected '
+                f'{tuple(value.shape)}: does the config belong to it?'
+            )
+    model.load_state_dict(state)
+
+
+def read_saved_config(text: str, keys: Iterable[str]) -> ConfigDict:
+    """The named top-level settings of a config's ``pretty_text``.
+
+    A checkpoint's ``meta['cfg']`` is Python source. ``Config.fromstring`` would execute it, and
+    with it whatever the sender of the file put there. Here nothing is executed or imported: the
+    source is parsed, and only literals, lists, tuples, dictionaries and calls of ``dict`` with
+    them are understood, which is all that ``pretty_text`` writes for such values. Settings that
+    are not asked for may be anything.
+
+    Args:
+        text (str): What ``Config.pretty_text`` gave.
+        keys (Iterable[str]): The settings wanted; those that are not set are left out.
+
+    Returns:
+        mmengine.ConfigDict: The settings found.
+
+    Raises:
+        ValueError: If the text is no Python, or a wanted setting is more than plain data.
+    """
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f'The saved config is no plain config ({error}).') from error
+    keys, settings = set(keys), {}
+    for statement in statements:
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            continue
+        name = statement.targets[0].id
+        if name in keys:
+            settings[name] = _value(statement.value, name)
+    return ConfigDict(settings)
+
+
+def _value(node: ast.AST, key: str) -> Any:
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Name) and node.id in NUMBERS:
+        return NUMBERS[node.id]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = _value(node.operand, key)
+        if isinstance(value, (int, float)):
+            return -value
+    elif isinstance(node, (ast.List, ast.Tuple)):
+        kind = list if isinstance(node, ast.List) else tuple
+        return kind(_value(item, key) for item in node.elts)
+    elif isinstance(node, ast.Dict) and all(isinstance(name, ast.Constant) for name in node.keys):
+        return {
+            name.value: _value(item, f'{key}.{name.value}')
+            for name, item in zip(node.keys, node.values)
+        }
+    elif _is_dict_call(node):
+        found = {}
+        for given in node.args:  # `dict({'a.b': 1})`, for names that are no identifiers
+            found.update(_value(given, key))
+        found.update({word.arg: _value(word.value, f'{key}.{word.arg}') for word in node.keywords})
+        return found
+    raise ValueError(
+        f'The saved config sets {key} to something else than plain data: '
+        f'`{ast.unparse(node)[:60]}`.'
+    )
+
+
+def _is_dict_call(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == 'dict'
+        and all(isinstance(given, ast.Dict) for given in node.args)
+        and all(word.arg is not None for word in node.keywords)
+    )

@@ -1,0 +1,1 @@
+"""Wrong arguments and configs, told by name."""

@@ -1,0 +1,108 @@
+from typing import Callable, Optional, Union
+
+from mmengine.hooks import Hook
+from mmengine.hooks.hook import DATA_BATCH
+from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop
+from mmrazor.registry import HOOKS
+
+from ..checks.typed import typed
+from ..losses.cskd_loss import CSKDLoss
+from .fusion_schedule import build_schedule
+
+
+@HOOKS.register_module()
+class CKFHook(Hook):
+    """Cumulative Knowledge Fusion: set the fusion weight before each training iteration.
+
+    The weight is a function of the run's progress alone. The hook keeps no state, so it is right
+    directly after a resume, with gradient accumulation and in epoch- and iteration-based loops. It
+    is logged as ``fusion_weight``. Source: CSKD, section 3.3.
+
+    Args:
+        schedule (str | dict | Callable): ``'linear'``, ``'x2'``, ``'cos'``, ``'constant'`` (as
+            ``dict(type='constant', value=…)``), any other name in
+            :data:`~mmcskd.FUSION_SCHEDULES`, or a function of the progress in [0, 1]. Defaults to
+            ``'linear'``.
+        by_epoch (bool): Whether progress is epoch ÷ epochs, constant within an epoch, as in the
+            authors' code, instead of iteration ÷ iterations. Defaults to False.
+        begin (int): Iteration (epoch if ``by_epoch``) up to which progress is 0. Defaults to 0.
+        end (int, optional): Iteration (epoch) from which on progress is 1. Defaults to None: the
+            end of the run.
+
+    Raises:
+        ValueError: For an unknown schedule or a range that is empty, on construction; if the model
+            has no :class:`~mmcskd.CSKDLoss` or the loop has no epochs to count, before training.
+    """
+
+    priority = 'NORMAL'
+
+    @typed
+    def __init__(
+        self,
+        schedule: Union[str, dict, Callable] = 'linear',
+        by_epoch: bool = False,
+        begin: int = 0,
+        end: Optional[int] = None,
+    ) -> None:
+        self.schedule = build_schedule(schedule)
+        if begin < 0 or (end is not None and end <= begin):
+            raise ValueError(f'CKFHook: begin={begin}, end={end}, expected 0 <= begin < end.')
+        self.by_epoch = by_epoch
+        self.begin = begin
+        self.end = end
+
+    def before_train(self, runner) -> None:
+        """Find the losses to steer, and refuse a run in which the hook could do nothing.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        if not self._losses(runner):
+            raise ValueError(
+                'CKFHook found no CSKDLoss in the model: add one to '
+                'model.distiller.distill_losses, or take the hook out of custom_hooks.'
+            )
+        if self.by_epoch and not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise ValueError(
+                'CKFHook.by_epoch=True needs epochs, but train_cfg counts iterations: set '
+                'train_cfg.by_epoch=True or CKFHook.by_epoch=False.'
+            )
+        length = runner.max_epochs if self.by_epoch else runner.max_iters
+        if self.begin >= length:
+            raise ValueError(
+                f'CKFHook.begin={self.begin} is not before the end of the run ({length} '
+                f'{"epochs" if self.by_epoch else "iterations"}).'
+            )
+
+    def progress(self, runner) -> float:
+        """The run's progress in [0, 1] between ``begin`` and ``end``.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        now, last = (
+            (runner.epoch, runner.max_epochs) if self.by_epoch else (runner.iter, runner.max_iters)
+        )
+        end = last if self.end is None else self.end
+        return min(max((now - self.begin) / (end - self.begin), 0.0), 1.0)
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch: DATA_BATCH = None) -> None:
+        """Set and log the fusion weight.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): The index of the current batch in the train loop.
+            data_batch (dict | tuple | list, optional): Data from the dataloader.
+        """
+        fusion_weight = float(self.schedule(self.progress(runner)))
+        for loss in self._losses(runner):
+            loss.set_fusion_weight(fusion_weight)
+        runner.message_hub.update_scalar('train/fusion_weight', fusion_weight)
+
+    @staticmethod
+    def _losses(runner):
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        # The losses live in the distiller; the student's many modules need no visit.
+        losses = getattr(model, 'distiller', model)
+        return [module for module in losses.modules() if isinstance(module, CSKDLoss)]

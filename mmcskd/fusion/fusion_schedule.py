@@ -1,0 +1,83 @@
+"""How the fusion weight of Cumulative Knowledge Fusion falls over a run.
+
+A schedule is a function of the progress p in [0, 1] that returns the fusion weight in [0, 1]:
+1 is the teacher's spatial response alone, 0 its global response alone. Source: CSKD, section 3.3.
+"""
+
+import math
+from functools import partial
+from numbers import Real
+from typing import Callable, Union
+
+from mmengine.registry import Registry
+
+from ..checks.suggest import nearest
+
+FUSION_SCHEDULES = Registry('fusion schedule', scope='mmcskd')
+"""Register a function of one's own here and name it in ``CKFHook(schedule=…)``."""
+
+
+@FUSION_SCHEDULES.register_module()
+def linear(progress: float) -> float:
+    """1 − p."""
+    return 1 - progress
+
+
+@FUSION_SCHEDULES.register_module()
+def x2(progress: float) -> float:
+    """(1 − p)²."""
+    return (1 - progress) ** 2
+
+
+@FUSION_SCHEDULES.register_module()
+def cos(progress: float) -> float:
+    """cos(π p / 2)."""
+    return math.cos(math.pi * progress / 2)
+
+
+@FUSION_SCHEDULES.register_module()
+def constant(progress: float, value: float = 1.0) -> float:
+    """The same value throughout; 1 distils the spatial response only, 0 the global one only."""
+    return value
+
+
+def build_schedule(schedule: Union[str, dict, Callable]) -> Callable[[float], float]:
+    """A schedule from its name, its config or itself.
+
+    Args:
+        schedule (str | dict | Callable): A registered name, ``dict(type=name, …)`` with further
+            arguments of the function, or a function of the progress.
+
+    Returns:
+        Callable: progress in [0, 1] → fusion weight.
+
+    Raises:
+        ValueError: For a name that is not registered or arguments the function does not take.
+        TypeError: For anything else.
+    """
+    if callable(schedule):
+        return schedule
+    if isinstance(schedule, str):
+        schedule = dict(type=schedule)
+    if not isinstance(schedule, dict) or 'type' not in schedule:
+        raise TypeError(
+            'CKFHook.schedule takes a name, a dict with the key "type" or a function of the '
+            f'progress; got {schedule!r}.'
+        )
+    options = {key: value for key, value in schedule.items() if key != 'type'}
+    function = schedule['type']
+    if isinstance(function, str):
+        known = FUSION_SCHEDULES.module_dict
+        if function not in known:
+            raise ValueError(
+                f'CKFHook.schedule: "{function}" is no registered fusion schedule. '
+                + nearest(function, known)
+            )
+        function = known[function]
+    try:
+        first = partial(function, **options)(0.0)
+    except TypeError as error:
+        raise ValueError(f'CKFHook.schedule={schedule!r}: {error}') from error
+    if isinstance(first, bool) or not isinstance(first, Real):
+        raise ValueError(f'CKFHook.schedule={schedule!r} gives {first!r}, expected a number.')
+    return partial(function, **options)

@@ -1,0 +1,1 @@
+"""What compares the student with the teacher."""

@@ -1,0 +1,213 @@
+from typing import List, Optional, Sequence, Union
+
+import torch
+import torch.nn.functional as F
+from mmengine.registry import DefaultScope
+from mmpretrain.models import ImageClassifier
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from ..checks.typed import typed
+from ..compat import bridge_unused_norms
+from .own_distillation import own_distillation
+from .stock_model import stock_model
+from .token_source import TokenSource, find_norm
+from .vote import check_vote
+
+
+@MODELS.register_module()
+class CSKDClassifier(ImageClassifier):
+    """Any stock classifier as a student: the same, with a distillation head on its patch tokens.
+
+    Take a stock model and change its ``type``, or name its config with ``cfg_path``; backbone, neck
+    and head stay as they are. The base loss is the stock head's own, on its own logits.
+
+    Beside them stands ``head_dist``, a linear layer that gives class logits of any patch token. Its
+    tokens are the features that the stock model pools or takes its class token from, see
+    :class:`~mmcskd.student.token_source.TokenSource`. A backbone that normalises only what it has pooled
+    (BEiT, TinyViT …) has that norm applied to them in front of the layer, as for its own head.
+    Where the stock head has a distillation head already (``DeiTClsHead``, ``EfficientFormerClsHead``,
+    ``LeViTClsHead``) that one learns instead, and the base loss is that of the class head alone.
+
+    Args:
+        cfg_path (str, optional): The stock config whose model it is, as
+            ``'mmpretrain::swin_transformer/swin-tiny_16xb64_in1k.py'``. Other arguments are merged
+            into it. Defaults to None: they are the whole model.
+        vote (Sequence[str], optional): Who votes at test time, of ``'cls'`` (the stock logits; those
+            of the class head, if there are two), ``'dist'`` (a distillation token) and ``'patch'``
+            (the mean of the patch logits). Defaults to None: all there are. ``'cls'`` alone is the
+            stock architecture, and the distillation head rests.
+        source (str, optional): Name of the module that outputs the tokens. Defaults to None: it is
+            found by itself.
+        **kwargs: Of ``mmpretrain.models.ImageClassifier``.
+
+    Raises:
+        ValueError: If the config is none of an ``ImageClassifier``, no tokens are found, the head
+            does not say its classes and width, or a voter is unknown.
+
+    Examples:
+        >>> swin = 'mmpretrain::swin_transformer/swin-tiny_16xb64_in1k.py'
+        >>> student = dict(type='mmpretrain.CSKDClassifier', cfg_path=swin)
+    """
+
+    @typed
+    def __init__(
+        self,
+        cfg_path: Optional[str] = None,
+        vote: Optional[Union[str, Sequence[str]]] = None,
+        source: Optional[str] = None,
+        **kwargs,
+    ) -> None:
+        if cfg_path is not None:
+            kwargs = stock_model(cfg_path, kwargs)
+            kwargs.pop('type')
+        if kwargs.get('backbone') is None or kwargs.get('head') is None:
+            missing = 'backbone' if kwargs.get('backbone') is None else 'head'
+            raise ValueError(
+                f'CSKDClassifier needs a {missing}: set model.architecture.{missing}, or name a '
+                'stock config that has one with model.architecture.cfg_path.'
+            )
+        # Whatever scope the algorithm is built in, a stock model's parts are MMPretrain's.
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            super().__init__(**kwargs)
+        if hasattr(self.head, 'distillation_logits'):
+            raise ValueError(
+                f'{type(self.head).__name__} distils by itself: set model.architecture.type to '
+                '"ImageClassifier", or take the stock head.'
+            )
+        bridge_unused_norms(self.backbone)
+        self.width = _width(self.head)
+        self._own = own_distillation(self.head)
+        if self._own is None:
+            self.head_dist = nn.Linear(self.width, _num_classes(self.head))
+        self.source = source
+        self._tokens = TokenSource(self, source, width=self.width)
+        voters = (
+            ('cls', 'dist', 'patch')
+            if self._own and 'dist' in self._own.stock_vote
+            else ('cls', 'patch')
+        )
+        self.vote = check_vote(vote, voters, 'model.architecture.vote')
+
+    @property
+    def stock_vote(self):
+        """The voters whose average is the stock model's score."""
+        return self._own.stock_vote if self._own else ('cls',)
+
+    def distillation_logits(self, tokens: Tensor) -> Tensor:
+        """Class logits of any tokens by the distillation head: (…, D) → (…, C)."""
+        norm = find_norm(self)
+        if isinstance(norm, nn.LayerNorm):
+            # By function: MMPretrain's LayerNorm2d, the same layer, takes maps only.
+            tokens = F.layer_norm(tokens, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+        elif norm is not None:
+            tokens = norm(tokens)
+        if self._own:
+            return self._own.distillation_logits(self.head, tokens)
+        return self.head_dist(tokens)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Optional[List[DataSample]] = None,
+        mode: str = 'tensor',
+    ):
+        """As of every MMPretrain classifier; ``'tensor'`` and ``'predict'`` give the voters' score.
+
+        Args:
+            inputs (Tensor): (N, 3, height, width), preprocessed.
+            data_samples (list[DataSample], optional): The labels. Defaults to None.
+            mode (str): ``'tensor'``, ``'loss'`` or ``'predict'``. Defaults to ``'tensor'``.
+        """
+        if mode == 'tensor' and not self._is_stock():
+            return self._score(inputs)
+        return super().forward(inputs, data_samples, mode)
+
+    def loss(self, inputs: Tensor, data_samples: List[DataSample]) -> dict:
+        """The base loss.
+
+        Args:
+            inputs (Tensor): (N, 3, height, width), preprocessed.
+            data_samples (list[DataSample]): The labels.
+
+        Returns:
+            dict[str, Tensor]: ``loss``, the stock head's own.
+        """
+        if self._own is None:
+            return super().loss(inputs, data_samples)
+        feats = self.extract_feat(inputs)
+        return self.head._get_loss(self._own.class_logits(self.head, feats), data_samples)
+
+    def predict(
+        self, inputs: Tensor, data_samples: Optional[List[DataSample]] = None, **kwargs
+    ) -> List[DataSample]:
+        """The prediction of the voters.
+
+        Args:
+            inputs (Tensor): (N, 3, height, width), preprocessed.
+            data_samples (list[DataSample], optional): To be filled in. Defaults to None.
+            **kwargs: Of the stock head's ``predict``, where the stock logits alone vote.
+
+        Returns:
+            list[DataSample]: With ``pred_score`` and ``pred_label``.
+        """
+        if self._is_stock():
+            return super().predict(inputs, data_samples, **kwargs)
+        return self.head._get_predictions(self._score(inputs), data_samples)
+
+    def _is_stock(self) -> bool:
+        """Whether the stock forward pass gives the score; those heads refuse to train."""
+        return self.vote == self.stock_vote and not (self._own and self.training)
+
+    def _score(self, inputs: Tensor) -> Tensor:
+        """(N, C), the average of the voters."""
+        read = []
+        self._tokens.start(read.append)
+        try:
+            feats = self.extract_feat(inputs)
+        finally:
+            self._tokens.stop()
+        if not read:
+            raise ValueError(
+                f'model.architecture.source: the student did not run "{self._tokens.source}", name '
+                'the module that outputs its patch tokens.'
+            )
+        tokens, extra, _ = read[-1]
+        votes = dict(
+            cls=lambda: self._class_logits(feats),
+            dist=lambda: self.distillation_logits(tokens[:, 1]),
+            patch=lambda: self.distillation_logits(tokens[:, extra:].mean(dim=1)),
+        )
+        return torch.stack([votes[voter]() for voter in self.vote]).mean(dim=0)
+
+    def _class_logits(self, feats) -> Tensor:
+        if self._own:
+            return self._own.class_logits(self.head, feats)
+        logits = self.head(feats)
+        # Conformer's two branches, added up as its own head does to predict.
+        return sum(logits) if isinstance(logits, (tuple, list)) else logits
+
+
+def _num_classes(head: nn.Module) -> int:
+    layers = [layer for layer in head.modules() if isinstance(layer, nn.Linear)]
+    classes = getattr(head, 'num_classes', None) or (layers and layers[-1].out_features)
+    return _known(head, 'num_classes', classes)
+
+
+def _width(head: nn.Module) -> int:
+    """D of the tokens, from the head that takes them."""
+    width = getattr(head, 'in_channels', None)
+    if isinstance(width, (tuple, list)):  # Conformer: of its maps and of its tokens
+        width = width[-1]
+    layers = [layer for layer in head.modules() if isinstance(layer, nn.Linear)]
+    return _known(head, 'in_channels', width or (layers and layers[0].in_features))
+
+
+def _known(head: nn.Module, key: str, number) -> int:
+    if not isinstance(number, int) or number < 1:
+        raise ValueError(
+            f'{type(head).__name__} has no {key}, from which the distillation head takes its size: '
+            'set model.architecture.head.type to a head with a linear classifier.'
+        )
+    return number

@@ -1,0 +1,1 @@
+"""The frozen CNN: its spatial responses, its weights, how it runs."""

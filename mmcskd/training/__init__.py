@@ -1,0 +1,1 @@
+"""The algorithm and what MMEngine's runner needs to train it anywhere."""

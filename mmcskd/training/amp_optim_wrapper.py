@@ -1,0 +1,116 @@
+import math
+from contextlib import contextmanager
+from typing import Optional, Union
+
+import torch
+from mmengine.device import get_device
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmrazor.registry import OPTIM_WRAPPERS
+from torch import nn
+
+from ..checks.config_check import check_keys
+from ..checks.typed import fits, typed
+
+
+@OPTIM_WRAPPERS.register_module()
+class DeviceAmpOptimWrapper(AmpOptimWrapper):
+    """MMEngine's ``AmpOptimWrapper``, on a CPU too.
+
+    With an accelerator it is the stock wrapper. On the CPU, which the stock wrapper refuses, it
+    casts with torch's CPU autocast, to bfloat16 unless told otherwise, and scales the loss for
+    float16 only.
+
+    Args:
+        loss_scale (float | str | dict): ``'dynamic'``, a fixed scale or the arguments of the
+            gradient scaler. Defaults to ``'dynamic'``.
+        dtype (str | torch.dtype, optional): ``'float16'`` or ``'bfloat16'``. Defaults to None:
+            the device's own default.
+        **kwargs: Of ``mmengine.optim.AmpOptimWrapper``.
+
+    Raises:
+        ValueError: On the CPU, for a dtype that its autocast does not take or a torch that has no
+            gradient scaler for it.
+    """
+
+    @typed
+    def __init__(
+        self,
+        loss_scale: Union[float, str, dict] = 'dynamic',
+        dtype: Optional[Union[str, torch.dtype]] = None,
+        **kwargs,
+    ) -> None:
+        _check_scale(loss_scale)
+        if isinstance(loss_scale, int):  # MMEngine knows a scale by its being a float
+            loss_scale = float(loss_scale)
+        self.on_cpu = get_device() == 'cpu'
+        if not self.on_cpu:
+            super().__init__(loss_scale=loss_scale, dtype=dtype, **kwargs)
+            return
+        kwargs.pop('use_fsdp', None)
+        OptimWrapper.__init__(self, **kwargs)
+        dtype = getattr(torch, dtype, dtype) if isinstance(dtype, str) else dtype
+        self.cast_dtype = torch.bfloat16 if dtype is None else dtype
+        if self.cast_dtype not in (torch.bfloat16, torch.float16):
+            raise ValueError(
+                f'optim_wrapper.dtype is {dtype!r}, expected "bfloat16" or "float16" on a CPU.'
+            )
+        self._scale_update_param = loss_scale if isinstance(loss_scale, float) else None
+        self.loss_scaler = self._cpu_scaler(loss_scale)
+
+    def _cpu_scaler(self, loss_scale: Union[float, str, dict]):
+        has_scaler = hasattr(torch.amp, 'GradScaler')
+        if self.cast_dtype == torch.bfloat16:
+            # Same range as float32: nothing to scale. A disabled scaler passes all through.
+            if has_scaler:
+                return torch.amp.GradScaler('cpu', enabled=False)
+            return torch.cuda.amp.GradScaler(enabled=False)
+        if not has_scaler:
+            raise ValueError(
+                'optim_wrapper.dtype="float16" on a CPU needs torch >= 2.3: use "bfloat16".'
+            )
+        options = {}
+        if isinstance(loss_scale, float):
+            options = dict(init_scale=loss_scale)
+        elif isinstance(loss_scale, dict):
+            options = loss_scale
+        return torch.amp.GradScaler('cpu', **options)
+
+    @contextmanager
+    def optim_context(self, model: nn.Module):
+        """Autocast, and no gradient synchronisation between accumulation steps.
+
+        Args:
+            model (nn.Module): The training model.
+        """
+        if not self.on_cpu:
+            with super().optim_context(model):
+                yield
+            return
+        with OptimWrapper.optim_context(self, model), torch.autocast('cpu', self.cast_dtype):
+            yield
+
+
+# What torch's scaler takes, and what it asserts of it.
+SCALER = {
+    'init_scale': lambda value: 0 < value < math.inf,
+    'growth_factor': lambda value: 1 < value < math.inf,
+    'backoff_factor': lambda value: 0 < value < 1,
+    'growth_interval': lambda value: isinstance(value, int) and value > 0,
+    'enabled': lambda value: isinstance(value, bool),
+}
+
+
+def _check_scale(loss_scale: Union[float, str, dict]) -> None:
+    if isinstance(loss_scale, dict):
+        check_keys(loss_scale, SCALER, 'optim_wrapper.loss_scale')
+        for key, value in loss_scale.items():
+            number = fits(value, bool if key == 'enabled' else float)
+            if not number or not SCALER[key](value):
+                raise ValueError(
+                    f'optim_wrapper.loss_scale.{key} is {value!r}, which no gradient scaler takes.'
+                )
+    elif loss_scale != 'dynamic' and (isinstance(loss_scale, str) or not 0 < loss_scale < math.inf):
+        raise ValueError(
+            f'optim_wrapper.loss_scale is {loss_scale!r}, expected "dynamic", a number > 0 or the '
+            'arguments of a gradient scaler.'
+        )

@@ -1,0 +1,1 @@
+"""What the tools draw: responses of teacher and student, curves of runs."""

@@ -1,0 +1,183 @@
+"""What teacher and student answer at each place of a photograph."""
+
+from pathlib import Path
+from typing import List, NamedTuple, Optional, Tuple
+
+import mmcv
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import DATASETS
+from mmrazor.models.task_modules.recorder import RecorderManager
+from torch import Tensor, nn
+
+from ..student.patch_token_connector import StudentResponse
+from ..training.launch import build_student, build_teacher
+
+
+class Responses(NamedTuple):
+    """The answers to one photograph."""
+
+    image: np.ndarray
+    """(height, width, 3) of uint8, RGB: what the models see, before normalisation."""
+    spatial: Tensor
+    """d (C, H, W), the teacher's response at each place."""
+    whole: Tensor
+    """g (C,), the teacher's response to the whole image."""
+    student: Optional[Tensor]
+    """z_s (C, H, W), the student's responses on the teacher's grid; None without a checkpoint."""
+    names: List[str]
+    """Of the C classes."""
+
+    def fused(self, weight: float) -> Tensor:
+        """The target at one fusion weight: t = λ·d + (1 − λ)·g.
+
+        Args:
+            weight (float): λ in [0, 1].
+
+        Returns:
+            Tensor: (C, H, W).
+        """
+        whole = self.whole[:, None, None].expand_as(self.spatial)
+        return torch.lerp(whole, self.spatial, float(weight))
+
+
+class ResponseReader:
+    """Show photographs to the teacher of a config and, with a checkpoint, to its student.
+
+    Photographs go through the config's own test pipeline, data preprocessor and teacher view, and
+    the answers are taken by the recorders and the connector that training uses.
+
+    Args:
+        cfg (mmengine.Config): A training config that distils.
+        checkpoint (str, optional): File or URL of the student's weights. Defaults to None: the
+            teacher alone.
+
+    Raises:
+        ValueError: If the config has no teacher, no weights of it or no test pipeline, or if a
+            checkpoint does not fill its model.
+    """
+
+    def __init__(self, cfg: Config, checkpoint: Optional[str] = None) -> None:
+        if not isinstance(cfg.get('model'), dict) or 'teacher' not in cfg.model:
+            raise ValueError(
+                f'CONFIG "{cfg.filename}" distils nothing, model.teacher is not set: give one '
+                'that does, such as configs/cskd_deit-s_regnety.py.'
+            )
+        if not cfg.model.get('teacher_ckpt'):
+            raise ValueError(f'CONFIG "{cfg.filename}": model.teacher_ckpt is not set.')
+        self.dataset = _test_dataset(cfg)
+        with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
+            self.pipeline = Compose(self.dataset.pipeline)
+        self.teacher = build_teacher(cfg).eval()
+        self.response = _attach(cfg, self.teacher, 'teacher_recorders', 'SpatialResponse')
+        self.student = None
+        if checkpoint is not None:
+            self.student = build_student(cfg, checkpoint).eval()
+            self.tokens = _attach(cfg, self.student, 'student_recorders', 'PatchToken')
+
+    @torch.no_grad()
+    def __call__(self, path: str) -> Responses:
+        """The answers to one photograph.
+
+        Args:
+            path (str): An image file.
+
+        Returns:
+            Responses: Image, responses and class names.
+
+        Raises:
+            ValueError: If the file is missing or no image.
+        """
+        batch = self._load(path)
+        inputs = batch['inputs']
+        manager, recorder = self.response
+        with manager:
+            self.teacher(inputs, mode='tensor')
+        spatial, whole = recorder.get_record_data()
+        student = None
+        if self.student is not None:
+            manager, recorder = self.tokens
+            with manager:
+                self.student(inputs, mode='tensor')
+            grid = spatial.shape[-2:]
+            student = StudentResponse(recorder.get_record_data())(grid)[0].float()
+        image = _denormalised(inputs[0], self.teacher.data_preprocessor)
+        names = class_names(self.dataset, whole.shape[1])
+        return Responses(image, spatial[0].float(), whole[0].float(), student, names)
+
+    def _load(self, path: str) -> dict:
+        """A photograph as a preprocessed batch of one."""
+        if not Path(path).is_file():
+            raise ValueError(f'IMAGE "{path}" is no file.')
+        try:
+            img = mmcv.imread(str(path))
+        except Exception:  # OpenCV's own, for an empty file
+            img = None
+        if img is None:
+            raise ValueError(f'IMAGE "{path}" cannot be read as an image: give a JPEG or PNG.')
+        # A pipeline that does not load, of a dataset that draws its images, finds it loaded.
+        sample = self.pipeline(
+            dict(img_path=str(path), img=img, img_shape=img.shape[:2], ori_shape=img.shape[:2])
+        )
+        batch = dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
+        return self.teacher.data_preprocessor(batch, training=False)
+
+
+def class_names(dataset: dict, count: int) -> List[str]:
+    """Names of the classes, as the dataset's config or its class says.
+
+    Args:
+        dataset (dict): The dataset's config; nothing is read but, if it names one, the file of
+            its classes.
+        count (int): C.
+
+    Returns:
+        list[str]: C names; ``'class 7'`` and so on if none are known.
+    """
+    named = dataset.get('classes') or (dataset.get('metainfo') or {}).get('classes')
+    if isinstance(named, str):
+        named = Path(named).read_text(encoding='utf-8').splitlines()
+    kind = dataset.get('type')
+    if named is None and kind is not None:
+        kind = DATASETS.get(kind.split('.')[-1]) if isinstance(kind, str) else kind
+        named = (getattr(kind, 'METAINFO', None) or {}).get('classes')
+    if named is None or len(named) != count:
+        return [f'class {index}' for index in range(count)]
+    return [str(name).split(',')[0] for name in named]  # ImageNet's list synonyms
+
+
+def _test_dataset(cfg: Config) -> dict:
+    """The dataset that has the test pipeline, be it wrapped in others."""
+    dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
+    while dataset.get('pipeline') is None and dataset.get('dataset'):
+        dataset = dataset['dataset']
+    if dataset.get('pipeline') is None:
+        raise ValueError(
+            f'CONFIG "{cfg.filename}" sets no test_dataloader.dataset.pipeline, which prepares '
+            'the photographs.'
+        )
+    return dataset
+
+
+def _attach(cfg: Config, model: nn.Module, side: str, kind: str) -> Tuple:
+    """The config's own recorder of a kind, or else the default one, on a model."""
+    configured = (cfg.model.get('distiller') or {}).get(side) or {}
+    chosen = next((each for each in configured.values() if each.get('type') == kind), None)
+    with DefaultScope.overwrite_default_scope('mmrazor'):
+        manager = RecorderManager(dict(drawn=chosen or dict(type=kind)))
+        manager.initialize(model)
+    return manager, manager.get_recorder('drawn')
+
+
+def _denormalised(inputs: Tensor, preprocessor: nn.Module) -> np.ndarray:
+    """(3, height, width) as the models get it → (height, width, 3) of uint8, RGB."""
+    image = inputs.float()
+    if hasattr(preprocessor, 'mean'):
+        image = image * preprocessor.std + preprocessor.mean
+    # MMPretrain's pipelines load BGR; the preprocessor turns it where the config says so.
+    if not getattr(preprocessor, 'to_rgb', False):
+        image = image.flip(0)
+    return image.round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
