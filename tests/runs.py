@@ -72,7 +72,8 @@ def run(*command, cwd, fails=False):
         text=True,
         timeout=500,
     )
-    assert (done.returncode != 0) == fails, done.stdout[-3000:] + done.stderr[-3000:]
+    # A traceback first: a reader of CI may see the beginning alone.
+    assert (done.returncode != 0) == fails, done.stderr[-3000:] + done.stdout[-3000:]
     return done.stdout + done.stderr
 
 

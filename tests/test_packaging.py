@@ -91,3 +91,11 @@ def test_model_index():
         for kind, accuracy in zip(('cskd', 'deit'), accuracies):
             (result,) = models[f'{kind}_deit-{size}_regnety']['Results']
             assert result['Metrics'] == {'Top 1 Accuracy': accuracy}
+
+
+def test_scripts_have_names_of_their_own():
+    """Those of tools/ and tests/ import each other by name: one would stand in for another."""
+    paths = [path for folder in ('tools', 'tests') for path in (ROOT / folder).rglob('*.py')]
+    names = [path.stem for path in paths if path.name != 'conftest.py']
+    assert len(names) > 50
+    assert not {name for name in names if names.count(name) > 1}
