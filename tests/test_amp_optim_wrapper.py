@@ -1,9 +1,11 @@
 import pytest
 import torch
+from mmengine.optim.optimizer import amp_optimizer_wrapper
 from models import algorithm_config, batch, build
 from torch import nn
 
 from mmcskd import DeviceAmpOptimWrapper
+from mmcskd.training import amp_optim_wrapper
 
 
 def wrap(parameters, **kwargs):
@@ -46,9 +48,10 @@ def test_overflow_is_skipped():
     assert wrapper.state_dict()['loss_scaler']['scale'] == 2.0**9
 
 
-@cpu_only
+@pytest.mark.parametrize('device', ['cpu', 'cuda'])
 @pytest.mark.parametrize('dtype', ['float32', 'int'])
-def test_bad_dtype(dtype):
+def test_bad_dtype(dtype, device, monkeypatch):
+    monkeypatch.setattr(amp_optim_wrapper, 'get_device', lambda: device)
     with pytest.raises(ValueError, match=r'optim_wrapper\.dtype is .*"bfloat16" or "float16"'):
         wrap(nn.Linear(1, 1).parameters(), dtype=dtype)
 
@@ -65,3 +68,21 @@ def test_losses_under_autocast_are_close():
     for name, loss in cast.items():
         assert loss.dtype == torch.float32
         assert loss.item() == pytest.approx(exact[name].item(), rel=0.05), name
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16', None])
+def test_bfloat16_has_no_scaler_on_a_gpu(dtype, monkeypatch):
+    """It would ask the device in each step; float16 needs it, and is a GPU's default."""
+    monkeypatch.setattr(amp_optim_wrapper, 'get_device', lambda: 'cuda')
+    monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
+    made = []
+
+    class Scaler(torch.cuda.amp.GradScaler):
+        def __init__(self, enabled=True, **kwargs):
+            made.append(enabled)
+            super().__init__(enabled=False)
+
+    monkeypatch.setattr(amp_optimizer_wrapper, 'GradScaler', Scaler)
+    wrapper = wrap(nn.Linear(1, 1).parameters(), dtype=dtype)
+    assert made == [dtype != 'bfloat16']
+    assert wrapper.cast_dtype == getattr(torch, dtype or 'float16')

@@ -271,6 +271,7 @@ def test_optimisation(published):
     assert cfg.optim_wrapper.get('clip_grad') is None
     assert 'accumulative_counts' not in cfg.optim_wrapper
     assert cfg.optim_wrapper.type == 'mmrazor.DeviceAmpOptimWrapper'
+    assert cfg.optim_wrapper.dtype == 'bfloat16'
     assert (cfg.train_cfg.by_epoch, cfg.train_cfg.max_epochs) == (True, 300)
     assert cfg.train_cfg.val_interval == 1
     warmup, cosine = cfg.param_scheduler

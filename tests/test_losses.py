@@ -97,3 +97,28 @@ def test_only_the_student_learns():
     CSKDLoss(fusion_weight=0.3)(student, spatial, spatial.mean((2, 3))).backward()
     assert student.grad.abs().sum() > 0
     assert spatial.grad is None
+
+
+@pytest.mark.parametrize('kind', [torch.bfloat16, torch.float16])
+def test_soft_in_half_precision_is_computed_in_float32(kind):
+    """Student and teacher are close, so the divergence is small beside what rounding takes."""
+    student = torch.randn(8, 50)
+    teacher = (student + 0.05 * torch.randn(8, 50)).to(kind)
+    student = student.to(kind)
+    expected = DeiTLoss('soft')(student.float(), teacher.float())
+    with torch.autocast('cpu', torch.bfloat16):
+        found = DeiTLoss('soft')(student, teacher)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
+
+
+def test_other_device():
+    student, teacher = torch.randn(2, 3), torch.randn(2, 3)
+    for mode in ('hard', 'soft'):
+        with pytest.raises(
+            ValueError, match=r'DeiTLoss: .* on meta and the teacher on cpu: .*model\.tea'
+        ):
+            DeiTLoss(mode)(student.to('meta'), teacher)
+    spatial = torch.randn(2, 3, 2, 2)
+    with pytest.raises(ValueError, match='CSKDLoss: the student answers on meta'):
+        CSKDLoss(fusion_weight=0.5)(spatial.to('meta'), spatial, teacher)

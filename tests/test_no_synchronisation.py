@@ -100,7 +100,7 @@ class WatchSteps(Hook):
 
 
 def config(folder, **changes):
-    """The demo in small with the hooks and the mixing of the ImageNet configs, logging rarely."""
+    """The demo in small; hooks, mixing and precision of the ImageNet configs, logging rarely."""
     torch.manual_seed(0)
     cfg = Config.fromfile(ROOT / 'configs/demo/cskd_vit_resnet18.py')
     teacher = MODELS.build(cfg.model.teacher)
@@ -113,6 +113,10 @@ def config(folder, **changes):
     cfg.model.data_preprocessor = dict(
         cfg.data_preprocessor, batch_augments=augments, _scope_='mmpretrain'
     )
+    cfg.optim_wrapper = dict(
+        shipped.optim_wrapper, optimizer=cfg.optim_wrapper.optimizer, paramwise_cfg=None
+    )
+    cfg.model.teacher_view = dict(mean=[127.5] * 3, std=[127.5] * 3)
     cfg.train_dataloader.update(batch_size=8, num_workers=0, persistent_workers=False)
     cfg.train_dataloader.dataset.length = 48
     for name in ('val', 'test'):

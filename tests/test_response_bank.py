@@ -13,6 +13,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmrazor.registry import MODELS
 from runs import ROOT, TOOLS, load_tool, losses, run
+from safetensors.numpy import save_file
 
 from mmcskd.bank.bank_fingerprint import FILE
 from mmcskd.bank.bank_writer import BankWriter
@@ -20,7 +21,7 @@ from mmcskd.bank.banked_batch import fuse
 from mmcskd.bank.condense import condense
 from mmcskd.bank.envelope import candidates
 from mmcskd.bank.image_checksum import image_checksum
-from mmcskd.bank.response_bank import Shard, shard_path
+from mmcskd.bank.response_bank import FORMAT, Shard, shard_path
 
 DEMO = ROOT / 'configs' / 'demo' / 'cskd_vit_resnet18.py'
 EPOCHS = 3
@@ -132,10 +133,6 @@ def test_no_teacher_in_memory(home, bank):
     cfg = config(home, 'light', bank)
     algorithm = Runner.from_cfg(cfg).model
     assert not list(algorithm.teacher.parameters())
-    # Nor is its checkpoint read.
-    cfg = config(home, 'lighter', bank)
-    cfg.model.teacher_ckpt = 'nowhere.pth'
-    assert not list(Runner.from_cfg(cfg).model.teacher.parameters())
 
 
 def test_resume_from_the_middle(home, bank):
@@ -187,8 +184,7 @@ def test_another_run_is_refused(home, bank, key, value, named):
 
 def test_other_weights_under_the_same_name_are_refused(home, bank, tmp_path):
     """By their content."""
-    for name in ('teacher.pth',):
-        shutil.copy(home / name, tmp_path / name)
+    shutil.copy(home / 'teacher.pth', tmp_path / 'teacher.pth')
     weights = torch.load(home / 'teacher.pth')
     weights['head.fc.bias'] += 1
     torch.save(weights, home / 'teacher.pth')
@@ -197,6 +193,55 @@ def test_other_weights_under_the_same_name_are_refused(home, bank, tmp_path):
             train(config(home, 'other', bank))
     finally:
         shutil.copy(tmp_path / 'teacher.pth', home / 'teacher.pth')
+
+
+def test_same_weights_in_another_place(home, bank, tmp_path):
+    """Known by their content; where they are not at all, the run says what it cannot check."""
+    shutil.copy(home / 'teacher.pth', tmp_path / 'elsewhere.pth')
+    moved = config(home, 'moved', bank)
+    moved.model.teacher_ckpt = str(tmp_path / 'elsewhere.pth')
+    absent = config(home, 'absent', bank)
+    absent.model.teacher_ckpt = 'nowhere.pth'
+    assert train(moved)[0] == train(absent)[0] == train(config(home, 'here', bank))[0]
+    (moved_log,), (absent_log,) = ((home / name).glob('*/*.log') for name in ('moved', 'absent'))
+    told = 'model.teacher_ckpt="nowhere.pth" is not here'
+    assert told in absent_log.read_text() and 'is not here' not in moved_log.read_text()
+
+
+def test_student_on_another_grid_is_refused(home, bank):
+    """It meets the teacher where the bank has nothing: online it would be on 2×2."""
+    cfg = config(home, 'coarse', bank, **{'model.architecture.backbone.patch_size': 20})
+    with pytest.raises(ValueError, match=r'meet on a grid of 2×2 by CSKDLoss\.grid=.*on 5×5'):
+        train(cfg)
+
+
+@pytest.mark.parametrize('content', [b'{"torn', b'[]', b'\xff'])
+def test_damaged_fingerprint(home, bank, tmp_path, content):
+    copied = tmp_path / 'bank'
+    shutil.copytree(bank, copied)
+    (copied / FILE).write_bytes(content)
+    with pytest.raises(ValueError, match=r'fingerprint\.json" is damaged.*model\.bank\.path'):
+        train(config(home, 'other', copied))
+    with pytest.raises(ValueError, match=r'fingerprint\.json" is damaged'):
+        BankWriter(config(home, 'again'), str(copied))
+
+
+@pytest.mark.parametrize('meta', [[], {}, dict(format=FORMAT)])
+def test_shard_that_says_nothing(bank, tmp_path, meta):
+    path = shard_path(tmp_path, 0, 0)
+    save_file(dict(best=np.zeros(1)), path, metadata=dict(bank=json.dumps(meta)))
+    with pytest.raises(ValueError, match='is damaged|has format None'):
+        Shard(path)
+
+
+def test_last_batch_is_checked(home, bank):
+    """On CUDA a batch is looked at with the next one, the last by the hook."""
+    runner = Runner.from_cfg(config(home, 'last', bank))
+    runner.train()
+    looked = []
+    runner.model.teacher._pending = lambda: looked.append('at')
+    runner.call_hook('after_train')
+    assert looked == ['at'] and runner.model.teacher._pending is None
 
 
 def test_other_library_is_refused(home, bank, tmp_path):
@@ -284,10 +329,24 @@ def test_cycle(home, bank):
     cfg.train_cfg.max_epochs = EPOCHS + 2
     with pytest.raises(ValueError, match=r'holds 3 epochs of the 5 .*model\.bank\.cycle=True'):
         train(cfg)
-    cfg = config(home, 'longer', bank, schedule=constant)
-    cfg.train_cfg.max_epochs = EPOCHS + 2
-    cfg.model.bank.cycle = True
-    assert len(train(cfg)[0]) == (EPOCHS + 2) * 5
+
+    def cycled(name, **changes):
+        cfg = config(home, name, bank, schedule=constant, **changes)
+        cfg.train_cfg.max_epochs = EPOCHS + 2
+        cfg.model.bank.cycle = True
+        # A student that stands still, and drops nothing out, answers the same view alike.
+        cfg.optim_wrapper.optimizer.lr, cfg.param_scheduler = 0.0, None
+        return cfg
+
+    whole = train(cycled('longer'))[0]
+    assert len(whole) == (EPOCHS + 2) * 5
+    assert whole[EPOCHS * 5 :] == whole[: 2 * 5]
+    first = cycled('longer_halves')
+    first.default_hooks.checkpoint.update(by_epoch=False, interval=17)
+    train(first)
+    again = cycled('longer_halves')
+    again.resume, again.load_from = True, str(home / 'longer_halves' / 'iter_17.pth')
+    assert train(again)[0] == whole[17:]
 
 
 @pytest.mark.parametrize(

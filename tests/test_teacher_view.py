@@ -7,6 +7,8 @@ from mmpretrain.structures import DataSample
 from models import NUM_CLASSES, algorithm_config, build, student_config, teacher_config
 from torch.nn import functional as F
 
+from mmcskd.teacher.teacher_view import TeacherView
+
 OURS = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
 OTHER = dict(mean=[127.0, 120.0, 110.0], std=[50.0, 60.0, 70.0], to_rgb=False)
 
@@ -110,3 +112,10 @@ def test_view_of_a_student_that_is_not_normalised():
 def test_bad_view(view, message):
     with pytest.raises(ValueError, match=message):
         algorithm(teacher_view=view)
+
+
+def test_numbers_are_moved_once():
+    view = TeacherView(([1.0], [2.0], False), ([0.0], [1.0], False))
+    for _ in range(2):
+        assert view(torch.ones(1, 3, 2, 2, device='meta')).device.type == 'meta'
+        assert view.scale.device.type == view.shift.device.type == 'meta'

@@ -26,7 +26,8 @@ def responses():
 
 def banked(spatial, whole, top):
     batch = condense(spatial, whole, 0, top)
-    return BankedResponse(batch, tuple(spatial.shape[-2:]), CLASSES, torch.device('cpu'))
+    grid = tuple(spatial.shape[-2:])
+    return BankedResponse(batch, grid, grid, CLASSES, torch.device('cpu'))
 
 
 def with_gradient(loss, student, *teacher):
@@ -104,7 +105,7 @@ def test_the_error_is_that_of_the_gradient():
     batch = condense(d, g, 0, top)
     stated = top.error(batch, d, g)
     assert list(stated) == ['λ = 0', 'λ = 0.25', 'λ = 0.5', 'λ = 0.75', 'λ = 1', 'g']
-    response = BankedResponse(batch, (3, 2), CLASSES, torch.device('cpu'))
+    response = BankedResponse(batch, (3, 2), (3, 2), CLASSES, torch.device('cpu'))
     fused = fuse(d, g[..., None, None], 0.75)
     value, gradient = with_gradient(CSKDLoss('soft', fusion_weight=0.75), fused, response, response)
     places = d.shape[0] * 6

@@ -7,12 +7,13 @@ from mmengine.dist import is_main_process
 import mmcskd  # noqa: F401, registers everything
 from mmcskd.bank.bank_writer import BankWriter
 from mmcskd.bank.top_k import describe
-from mmcskd.training.launch import add_arguments, load_config
+from mmcskd.training.launch import add_amp, add_arguments, load_config
 
 
 def parse_args(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser)
+    add_amp(parser)
     parser.add_argument(
         '--epochs',
         help='first and last + 1 of the epochs to bank, as 0:100; several processes may share them '

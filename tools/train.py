@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 
 import mmcskd  # noqa: F401, registers everything
 from mmcskd.training.launch import (
+    add_amp,
     add_arguments,
     check_fusion,
     check_shards,
@@ -24,7 +25,7 @@ def parse_args():
         const='auto',
         help='resume from this checkpoint or, without one, from the latest in the work directory',
     )
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    add_amp(parser)
     parser.add_argument('--no-validate', action='store_true', help='do not validate in training')
     parser.add_argument(
         '--auto-scale-lr',
@@ -42,9 +43,6 @@ def main():
     check_shards(cfg)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    if args.amp:
-        cfg.optim_wrapper.type = 'mmrazor.DeviceAmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume

@@ -21,7 +21,8 @@ train_dataloader = dict(
 
 optim_wrapper = dict(
     type='mmrazor.DeviceAmpOptimWrapper',
-    loss_scale='dynamic',
+    # Where a GPU has none (before Ampere): 'float16', with a loss scale.
+    dtype='bfloat16',
     optimizer=dict(lr=5e-4, weight_decay=0.05, eps=1e-8),
     paramwise_cfg=dict(custom_keys={'.dist_token': dict(decay_mult=0.0)}),
     clip_grad=None,

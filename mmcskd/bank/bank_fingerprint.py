@@ -9,10 +9,26 @@ from typing import Any, Dict, Optional, Tuple
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
+from ..training.amp_optim_wrapper import cast_dtype
+
 FILE = 'fingerprint.json'
-# Those whose releases may change what is read, augmented or answered.
-LIBRARIES = ('torch', 'torchvision', 'numpy', 'Pillow', 'opencv-python', 'mmengine', 'mmpretrain')
-MMCV = ('mmcv', 'mmcv-lite')
+WEIGHTS = 'content of model.teacher_ckpt'
+ABSENT = 'no file here'
+# Those whose releases may change what is read, augmented or answered; of some the first that is there.
+LIBRARIES = {
+    **{
+        name: (name,)
+        for name in ('torch', 'torchvision', 'numpy', 'Pillow', 'mmengine', 'mmpretrain')
+    },
+    **{name: (name,) for name in ('timm', 'mmcskd')},
+    'mmcv': ('mmcv', 'mmcv-lite'),
+    'opencv': (
+        'opencv-python',
+        'opencv-python-headless',
+        'opencv-contrib-python',
+        'opencv-contrib-python-headless',
+    ),
+}
 # A loader's keys that change how fast batches come, not which.
 SPEED = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
 
@@ -34,8 +50,7 @@ def fingerprint(cfg: Config, seed: int, views: int, top_k: Optional[int]) -> Dic
     recorders = (model.get('distiller') or {}).get('teacher_recorders')
     found = {
         'model.teacher': model.get('teacher'),
-        'model.teacher_ckpt': model.get('teacher_ckpt'),
-        'content of model.teacher_ckpt': _digest_of_file(model.get('teacher_ckpt')),
+        WEIGHTS: _weights(model.get('teacher_ckpt')),
         'model.teacher_view': model.get('teacher_view'),
         'model.distiller.teacher_recorders': recorders,
         'model.data_preprocessor': model.get('data_preprocessor'),
@@ -48,7 +63,7 @@ def fingerprint(cfg: Config, seed: int, views: int, top_k: Optional[int]) -> Dic
         'randomness.seed': seed,
         'number of processes': get_world_size(),
         'views of a process in an epoch': views,
-        **{f'version of {name}': _version(name) for name in (*LIBRARIES, 'mmcv')},
+        **{f'version of {name}': _version(names) for name, names in LIBRARIES.items()},
     }
     return json.loads(json.dumps(found, sort_keys=True, default=_name))
 
@@ -73,9 +88,30 @@ def difference(banked: Dict[str, Any], now: Dict[str, Any]) -> Optional[str]:
 
 
 def read(root: Path) -> Optional[Dict[str, Any]]:
-    """A bank's fingerprint; None where there is no bank yet."""
+    """A bank's fingerprint.
+
+    Args:
+        root (Path): Folder of the bank.
+
+    Returns:
+        dict | None: None where there is no bank yet.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
     path = Path(root) / FILE
-    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError:  # no JSON, or no UTF-8
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(
+            f'"{path}" is damaged, so nothing tells what the bank in model.bank.path belongs to: make '
+            'the bank anew with tools/bank_responses.py in another folder.'
+        )
+    return found
 
 
 def _first_difference(path: str, first: Any, second: Any):
@@ -117,14 +153,19 @@ def _of_losses(model: dict, key: str, default: Any, types: Tuple[str, ...]) -> D
 
 
 def _precision(wrapper: dict) -> list:
+    """The wrapper, and what it casts to: by default that depends on the device."""
     kind = wrapper.get('type', 'OptimWrapper')
-    return [_name(kind) if isinstance(kind, type) else kind, str(wrapper.get('dtype'))]
+    kind = _name(kind) if isinstance(kind, type) else kind
+    amp = kind.endswith('AmpOptimWrapper')
+    return [kind, str(cast_dtype(wrapper.get('dtype'))) if amp else None]
 
 
-def _digest_of_file(path: Optional[str]) -> Optional[str]:
-    """Of a URL, whose name stands for its content, None."""
-    if path is None or '://' in path or not Path(path).is_file():
-        return None
+def _weights(path: Optional[str]) -> Optional[str]:
+    """Of a file its digest, wherever it lies; the name of a URL stands for its content."""
+    if path is None or '://' in path:
+        return path
+    if not Path(path).is_file():
+        return ABSENT
     sha = hashlib.sha256()
     with open(path, 'rb') as file:
         for block in iter(lambda: file.read(1 << 20), b''):
@@ -132,8 +173,8 @@ def _digest_of_file(path: Optional[str]) -> Optional[str]:
     return sha.hexdigest()
 
 
-def _version(name: str) -> Optional[str]:
-    for distribution in MMCV if name == 'mmcv' else (name,):
+def _version(distributions: Tuple[str, ...]) -> Optional[str]:
+    for distribution in distributions:
         try:
             return metadata.version(distribution)
         except metadata.PackageNotFoundError:

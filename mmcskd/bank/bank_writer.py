@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..checkpoints.atomic_file import AtomicBackend
 from ..checkpoints.exact_resume_hook import iteration_key, seed_iteration
 from ..data.keyed_views import key_views
-from ..losses.cskd_loss import CSKDLoss
+from ..losses.cskd_loss import CSKDLoss, check_grid
 from ..losses.deit_loss import DeiTLoss
 from ..teacher.spatial_response_recorder import SpatialResponseRecorder
 from ..training.frozen_teacher_distill import FrozenTeacherDistill
@@ -83,6 +83,7 @@ class BankWriter:
         self.wrapped = runner.model
         self._check_fingerprint(fingerprint(runner.cfg, self.seed, len(self.loader.sampler), top_k))
         self._grid: Optional[Tuple[int, int]] = None
+        self._teacher_grid: Optional[Tuple[int, int]] = None
 
     def _check_fingerprint(self, now: dict) -> None:
         banked = read(self.root)
@@ -147,7 +148,11 @@ class BankWriter:
             images = self.algorithm.data_preprocessor(batch, training=True)['inputs']
             spatial, whole = self._respond(images)
             if writer is None:
-                meta = dict(grid=list(spatial.shape[-2:]), num_classes=spatial.shape[1])
+                meta = dict(
+                    grid=list(spatial.shape[-2:]),
+                    teacher_grid=list(self._teacher_grid),
+                    num_classes=spatial.shape[1],
+                )
                 writer = ShardWriter(path, meta)
             banked = condense(spatial, whole, int(image_checksum(images)), self.top)
             writer.add(banked)
@@ -164,31 +169,27 @@ class BankWriter:
         """d on the grid of the loss, and g."""
         with self.context(self.wrapped):
             self.algorithm.respond(images)
-            if self._grid is None:
-                self._grid = self._grid_of_losses(images)
         spatial, whole = (self.recorder.get_record_data(data_idx=i) for i in (0, 1))
         self.recorder.reset_data_buffer()
+        if self._grid is None:
+            self._teacher_grid = tuple(spatial.shape[-2:])
+            self._grid = self._grid_of_losses(images)
         if self._grid != tuple(spatial.shape[-2:]):
             spatial = F.adaptive_avg_pool2d(spatial, self._grid)
         return spatial, whole
 
     def _grid_of_losses(self, images: Tensor) -> Tuple[int, int]:
         """Where student and teacher meet, which takes a look at the student."""
+        check_grid(self._teacher_grid)
         distiller = self.algorithm.distiller
-        spatial = self.recorder.get_record_data(data_idx=0)
-        if spatial.shape[-2:] == (1, 1):
-            raise ValueError(
-                "The teacher's grid is 1×1, its only local response is the global one: set "
-                'model.teacher_view.size.'
-            )
         student = self.algorithm.student.eval()
-        with distiller.student_recorders:
+        with self.context(self.wrapped), distiller.student_recorders:
             student(images[:1], mode='tensor')
         grids = set()
         for name, loss in distiller.distill_losses.items():
             if isinstance(loss, CSKDLoss):
                 mapping = distiller.loss_forward_mappings[name]['student_response']
-                grids.add(loss.common_grid(distiller.get_record(**mapping), spatial))
+                grids.add(loss.common_grid(distiller.get_record(**mapping), self._teacher_grid))
         for recorder in distiller.student_recorders.recorders.values():
             recorder.reset_data_buffer()
         student.train()
@@ -197,7 +198,7 @@ class BankWriter:
                 f'The CSKD losses compare on several grids, {sorted(grids)}; a bank keeps one: set '
                 'CSKDLoss.grid alike.'
             )
-        return grids.pop() if grids else tuple(spatial.shape[-2:])
+        return grids.pop() if grids else self._teacher_grid
 
 
 def _only_recorder(algorithm: FrozenTeacherDistill) -> SpatialResponseRecorder:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..checks.config_check import check_keys
 from ..checks.typed import typed
-from ..losses.partial_target import PartialTarget
+from ..losses.partial_target import PartialTarget, upload
 from ..losses.response_loss import ResponseLoss
 from .banked_batch import BankedBatch
 from .image_checksum import image_checksum
@@ -26,26 +26,32 @@ class BankedResponse:
     Args:
         batch (BankedBatch): What the bank holds of it.
         grid (tuple[int, int]): H × W that it was banked on.
+        teacher_grid (tuple[int, int]): Of the teacher's own map.
         num_classes (int): C.
         device (torch.device): Where labels are wanted.
     """
 
     def __init__(
-        self, batch: BankedBatch, grid: Tuple[int, int], num_classes: int, device: torch.device
+        self,
+        batch: BankedBatch,
+        grid: Tuple[int, int],
+        teacher_grid: Tuple[int, int],
+        num_classes: int,
+        device: torch.device,
     ) -> None:
         self._batch = batch
         self._device = device
         self.grid = grid
+        self.teacher_grid = teacher_grid
         self.num_classes = num_classes
 
     def fused_classes(self, fusion_weight: float) -> Tensor:
         """argmax of λ·d + (1 − λ)·g, (N, H, W), int64."""
-        return self._batch.classes(fusion_weight).to(self._device, non_blocking=True)
+        return upload(self._batch.classes(fusion_weight), self._device)
 
     def global_classes(self) -> Tensor:
         """argmax of g, (N,), int64."""
-        best = torch.from_numpy(self._batch.best.astype('int64'))
-        return best.to(self._device, non_blocking=True)
+        return upload(torch.from_numpy(self._batch.best.astype('int64')), self._device)
 
     def fused_target(self, fusion_weight: float) -> PartialTarget:
         """λ·d + (1 − λ)·g, N·H·W rows; of a bank with ``top_k``."""
@@ -59,8 +65,8 @@ class BankedResponse:
 class BankedTeacher(BaseModel):
     """Answers with what a bank holds for the batch of the running iteration.
 
-    The batch is checked against the images that were banked; on a device other than the CPU the
-    result is looked at one iteration later, so that nothing waits.
+    The batch is checked against the images that were banked; on CUDA the result is looked at one
+    iteration later, so that nothing waits, that of the last iteration by :meth:`close`.
 
     Args:
         path (str): Folder of the bank, of ``tools/bank_responses.py``.
@@ -132,18 +138,27 @@ class BankedTeacher(BaseModel):
         batch = self._shard[index]
         self._check(inputs, batch.checksum, epoch, index)
         meta = self._shard.meta
-        return BankedResponse(batch, tuple(meta['grid']), meta['num_classes'], inputs.device)
+        grids = (tuple(meta[key]) for key in ('grid', 'teacher_grid'))
+        return BankedResponse(batch, *grids, meta['num_classes'], inputs.device)
+
+    def close(self) -> None:
+        """Look at the last batch's check.
+
+        Raises:
+            ValueError: As from :meth:`forward`.
+        """
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending()
 
     def _check(self, inputs: Tensor, expected: int, epoch: int, index: int) -> None:
-        found = image_checksum(inputs)
-        if inputs.device.type != 'cpu':
-            found = found.to('cpu', non_blocking=True)
-            event = torch.cuda.Event() if inputs.is_cuda else None
-            if event is not None:
-                event.record()
+        found, event = image_checksum(inputs), None
+        if inputs.is_cuda:
+            found, event = found.to('cpu', non_blocking=True), torch.cuda.Event()
+            event.record()
 
         def compare() -> None:
-            if inputs.device.type == 'cuda':
+            if event is not None:
                 event.synchronize()
             if int(found) != expected:
                 raise ValueError(
@@ -153,11 +168,11 @@ class BankedTeacher(BaseModel):
                     'with tools/bank_responses.py.'
                 )
 
-        earlier, self._pending = self._pending, compare
-        if inputs.device.type == 'cpu':
-            earlier, self._pending = compare, None
-        if earlier is not None:
-            earlier()
+        if event is None:
+            compare()
+            return
+        self.close()
+        self._pending = compare
 
 
 @TASK_UTILS.register_module()

@@ -38,7 +38,7 @@ from safetensors.numpy import save
 from ..checkpoints.atomic_file import AtomicBackend
 from .banked_batch import BankedBatch
 
-FORMAT = '2'
+FORMAT = '3'
 # Which array says where a batch's part begins.
 ALONG = dict(
     best='views',
@@ -114,6 +114,8 @@ class Shard:
         try:
             self._file = safe_open(str(path), framework='np')
             meta = json.loads((self._file.metadata() or {}).get('bank', '{}'))
+            if not isinstance(meta, dict):
+                raise ValueError('what it says of itself is no dictionary')
         except (SafetensorError, OSError, ValueError) as error:
             raise ValueError(self._damaged(str(error))) from error
         if meta.get('format') != FORMAT:
@@ -122,7 +124,9 @@ class Shard:
                 f'{FORMAT}: make the bank anew with tools/bank_responses.py in another folder.'
             )
         self._names = set(self._file.keys())
-        if _digest({name: self._file.get_tensor(name) for name in self._names}) != meta['digest']:
+        if _digest({name: self._file.get_tensor(name) for name in self._names}) != meta.get(
+            'digest'
+        ):
             raise ValueError(self._damaged('its content is not what was written'))
         self.meta = meta['meta']
         self._at = {

@@ -5,7 +5,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from mmrazor.registry import HOOKS
 
 from ..checkpoints.exact_resume_hook import ExactResumeHook
-from .bank_fingerprint import FILE, difference, fingerprint, read
+from .bank_fingerprint import ABSENT, FILE, WEIGHTS, difference, fingerprint, read
 from .banked_teacher import BankedTeacher
 from .response_bank import Shard, shard_path
 from .top_k import describe
@@ -50,6 +50,12 @@ class ResponseBankHook(Hook):
             )
         loader = runner.train_dataloader
         now = fingerprint(runner.cfg, runner.seed, len(loader.sampler), teacher.top_k)
+        if now[WEIGHTS] == ABSENT:
+            runner.logger.warning(
+                f'model.teacher_ckpt="{runner.cfg.model.teacher_ckpt}" is not here: that the bank '
+                f'"{teacher.path}" was made with these weights is not checked.'
+            )
+            now[WEIGHTS] = banked.get(WEIGHTS)
         found = difference(banked, now)
         if found is not None:
             raise ValueError(
@@ -71,3 +77,12 @@ class ResponseBankHook(Hook):
         if any(loss.mode == 'soft' for loss in model.distiller.distill_losses.values()):
             error = Shard(shard_path(teacher.path, 0, rank)).meta['error']
             runner.logger.warning(describe(teacher.top_k, error))
+
+    def after_train(self, runner) -> None:
+        """Look at the check of the last batch.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model.teacher.close()

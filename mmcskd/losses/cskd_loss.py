@@ -10,7 +10,7 @@ from ..bank.banked_batch import fuse
 from ..bank.banked_teacher import BankedResponse
 from ..checks.suggest import nearest
 from ..checks.typed import typed
-from .response_loss import ResponseLoss, what_is
+from .response_loss import ResponseLoss, at_least_float32, what_is
 
 GRIDS = ('coarser', 'teacher', 'student')
 
@@ -127,15 +127,11 @@ class CSKDLoss(ResponseLoss):
                     f'CSKDLoss.{name}_response is {what_is(given)}, expected a tensor with {sides} '
                     'dimensions: check data_idx in distiller.loss_forward_mappings.'
                 )
-        if spatial_response.shape[-2:] == (1, 1):
-            raise ValueError(
-                "CSKDLoss: the teacher's grid is 1×1, its only local response is the global one. "
-                'Give the teacher larger images with model.teacher_view.size, or name an earlier '
-                'feature map with distiller.teacher_recorders.<name>.source and .feature.'
-            )
+        theirs = tuple(spatial_response.shape[-2:])
+        check_grid(theirs)
         if callable(student_response):
-            grid = self.common_grid(student_response, spatial_response)
-            if grid != tuple(spatial_response.shape[-2:]):
+            grid = self.common_grid(student_response, theirs)
+            if grid != theirs:
                 spatial_response = F.adaptive_avg_pool2d(spatial_response, grid)
             student_response = student_response(grid)
         self.check_classes(student_response, spatial_response)
@@ -153,10 +149,10 @@ class CSKDLoss(ResponseLoss):
             with torch.no_grad():
                 classes = self._fused_classes(spatial_response, global_response)
             self._agree(student_response, classes)
-            return self.hard(_at_least_float32(student_response), classes)
+            return self.hard(student_response, classes)
         target = self._fuse(spatial_response, global_response)
         self._agree(student_response, target.argmax(dim=1))
-        return self.soft(_at_least_float32(student_response), target, target.shape[0])
+        return self.soft(student_response, target, target.shape[0])
 
     def _check_steered(self) -> None:
         if self.fusion_weight is None:
@@ -172,7 +168,14 @@ class CSKDLoss(ResponseLoss):
                 'CSKDLoss: the grid is that of the bank: leave PatchTokenConnector.grid out, or '
                 'take model.bank out.'
             )
-        response = student_response(banked.grid)
+        grid = self.common_grid(student_response, banked.teacher_grid)
+        if grid != banked.grid:
+            raise ValueError(
+                f'CSKDLoss: student and teacher meet on a grid of {_sides(grid)} by '
+                f'CSKDLoss.grid="{self.grid}", but the bank holds responses on {_sides(banked.grid)}: '
+                "make a bank with this student's config, or set CSKDLoss.grid so that they meet there."
+            )
+        response = student_response(grid)
         if response.shape[1] != banked.num_classes:
             raise ValueError(
                 f'CSKDLoss: the student has {response.shape[1]} classes and the bank '
@@ -180,14 +183,20 @@ class CSKDLoss(ResponseLoss):
             )
         classes = banked.fused_classes(self.fusion_weight)
         self._agree(response, classes)
-        response = _at_least_float32(response)
         if self.mode == 'hard':
             return self.hard(response, classes)
         return self.soft(response, banked.fused_target(self.fusion_weight), len(response))
 
-    def common_grid(self, student_response: Callable, spatial_response: Tensor) -> Tuple[int, int]:
-        """Where the two are compared: (H, W)."""
-        theirs = tuple(spatial_response.shape[-2:])
+    def common_grid(self, student_response: Callable, theirs: Tuple[int, int]) -> Tuple[int, int]:
+        """Where the two are compared.
+
+        Args:
+            student_response (Callable): As of :meth:`forward`.
+            theirs (tuple[int, int]): The teacher's grid.
+
+        Returns:
+            tuple[int, int]: (H, W).
+        """
         own = getattr(student_response, 'grid', theirs)
         if self.grid == 'coarser':
             return min(own[0], theirs[0]), min(own[1], theirs[1])
@@ -195,8 +204,7 @@ class CSKDLoss(ResponseLoss):
 
     def _fuse(self, spatial_response: Tensor, global_response: Tensor) -> Tensor:
         """t = λ·d + (1 − λ)·g, (N, C, H, W)."""
-        # Half precision would tie classes that the teacher tells apart.
-        local, whole = _at_least_float32(spatial_response), _at_least_float32(global_response)
+        local, whole = at_least_float32(spatial_response), at_least_float32(global_response)
         return fuse(local, whole[..., None, None], self.fusion_weight)
 
     def _fused_classes(self, spatial_response: Tensor, global_response: Tensor) -> Tensor:
@@ -210,5 +218,22 @@ class CSKDLoss(ResponseLoss):
         self.agreement = (student_response.argmax(dim=1) == classes).float().mean()
 
 
-def _at_least_float32(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+def check_grid(grid: Tuple[int, int]) -> None:
+    """Refuse a teacher without local responses.
+
+    Args:
+        grid (tuple[int, int]): The teacher's.
+
+    Raises:
+        ValueError: If it is 1×1.
+    """
+    if tuple(grid) == (1, 1):
+        raise ValueError(
+            "CSKDLoss: the teacher's grid is 1×1, its only local response is the global one. "
+            'Give the teacher larger images with model.teacher_view.size, or name an earlier '
+            'feature map with distiller.teacher_recorders.<name>.source and .feature.'
+        )
+
+
+def _sides(grid: Tuple[int, int]) -> str:
+    return f'{grid[0]}×{grid[1]}'

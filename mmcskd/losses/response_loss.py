@@ -44,8 +44,7 @@ class ResponseLoss(nn.Module):
             Tensor: A scalar, ``loss_weight`` applied.
         """
         # Classes last, as a head puts them out: no copy, and rows of a stride of one.
-        rows = student.movedim(1, -1).reshape(-1, student.shape[1])
-        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+        rows = at_least_float32(student.movedim(1, -1).reshape(-1, student.shape[1]))
         return self.loss_weight * PartwiseCrossEntropy.apply(rows, classes.reshape(-1))
 
     def soft(self, student: Tensor, target: Union[Tensor, PartialTarget], divisor: int) -> Tensor:
@@ -61,14 +60,14 @@ class ResponseLoss(nn.Module):
             Tensor: A scalar, ``loss_weight`` applied.
         """
         scale = self.temperature
-        log_probs = F.log_softmax(student / scale, dim=1)
+        log_probs = F.log_softmax(at_least_float32(student) / scale, dim=1)
         if isinstance(target, PartialTarget):
             rows = log_probs.movedim(1, -1).flatten(0, -2)
             divergence = target.divergence(rows, scale).sum()
         else:
             divergence = F.kl_div(
                 log_probs,
-                F.log_softmax(target / scale, dim=1),
+                F.log_softmax(at_least_float32(target) / scale, dim=1),
                 reduction='sum',
                 log_target=True,
             )
@@ -83,7 +82,7 @@ class ResponseLoss(nn.Module):
 
         Raises:
             TypeError: If one of them is no tensor.
-            ValueError: If C differs from C'.
+            ValueError: If C differs from C', or they lie on different devices.
         """
         for response in (student, teacher):
             if not isinstance(response, Tensor) or response.dim() < 2:
@@ -97,6 +96,17 @@ class ResponseLoss(nn.Module):
                 f'teacher {teacher.shape[1]}: set model.architecture.head.num_classes and '
                 'model.teacher.head.num_classes to the same number.'
             )
+        if student.device != teacher.device:
+            raise ValueError(
+                f'{type(self).__name__}: the student answers on {student.device} and the teacher on '
+                f'{teacher.device}: let the algorithm move both, with model.teacher as a config or a '
+                'module that is given to it.'
+            )
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Half precision would tie classes that a teacher tells apart, and round small divergences."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def what_is(response) -> str:

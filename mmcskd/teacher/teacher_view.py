@@ -53,6 +53,8 @@ class TeacherView(nn.Module):
         if self.flip:
             inputs = inputs.flip(1)
         if not self.equal:
+            if self.scale.device != inputs.device:
+                self.to(inputs.device)  # once: a copy in each step would make the host wait
             inputs = torch.addcmul(self.shift.to(inputs), inputs, self.scale.to(inputs))
         if self.size is not None and self.size != tuple(inputs.shape[-2:]):
             inputs = F.interpolate(

@@ -17,19 +17,19 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
     """MMEngine's ``AmpOptimWrapper``, on a CPU too.
 
     With an accelerator it is the stock wrapper. On the CPU, which the stock wrapper refuses, it
-    casts with torch's CPU autocast, to bfloat16 unless told otherwise, and scales the loss for
-    float16 only.
+    casts with torch's CPU autocast, to bfloat16 unless told otherwise. The loss is scaled for
+    float16 only: bfloat16 has the range of float32, and torch's gradient scaler asks the device in each step
+    whether gradients overflowed, which the host waits for.
 
     Args:
         loss_scale (float | str | dict): ``'dynamic'``, a fixed scale or the arguments of the
             gradient scaler. Defaults to ``'dynamic'``.
         dtype (str | torch.dtype, optional): ``'float16'`` or ``'bfloat16'``. Defaults to None:
-            the device's own default.
+            the device's own default, see :func:`cast_dtype`.
         **kwargs: Of ``mmengine.optim.AmpOptimWrapper``.
 
     Raises:
-        ValueError: On the CPU, for a dtype that its autocast does not take or a torch that has no
-            gradient scaler for it.
+        ValueError: For another dtype, or, on the CPU, a torch that has no gradient scaler for it.
     """
 
     @typed
@@ -43,17 +43,15 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
         if isinstance(loss_scale, int):  # MMEngine knows a scale by its being a float
             loss_scale = float(loss_scale)
         self.on_cpu = get_device() == 'cpu'
+        wanted = cast_dtype(dtype)
         if not self.on_cpu:
-            super().__init__(loss_scale=loss_scale, dtype=dtype, **kwargs)
+            if wanted == torch.bfloat16:
+                loss_scale = dict(enabled=False)
+            super().__init__(loss_scale=loss_scale, dtype=wanted, **kwargs)
             return
         kwargs.pop('use_fsdp', None)
         OptimWrapper.__init__(self, **kwargs)
-        dtype = getattr(torch, dtype, dtype) if isinstance(dtype, str) else dtype
-        self.cast_dtype = torch.bfloat16 if dtype is None else dtype
-        if self.cast_dtype not in (torch.bfloat16, torch.float16):
-            raise ValueError(
-                f'optim_wrapper.dtype is {dtype!r}, expected "bfloat16" or "float16" on a CPU.'
-            )
+        self.cast_dtype = wanted
         self._scale_update_param = loss_scale if isinstance(loss_scale, float) else None
         self.loss_scaler = self._cpu_scaler(loss_scale)
 
@@ -88,6 +86,27 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
             return
         with OptimWrapper.optim_context(self, model), torch.autocast('cpu', self.cast_dtype):
             yield
+
+
+def cast_dtype(dtype: Optional[Union[str, torch.dtype]]) -> torch.dtype:
+    """What mixed precision casts to.
+
+    Args:
+        dtype (str | torch.dtype, optional): As in the config. None is the device's default:
+            bfloat16 on the CPU, float16 elsewhere.
+
+    Returns:
+        torch.dtype: It.
+
+    Raises:
+        ValueError: If it is another one.
+    """
+    if dtype is None:
+        return torch.bfloat16 if get_device() == 'cpu' else torch.float16
+    found = getattr(torch, dtype, dtype) if isinstance(dtype, str) else dtype
+    if found not in (torch.bfloat16, torch.float16):
+        raise ValueError(f'optim_wrapper.dtype is {dtype!r}, expected "bfloat16" or "float16".')
+    return found
 
 
 # What torch's scaler takes, and what it asserts of it.

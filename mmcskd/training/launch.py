@@ -61,6 +61,15 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_amp(parser: argparse.ArgumentParser) -> None:
+    """Add ``--amp``, which :func:`load_config` obeys.
+
+    Args:
+        parser (argparse.ArgumentParser): Receives the argument.
+    """
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+
+
 def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
     """Read the config, merge the command line, check it and join the other processes.
 
@@ -89,6 +98,8 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
         cfg.work_dir = str(Path('work_dirs') / path.stem)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
+    if getattr(args, 'amp', False):
+        cfg.optim_wrapper.type = 'mmrazor.DeviceAmpOptimWrapper'
     for name in loaders:
         if cfg.get(name) is not None:
             _fill_loader(cfg[name], cfg.get('default_scope', 'mmpretrain'))

@@ -74,7 +74,8 @@ def bank_of(folder, inputs, classes=1000):
     side = inputs.shape[-1] // 32
     d = torch.randn(len(inputs), classes, side, side)
     g = d.mean((2, 3)) + 0.3 * torch.randn(len(inputs), classes)
-    writer = ShardWriter(shard_path(folder, 0, 0), dict(grid=[side, side], num_classes=classes))
+    meta = dict(grid=[side, side], teacher_grid=[side, side], num_classes=classes)
+    writer = ShardWriter(shard_path(folder, 0, 0), meta)
     writer.add(condense(d, g, int(image_checksum(inputs))))
     writer.write()
 

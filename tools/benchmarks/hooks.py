@@ -1,7 +1,7 @@
 """What the hooks of a shipped config take of a training step.
 
 The config's own train loop runs with all of its hooks, logging included, around an empty step. After
-each round of iterations a real step is timed.
+each round of iterations a real step is timed, and within it what a hook does there.
 """
 
 import tempfile
@@ -9,14 +9,17 @@ from collections import defaultdict
 from functools import partial
 
 import torch
-from benchmark_models import batch, config, total
+from benchmark_models import batch, config
 from measure import median, parser, prepare, ratio, report, seconds, stepper
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 from mmpretrain.structures import DataSample
 from torch.utils.data import Dataset
 
+from mmcskd import FiniteLossHook
+
 MOMENTS = ('before_train_iter', 'after_train_iter')
+IN_STEP = 'FiniteLossHook, in the step'
 
 
 @DATASETS.register_module()
@@ -49,6 +52,11 @@ def timed(runner):
     """
     spent = defaultdict(list)
 
+    for hook in runner.hooks:
+        if isinstance(hook, FiniteLossHook):  # it listens within the step
+            for name in ('_look', '_listen'):
+                setattr(hook, name, _within_step(getattr(hook, name), spent[IN_STEP]))
+
     def call_hook(moment, **kwargs):
         for hook in runner.hooks:
             call = partial(getattr(hook, moment), runner, **kwargs)
@@ -59,6 +67,13 @@ def timed(runner):
 
     runner.call_hook = call_hook
     return spent
+
+
+def _within_step(listener, times):
+    def listen(*args, **kwargs):
+        times.append(seconds(partial(listener, *args, **kwargs)))
+
+    return listen
 
 
 def main():
@@ -88,14 +103,29 @@ def main():
         runner = Runner.from_cfg(cfg)
         spent = timed(runner)
         inputs, samples = batch(args.batch, args.size, device=device)
-        real = stepper(runner.model, lambda: total(runner.model, inputs, samples))
+
+        def forward():
+            """As the train loop calls the model, so that hooks within it are heard."""
+            return runner.model(inputs, samples, mode='loss')
+
+        real = stepper(
+            runner.model,
+            lambda: sum(value for key, value in forward().items() if 'loss' in key),
+        )
         losses = {key: value.detach() for key, value in runner.model.loss(inputs, samples).items()}
         losses['loss'] = losses['loss_base']
 
         def empty_step(data, optim_wrapper):
             if (runner.iter + 1) % args.iterations == 0:
-                rounds.append(dict(step=seconds(real), hooks={k: sum(v) for k, v in spent.items()}))
-                spent.clear()
+                spent[IN_STEP].clear()
+                step = seconds(real)
+                means = {
+                    name: sum(times) / (1 if name == IN_STEP else args.iterations)
+                    for name, times in spent.items()
+                }
+                rounds.append(dict(step=step, hooks=means))
+                for times in spent.values():
+                    times.clear()
                 # The schedules are those of all epochs, but one will do.
                 runner.train_loop.stop_training = True
             return losses
@@ -105,15 +135,13 @@ def main():
     rounds = rounds[args.warmup :]
     times = dict(
         step=[each['step'] for each in rounds],
-        hooks=[sum(each['hooks'].values()) / args.iterations for each in rounds],
+        hooks=[sum(each['hooks'].values()) for each in rounds],
     )
     share = ratio(times, 'hooks', 'step')
     rows = [
         {
             'hook': name,
-            'ms an iteration': median(
-                [1000 * each['hooks'].get(name, 0) / args.iterations for each in rounds]
-            ),
+            'ms an iteration': median([1000 * each['hooks'].get(name, 0) for each in rounds]),
         }
         for name in rounds[0]['hooks']
     ]
