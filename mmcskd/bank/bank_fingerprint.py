@@ -9,6 +9,8 @@ from typing import Any, Dict, Optional, Tuple
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
+from ..checks.config_type import type_name
+
 FILE = 'fingerprint.json'
 # Those whose releases may change what is read, augmented or answered.
 LIBRARIES = ('torch', 'torchvision', 'numpy', 'Pillow', 'opencv-python', 'mmengine', 'mmpretrain')
@@ -110,9 +112,7 @@ def _temperatures(model: dict) -> Dict[str, float]:
 def _of_losses(model: dict, key: str, default: Any, types: Tuple[str, ...]) -> Dict[str, Any]:
     losses = (model.get('distiller') or {}).get('distill_losses') or {}
     return {
-        name: loss.get(key, default)
-        for name, loss in losses.items()
-        if str(loss.get('type')).split('.')[-1] in types
+        name: loss.get(key, default) for name, loss in losses.items() if type_name(loss) in types
     }
 
 

@@ -3,9 +3,9 @@ from typing import Optional
 
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 
+from ..training.wrapped_model import unwrapped
 from .load_whole_image import LoadWholeImage
 
 
@@ -44,7 +44,7 @@ class DataCheckHook(Hook):
                 f'{loader.batch_size} (drop_last={loader.drop_last}) do not go round. Take fewer '
                 'processes, a smaller batch_size, drop_last=False or sampler.round_up=True.'
             )
-        classes = _num_classes(runner.model)
+        classes = _num_classes(unwrapped(runner))
         listed = getattr(loader.dataset, 'get_gt_labels', None)
         if classes is None or listed is None:
             return
@@ -81,7 +81,6 @@ class DataCheckHook(Hook):
 
 
 def _num_classes(model) -> Optional[int]:
-    model = model.module if is_model_wrapper(model) else model
     head = getattr(getattr(model, 'architecture', model), 'head', None)
     found = getattr(head, 'num_classes', None)
     return found if isinstance(found, int) else None

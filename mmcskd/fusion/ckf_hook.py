@@ -2,12 +2,12 @@ from typing import Callable, Optional, Union
 
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmrazor.registry import HOOKS
 
 from ..checks.typed import typed
 from ..losses.cskd_loss import CSKDLoss
+from ..training.wrapped_model import unwrapped
 from .fusion_schedule import build_schedule
 
 
@@ -102,7 +102,7 @@ class CKFHook(Hook):
 
     @staticmethod
     def _losses(runner):
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner)
         # The losses live in the distiller; the student's many modules need no visit.
         losses = getattr(model, 'distiller', model)
         return [module for module in losses.modules() if isinstance(module, CSKDLoss)]

@@ -5,12 +5,12 @@ from typing import Dict, NamedTuple, Optional
 import torch
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 from torch import Tensor, nn
 
 from ..checkpoints.atomic_file import AtomicBackend
 from .student_fsdp_strategy import is_sharded
+from .wrapped_model import unwrapped
 
 
 class Record(NamedTuple):
@@ -68,9 +68,9 @@ class FiniteLossHook(Hook):
             runner (Runner): The runner of the training process.
         """
         self._runner = runner
-        self._handles = [_inner(runner).register_forward_hook(self._look, with_kwargs=True)]
-        teacher = getattr(_inner(runner), 'teacher', None)
-        if isinstance(teacher, nn.Module) and hasattr(_inner(runner), 'distiller'):
+        self._handles = [unwrapped(runner).register_forward_hook(self._look, with_kwargs=True)]
+        teacher = getattr(unwrapped(runner), 'teacher', None)
+        if isinstance(teacher, nn.Module) and hasattr(unwrapped(runner), 'distiller'):
             self._handles.append(teacher.register_forward_hook(self._listen))
         self.skipped = runner.message_hub.get_info('skipped_steps', 0)
         scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
@@ -94,7 +94,7 @@ class FiniteLossHook(Hook):
 
     def _listen(self, *_) -> None:
         """After the teacher's forward pass, while its responses are on record."""
-        records = _teacher_records(_inner(self._runner))
+        records = _teacher_records(unwrapped(self._runner))
         flags = [torch.isfinite(part).all() for parts in records.values() for part in parts]
         self._answer = torch.stack(flags).all() if flags else None
 
@@ -187,7 +187,7 @@ class FiniteLossHook(Hook):
 
     def _stop(self, record: Record) -> None:
         runner = self._runner
-        model = _inner(runner)
+        model = unwrapped(runner)
         names = [*record.losses, "the teacher's response"]
         bad = [name for name, ok in zip(names, record.finite.tolist()) if not ok]
         scalars = runner.message_hub.log_scalars
@@ -217,10 +217,6 @@ class FiniteLossHook(Hook):
             message += f' {path} could not be written ({error}).'
         runner.logger.error(message)
         raise FloatingPointError(message)
-
-
-def _inner(runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _save(content: dict, path: Path) -> None:
