@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from fault_runs import At, Pictures, ended, forked, runner, start, together
 
-from mmcskd.checkpoints.atomic_checkpoint_hook import training_fault
+from mmcskd.checkpoints.resume_choice import training_fault
 
 ROOT = Path(__file__).parents[2]
 

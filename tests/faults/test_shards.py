@@ -8,7 +8,7 @@ import torch
 from fault_runs import At, final, runner, same, together
 from packaging.version import Version
 
-from mmcskd.checkpoints.atomic_checkpoint_hook import training_fault
+from mmcskd.checkpoints.resume_choice import training_fault
 from mmcskd.training.launch import choose_checkpoint
 
 pytestmark = pytest.mark.skipif(
