@@ -28,8 +28,8 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
         **kwargs: Of ``mmengine.optim.AmpOptimWrapper``.
 
     Raises:
-        ValueError: On the CPU, for a dtype that its autocast does not take or a torch that has no
-            gradient scaler for it.
+        ValueError: For another dtype or scale; on the CPU, for a torch that has no gradient scaler
+            for float16.
     """
 
     @typed
@@ -42,18 +42,16 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
         _check_scale(loss_scale)
         if isinstance(loss_scale, int):  # MMEngine knows a scale by its being a float
             loss_scale = float(loss_scale)
+        dtype = getattr(torch, dtype, dtype) if isinstance(dtype, str) else dtype
+        if dtype not in (None, torch.bfloat16, torch.float16):
+            raise ValueError(f'optim_wrapper.dtype is {dtype!r}, expected "bfloat16" or "float16".')
         self.on_cpu = get_device() == 'cpu'
         if not self.on_cpu:
             super().__init__(loss_scale=loss_scale, dtype=dtype, **kwargs)
             return
         kwargs.pop('use_fsdp', None)
         OptimWrapper.__init__(self, **kwargs)
-        dtype = getattr(torch, dtype, dtype) if isinstance(dtype, str) else dtype
         self.cast_dtype = torch.bfloat16 if dtype is None else dtype
-        if self.cast_dtype not in (torch.bfloat16, torch.float16):
-            raise ValueError(
-                f'optim_wrapper.dtype is {dtype!r}, expected "bfloat16" or "float16" on a CPU.'
-            )
         self._scale_update_param = loss_scale if isinstance(loss_scale, float) else None
         self.loss_scaler = self._cpu_scaler(loss_scale)
 
