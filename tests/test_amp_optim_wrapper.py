@@ -49,9 +49,10 @@ def test_overflow_is_skipped():
 
 
 @pytest.mark.parametrize('device', ['cpu', 'cuda'])
-@pytest.mark.parametrize('dtype', ['float32', 'int'])
+@pytest.mark.parametrize('dtype', ['float32', 'int', torch.float64])
 def test_bad_dtype(dtype, device, monkeypatch):
-    monkeypatch.setattr(amp_optim_wrapper, 'get_device', lambda: device)
+    """Before the stock wrapper, which asserts that there is an accelerator, and then the name."""
+    monkeypatch.setattr('mmcskd.training.amp_optim_wrapper.get_device', lambda: device)
     with pytest.raises(ValueError, match=r'optim_wrapper\.dtype is .*"bfloat16" or "float16"'):
         wrap(nn.Linear(1, 1).parameters(), dtype=dtype)
 

@@ -229,13 +229,14 @@ def test_data(published):
 
     steps = [step.type for step in loader.dataset.pipeline]
     assert steps == [
-        'LoadImageFromFile',
+        'LoadWholeImage',
         'RandomResizedCrop',
         'RandomFlip',
         'RandAugment',
         'RandomErasing',
         'PackInputs',
     ]
+    assert loader.dataset.pipeline[0].on_error == 'skip'
     crop, _, randaugment, erasing = loader.dataset.pipeline[1:5]
     assert (crop.scale, crop.interpolation) == (224, 'bicubic')
     # m9-mstd0.5-inc1 of timm: two operations whose strength grows with the magnitude.

@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
+from ..checks.config_type import type_name
 from ..training.amp_optim_wrapper import cast_dtype
 
 FILE = 'fingerprint.json'
@@ -146,9 +147,7 @@ def _temperatures(model: dict) -> Dict[str, float]:
 def _of_losses(model: dict, key: str, default: Any, types: Tuple[str, ...]) -> Dict[str, Any]:
     losses = (model.get('distiller') or {}).get('distill_losses') or {}
     return {
-        name: loss.get(key, default)
-        for name, loss in losses.items()
-        if str(loss.get('type')).split('.')[-1] in types
+        name: loss.get(key, default) for name, loss in losses.items() if type_name(loss) in types
     }
 
 
@@ -156,7 +155,7 @@ def _precision(wrapper: dict) -> list:
     """The wrapper, and what it casts to: by default that depends on the device."""
     kind = wrapper.get('type', 'OptimWrapper')
     kind = _name(kind) if isinstance(kind, type) else kind
-    amp = kind.endswith('AmpOptimWrapper')
+    amp = type_name(kind).endswith('AmpOptimWrapper')
     return [kind, str(cast_dtype(wrapper.get('dtype'))) if amp else None]
 
 

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.dist import barrier, get_rank, is_main_process
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -20,6 +19,7 @@ from ..losses.cskd_loss import CSKDLoss, check_grid
 from ..losses.deit_loss import DeiTLoss
 from ..teacher.spatial_response_recorder import SpatialResponseRecorder
 from ..training.frozen_teacher_distill import FrozenTeacherDistill
+from ..training.wrapped_model import unwrapped
 from .bank_fingerprint import FILE, difference, fingerprint, read
 from .banked_teacher import check_losses
 from .condense import condense
@@ -60,7 +60,7 @@ class BankWriter:
         self.root = Path(root)
         # The runner adds to the config what it made of it.
         runner = Runner.from_cfg(cfg)
-        algorithm = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        algorithm = unwrapped(runner)
         if not isinstance(algorithm, FrozenTeacherDistill):
             raise ValueError(
                 f'CONFIG has a model of type "{type(algorithm).__name__}", expected '

@@ -1,10 +1,10 @@
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmrazor.registry import HOOKS
 
 from ..checkpoints.exact_resume_hook import ExactResumeHook
+from ..training.wrapped_model import unwrapped
 from .bank_fingerprint import ABSENT, FILE, WEIGHTS, difference, fingerprint, read
 from .banked_teacher import BankedTeacher
 from .response_bank import Shard, shard_path
@@ -29,7 +29,7 @@ class ResponseBankHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner)
         teacher = getattr(model, 'teacher', None)
         if not isinstance(teacher, BankedTeacher):
             raise ValueError(
@@ -84,5 +84,4 @@ class ResponseBankHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        model.teacher.close()
+        unwrapped(runner).teacher.close()

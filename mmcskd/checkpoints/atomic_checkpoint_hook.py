@@ -1,20 +1,17 @@
 import copy
 import os
-import re
 from collections import deque
 from pathlib import Path
-from typing import List, Optional
+from typing import List
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmrazor.registry import HOOKS
 
 from ..checks.typed import typed
-from .atomic_file import SUFFIX, AtomicBackend, damage
-from .safe_loading import load_from_local
-
-PREEMPTED = 'preempted_iter_{}.pth'
-NEEDED = ('meta', 'state_dict', 'optimizer', 'message_hub')
+from .atomic_file import SUFFIX, AtomicBackend
+from .checkpoint_options import check_options
+from .resume_choice import PREEMPTED, candidates, choose, pointed_at
 
 
 @HOOKS.register_module()
@@ -27,8 +24,9 @@ class AtomicCheckpointHook(CheckpointHook):
       there must be room for ``max_keep_ckpts`` + 1.
     - A save that fails, on a full disk say, is an error in the log. Training goes on, and what was
       saved before stays.
-    - ``resume=True`` without a file takes the newest checkpoint that is whole, and a warning names
-      those it passed over. A damaged file that was asked for by name is refused.
+    - ``resume=True`` without a file takes the newest checkpoint that is whole, by iteration, not by
+      date. A warning names those it passed over, and what ``last_checkpoint`` names if that is
+      another. A damaged file that was asked for by name is refused.
 
     Args:
         stop_if_not_saved (bool): Whether a save that fails ends the training. Defaults to False.
@@ -36,13 +34,15 @@ class AtomicCheckpointHook(CheckpointHook):
             (``out_dir='s3://…'``), whose writes are whole by themselves, get no digest.
 
     Raises:
-        ValueError: Before training, if the run should resume and there is no good checkpoint among
-            those that are there.
+        TypeError: For a key of another type than MMEngine's hook takes.
+        ValueError: For a value that it does not take; before training, if the run should resume
+            and there is no good checkpoint among those that are there.
         OSError: If a save fails and ``stop_if_not_saved``.
     """
 
     @typed
     def __init__(self, *, stop_if_not_saved: bool = False, **kwargs) -> None:
+        check_options(kwargs)
         try:
             super().__init__(**kwargs)
         except (AssertionError, KeyError, TypeError, ValueError) as error:
@@ -70,7 +70,7 @@ class AtomicCheckpointHook(CheckpointHook):
         if is_main_process():
             # An error on one process alone would leave the others waiting.
             try:
-                answer = [self._choose(runner, wanted), None]
+                answer = [choose(self._candidates(runner), wanted, runner), None]
             except ValueError as error:
                 answer = [None, str(error)]
         broadcast_object_list(answer)
@@ -82,48 +82,12 @@ class AtomicCheckpointHook(CheckpointHook):
             runner.logger.info(f'No checkpoint in {runner.work_dir} yet: starting anew.')
             runner._resume = False
 
-    def _choose(self, runner, wanted: Optional[str]) -> Optional[str]:
-        passed = []
-        if wanted is not None:
-            reason = training_fault(wanted)
-            if reason is None:
-                return wanted
-            passed.append(f'{wanted} {reason}')
-        for path in self._candidates(runner):
-            reason = training_fault(path)
-            if reason is not None:
-                passed.append(f'{path} {reason}')
-                continue
-            if wanted is not None:
-                raise ValueError(
-                    f'--resume: {passed[0]}. The newest good one is {path}: name that, or give '
-                    '--resume alone.'
-                )
-            if passed:
-                runner.logger.warning(f'Resuming from {path}, as {"; ".join(passed)}.')
-            return str(path)
-        if passed:
-            raise ValueError(
-                f'--resume: no good checkpoint is left: {"; ".join(passed)}. To start anew, remove '
-                'them or leave out --resume.'
-            )
-        return None
-
     def _candidates(self, runner) -> List[Path]:
         """All checkpoints of the run, newest first."""
         folder = Path(runner.work_dir)
         if self.out_dir not in (None, runner.work_dir):
             folder = Path(self.out_dir) / folder.name
-        found = set()
-        for template in (self.filename_tmpl, PREEMPTED):
-            pattern = re.escape(template).replace(r'\{\}', r'\d+')
-            found |= {path for path in folder.glob('*') if re.fullmatch(pattern, path.name)}
-        last = Path(runner.work_dir) / 'last_checkpoint'
-        if last.is_file():
-            named = Path(last.read_text().strip())
-            if named.is_file():
-                found.add(next((path for path in found if path.samefile(named)), named))
-        return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        return candidates(folder, self.filename_tmpl, self.by_epoch, pointed_at(runner.work_dir))
 
     def before_train(self, runner) -> None:
         """Find the directory, and clear away what a killed process left half written.
@@ -259,25 +223,3 @@ def _remove(backend, path: str) -> None:
         backend.remove(path)
     elif backend.isdir(path):
         backend.rmtree(path)
-
-
-def training_fault(path) -> Optional[str]:
-    """Why a training cannot go on from a file.
-
-    Args:
-        path (str | Path): A checkpoint.
-
-    Returns:
-        str | None: A sentence's end such as "is empty"; None for a good checkpoint.
-    """
-    reason = damage(path)
-    if reason is not None:
-        return reason
-    try:
-        content = load_from_local(str(path), map_location='cpu')
-    except Exception as error:  # whatever the unpickler says
-        return f'cannot be read ({error})'
-    missing = [key for key in NEEDED if not isinstance(content, dict) or key not in content]
-    if missing:
-        return f'is no checkpoint of a training (it has no "{missing[0]}")'
-    return None

@@ -9,12 +9,12 @@ import torch
 from mmengine.dist import gather_object, get_rank, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmrazor.registry import HOOKS
 
 from ..data.keyed_views import key_views
 from ..training.student_fsdp_strategy import is_sharded
+from ..training.wrapped_model import unwrapped
 
 
 @HOOKS.register_module()
@@ -67,7 +67,7 @@ class ExactResumeHook(Hook):
             if is_main_process():
                 _check_weights(whole, checkpoint['state_dict'])
         else:
-            _check_weights(_inner(runner).state_dict(), checkpoint['state_dict'])
+            _check_weights(unwrapped(runner).state_dict(), checkpoint['state_dict'])
         meta = checkpoint['meta']
         now, then = _global_batch(runner), meta.get('global_batch')
         if then is not None and now != then:
@@ -95,7 +95,7 @@ class ExactResumeHook(Hook):
         if by_iteration or isinstance(loop, EpochBasedTrainLoop):
             key_views(loader, seed, self.period)
         if self._resumed_gradients is not None:
-            _restore(_inner(runner), self._resumed_gradients)
+            _restore(unwrapped(runner), self._resumed_gradients)
             self._resumed_gradients = None
         if by_iteration:
             # Its iterator, and workers with it, were there before the keys.
@@ -233,10 +233,6 @@ def _skip(loader, batches: int) -> None:
     batch_sampler.sampler = _SkipFirst(batch_sampler.sampler, batches * batch_sampler.batch_size)
 
 
-def _inner(runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 def _global_batch(runner) -> Optional[int]:
     size = getattr(runner.train_dataloader.batch_sampler, 'batch_size', None)
     return None if size is None else size * get_world_size()
@@ -276,7 +272,7 @@ def _gather(runner) -> Optional[list]:
         return None
     mine = {
         name: value.grad.detach().cpu()
-        for name, value in _inner(runner).named_parameters()
+        for name, value in unwrapped(runner).named_parameters()
         if value.grad is not None
     }
     return gather_object(mine)

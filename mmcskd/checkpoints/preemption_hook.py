@@ -2,18 +2,19 @@ import os
 import signal
 import socket
 import threading
-from functools import partial
+from contextlib import suppress
+from datetime import timedelta
 from typing import Optional
 
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmrazor.registry import HOOKS
 
 from ..checks.typed import typed
-from ..training.student_fsdp_strategy import is_sharded
 from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .worker_signals import shield_workers
 
 EXIT_CODE = 128 + signal.SIGTERM
 
@@ -22,19 +23,21 @@ EXIT_CODE = 128 + signal.SIGTERM
 class PreemptionHook(Hook):
     """Save and end when the scheduler asks with SIGTERM; ``--resume`` goes on from there.
 
-    The main process finishes the iteration (with gradient accumulation, the step), saves
-    ``preempted_iter_N.pth`` through the :class:`~mmcskd.AtomicCheckpointHook` and exits with 143,
-    as a shell reports a process that SIGTERM ended. The other processes go on until it has left,
-    for it needs them to finish its iteration. Whoever has not come so far within the grace period,
-    because a peer is gone, a disk hangs or a validation takes longer, exits with 143 as well: no
-    process stays behind. Where the student lies in shards, which only all processes together can
-    save, they tell each other of the signal in each iteration, by gloo and without waiting for a
-    device, and save after the same one. A run without an ``AtomicCheckpointHook`` gets a warning and ends on
-    SIGTERM as ever.
+    Whichever process the signal reaches, they tell each other of it in each iteration, by gloo and
+    without waiting for a device. All finish the same iteration (with gradient accumulation, the
+    step), the first one, or where the student lies in shards all together, save
+    ``preempted_iter_N.pth`` through the :class:`~mmcskd.AtomicCheckpointHook`, and all exit with
+    143, as a shell reports a process that SIGTERM ended. Data workers, in training and validation,
+    take no notice of the signal, on Linux, unless their own process sends it.
+
+    Who has not come so far within the grace period, because a peer is gone or a validation takes
+    longer, exits with 143 as well. A save that has begun is not cut off: on a disk that hangs it
+    is the scheduler's SIGKILL that ends it, and the checkpoint is then absent, not torn. A run
+    without an ``AtomicCheckpointHook`` gets a warning and ends on SIGTERM as ever.
 
     Args:
-        grace (float): Seconds from the signal until a process ends whatever it does. Schedulers
-            send SIGKILL after some 30. Defaults to 25.
+        grace (float): Seconds from the signal until a process ends that has not begun to save.
+            Schedulers send SIGKILL after some 30. Defaults to 25.
 
     Raises:
         ValueError: If ``grace`` is not positive.
@@ -53,14 +56,13 @@ class PreemptionHook(Hook):
         self._group = None
 
     def before_run(self, runner) -> None:
-        """Keep the signal, which may go to the whole group of processes, from the data workers.
+        """Keep the signal, which may go to every process, from the data workers.
 
         Args:
             runner (Runner): The runner of the training process.
         """
-        loader = getattr(runner._train_loop, 'dataloader', None)
-        if loader is not None and loader.num_workers:
-            loader.worker_init_fn = partial(_own_group, loader.worker_init_fn)
+        for loop in (runner._train_loop, runner._val_loop):
+            shield_workers(loop)
 
     def before_train(self, runner) -> None:
         """Listen for the signal.
@@ -80,8 +82,11 @@ class PreemptionHook(Hook):
         if threading.current_thread() is not threading.main_thread():
             runner.logger.warning('PreemptionHook: no signals reach this thread.')
             return
-        if is_sharded(runner.model):
-            self._group = torch.distributed.new_group(backend='gloo')
+        if get_world_size() > 1:
+            patience = (runner.cfg.get('env_cfg') or {}).get('dist_cfg', {}).get('timeout', 1800)
+            self._group = torch.distributed.new_group(
+                backend='gloo', timeout=timedelta(seconds=patience)
+            )
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         self._wakeups = theirs
@@ -102,6 +107,20 @@ class PreemptionHook(Hook):
                 return
             if signal.SIGTERM in numbers and not self._saving.wait(self.grace):
                 os._exit(EXIT_CODE)
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch: DATA_BATCH = None) -> None:
+        """Tell the other processes whether the signal came; they are heard after the iteration.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): The index of the current batch in the train loop.
+            data_batch (dict | tuple | list, optional): Data from the dataloader.
+        """
+        if self._group is not None:
+            self._flag = torch.tensor(int(self.asked))
+            self._told = torch.distributed.all_reduce(
+                self._flag, torch.distributed.ReduceOp.MAX, group=self._group, async_op=True
+            )
 
     def after_train_iter(
         self,
@@ -126,16 +145,19 @@ class PreemptionHook(Hook):
             f'SIGTERM at iteration {runner.iter + 1}: '
             + (f'saved {self._checkpoints.last_ckpt}, go on with --resume.' if saved else 'exit.')
         )
+        if self._group is not None:
+            # A launcher ends all of them soon after the first has left.
+            with suppress(RuntimeError):  # a peer is gone
+                torch.distributed.barrier(group=self._group)
         self.after_train(runner)
         raise SystemExit(EXIT_CODE)
 
     def _is_asked(self) -> bool:
-        """Whether this process has to save now."""
+        """Whether to save now, the same answer on all processes."""
         if self._group is None:
-            return self.asked and is_main_process()
-        flag = torch.tensor(int(self.asked))
-        torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX, group=self._group)
-        return bool(flag)
+            return self.asked
+        self._told.wait()
+        return bool(self._flag)
 
     def after_train(self, runner) -> None:
         """Listen no more.
@@ -149,10 +171,3 @@ class PreemptionHook(Hook):
             signal.set_wakeup_fd(wakeup)
             self._before = None
             self._wakeups.close()
-
-
-def _own_group(init, worker: int) -> None:
-    """In a data worker: the signal to the group passes by; its end is up to the main process."""
-    os.setpgid(0, 0)
-    if init is not None:
-        init(worker)

@@ -120,16 +120,20 @@ def load_from_http(filename: str, map_location=None, named: Optional[str] = None
     rank, world_size = get_dist_info()
     try:
         if rank == 0 and not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            found = HASH.search(path.name)
-            torch.hub.download_url_to_file(filename, str(path), found and found[1], progress=False)
+            _download(filename, path)
     finally:
         if world_size > 1:
             barrier()
     if not path.exists():  # another machine, without this one's cache
-        torch.hub.download_url_to_file(filename, str(path), progress=False)
+        _download(filename, path)
     trusted = bool({filename, named} & _trusted)
     return _refuse(named or filename, lambda: read(path, map_location, trusted))
+
+
+def _download(url: str, path: Path) -> None:
+    found = HASH.search(path.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.hub.download_url_to_file(url, str(path), found and found[1], progress=False)
 
 
 def load_from_torchvision(filename: str, map_location=None) -> Any:

@@ -12,6 +12,7 @@ from mmengine.runner import CheckpointLoader
 from mmpretrain.registry import DATASETS, MODELS
 from torch import Tensor, nn
 
+from ..checks.config_type import type_name
 from ..student.stock_model import stock_model
 
 BACKBONES = ('DistilledVisionTransformer', 'VisionTransformer')
@@ -97,12 +98,12 @@ def _student_config(checkpoint: str, cfg: ConfigDict, executed: bool = False) ->
     """The student's part of the training config, without what loads or trains it."""
     key = 'model.architecture' if 'architecture' in cfg.model else 'model'
     trained = copy.deepcopy(cfg.model.get('architecture', cfg.model))
-    if _name(trained.get('type')) == 'CSKDClassifier':
+    if type_name(trained) == 'CSKDClassifier':
         return _any_student_config(checkpoint, trained, executed)
     parts = (('', ('ImageClassifier',)), ('.backbone', BACKBONES), ('.head', STOCK_HEADS))
     for part, known in parts:
         found = trained.get(part[1:]) or {} if part else trained
-        name = _name(found.get('type'))
+        name = type_name(found)
         if name not in known:
             expected = ' or '.join(f'"{name}"' for name in known)
             raise ValueError(
@@ -128,11 +129,11 @@ def _any_student_config(checkpoint: str, trained: ConfigDict, executed: bool) ->
     trained.type = 'CSKDClassifier'
     for part in ('backbone', 'head'):
         found = trained.get(part) or {}
-        known = MODELS.get(_name(found.get('type')))
+        known = MODELS.get(type_name(found))
         if known is None or not known.__module__.startswith('mmpretrain.'):
             raise ValueError(
                 f'CKPT "{checkpoint}" has a student that stock MMPretrain cannot build: its {part} '
-                f'is "{_name(found.get("type"))}".'
+                f'is "{type_name(found)}".'
             )
         found.type = known.__name__
     _strip(trained)
@@ -148,11 +149,6 @@ def _strip(trained: ConfigDict) -> None:
         trained.pop(unused, None)
     # The loss of this training, weighed for distillation, is not that of another.
     trained.head.pop('loss', None)
-
-
-def _name(kind: Any) -> str:
-    """``'X'`` of ``'X'``, ``'scope.X'`` or the class X itself."""
-    return str(getattr(kind, '__name__', kind)).split('.')[-1]
 
 
 def _stock_config(cfg: ConfigDict, trained: ConfigDict) -> Config:
@@ -173,14 +169,14 @@ def _stock_config(cfg: ConfigDict, trained: ConfigDict) -> Config:
         if place.get('data_preprocessor'):
             preprocessor = copy.deepcopy(place['data_preprocessor'])
             preprocessor.pop('batch_augments', None)
-            preprocessor['type'] = _name(preprocessor.get('type', 'ClsDataPreprocessor'))
+            preprocessor['type'] = type_name(preprocessor.get('type', 'ClsDataPreprocessor'))
             stock['data_preprocessor'] = preprocessor
             break
     for loader in (cfg.get('test_dataloader'), cfg.get('val_dataloader')):
         dataset = (loader or {}).get('dataset') or {}
         if dataset.get('pipeline') is not None:
             # The dataset's name brings class names; one that stock MMPretrain lacks would not load.
-            known = DATASETS.get(_name(dataset.get('type')))
+            known = DATASETS.get(type_name(dataset))
             own = known is not None and known.__module__.startswith('mmpretrain.')
             name = known.__name__ if own else 'CustomDataset'
             stock['test_dataloader'] = dict(dataset=dict(type=name, pipeline=dataset['pipeline']))

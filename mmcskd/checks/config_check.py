@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import Registry
 from mmrazor.registry import HOOKS, MODELS, TASK_UTILS
 
+from .config_type import type_name
 from .suggest import nearest
 
 RECORD_KEYS = ('recorder', 'from_student', 'record_idx', 'data_idx', 'connector', 'connector_idx')
@@ -181,7 +182,7 @@ def _check_record(record: Any, parts: dict, key: str, place: str) -> None:
     if record.get('connector') is not None:
         _refers(record['connector'], parts['connectors'], f'{place}.connector', f'{key}.connectors')
     # How many parts this package's own records have, and that there is one a step.
-    kind = str(parts[side][record['recorder']]['type']).split('.')[-1]
+    kind = type_name(parts[side][record['recorder']])
     if kind not in ('SpatialResponse', 'PatchToken'):
         return
     if record.get('record_idx', 0) != 0:

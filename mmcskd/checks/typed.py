@@ -33,7 +33,7 @@ def typed(init: Callable) -> Callable:
             raise TypeError(f'{owner}: {error}') from None
         for name, value in given.items():
             if name in hints and not fits(value, hints[name]):
-                raise TypeError(f'{owner}.{name} is {value!r}, expected {_spelt(hints[name])}.')
+                raise TypeError(f'{owner}.{name} is {value!r}, expected {spelt(hints[name])}.')
         return init(*args, **kwargs)
 
     return checked
@@ -91,19 +91,23 @@ NAMES = {
 }
 
 
-def _spelt(hint: Any) -> str:
-    """An annotation in words."""
+def spelt(hint: Any) -> str:
+    """An annotation in words.
+
+    Args:
+        hint (Any): As :func:`fits` takes it.
+    """
     if hint in NAMES:
         return NAMES[hint]
     if hint is type(None):
         return 'None'
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Union:
-        return ' or '.join(_spelt(each) for each in inner)
+        return ' or '.join(spelt(each) for each in inner)
     if origin is collections.abc.Callable:
         return 'a function'
     if origin in (dict, collections.abc.Mapping):
         return 'a dict'
     if origin is not None:
-        return f'a list, each {_spelt(inner[0])},' if inner else 'a list'
+        return f'a list, each {spelt(inner[0])},' if inner else 'a list'
     return getattr(hint, '__name__', str(hint))

@@ -3,9 +3,11 @@ from typing import Optional
 
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.hooks.hook import DATA_BATCH
+from mmengine.runner import IterBasedTrainLoop
 from mmrazor.registry import HOOKS
 
+from ..training.wrapped_model import unwrapped
 from .load_whole_image import LoadWholeImage
 
 
@@ -17,7 +19,8 @@ class DataCheckHook(Hook):
       the others waiting in their gradient exchange.
     - Labels must lie in the range of the model's classes. On CUDA a label outside of it is an
       assertion of the device, without the name of the image.
-    - Images that :class:`~mmcskd.LoadWholeImage` skipped are counted in the log after each epoch.
+    - Images that :class:`~mmcskd.LoadWholeImage` skipped are counted in the log after each epoch,
+      or as many iterations; those of wrapped and concatenated datasets too.
     - Classes without an image get a warning: legitimate in a subset, else a broken download.
 
     Labels are those that the dataset lists without opening an image (``get_gt_labels``, as
@@ -44,7 +47,7 @@ class DataCheckHook(Hook):
                 f'{loader.batch_size} (drop_last={loader.drop_last}) do not go round. Take fewer '
                 'processes, a smaller batch_size, drop_last=False or sampler.round_up=True.'
             )
-        classes = _num_classes(runner.model)
+        classes = _num_classes(unwrapped(runner))
         listed = getattr(loader.dataset, 'get_gt_labels', None)
         if classes is None or listed is None:
             return
@@ -66,22 +69,50 @@ class DataCheckHook(Hook):
                 f'such as {", ".join(named)}.'
             )
 
+    def after_train_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
+        """Report in a loop of iterations, whose one epoch ends with the training.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): The index of the current batch in the train loop.
+            data_batch (dict | tuple | list, optional): Data from the dataloader.
+            outputs (dict, optional): Of the model.
+        """
+        due = isinstance(runner.train_loop, IterBasedTrainLoop) and self.every_n_train_iters(
+            runner, len(runner.train_dataloader)
+        )
+        # The end of the last iteration is that of the epoch.
+        if due and not self.is_last_train_iter(runner):
+            self.after_train_epoch(runner)
+
     def after_train_epoch(self, runner) -> None:
         """Report the images that were skipped on this process.
 
         Args:
             runner (Runner): The runner of the training process.
         """
-        pipeline = getattr(runner.train_dataloader.dataset, 'pipeline', None)
-        steps = getattr(pipeline, 'transforms', [])
+        # A step may be shared by several datasets.
+        steps = {id(step): step for step in _steps(runner.train_dataloader.dataset)}.values()
         skipped = sum(int(step.skipped) for step in steps if isinstance(step, LoadWholeImage))
         if skipped:
             runner.logger.warning(f'{skipped} images could not be used so far, others were taken.')
             runner.message_hub.update_info('skipped_images', skipped)
 
 
+def _steps(dataset) -> list:
+    """The transforms of a dataset and of those that it wraps."""
+    inner = [*getattr(dataset, 'datasets', ()), getattr(dataset, 'dataset', None)]
+    found = [step for each in inner if each is not None for step in _steps(each)]
+    return found + list(getattr(getattr(dataset, 'pipeline', None), 'transforms', ()))
+
+
 def _num_classes(model) -> Optional[int]:
-    model = model.module if is_model_wrapper(model) else model
     head = getattr(getattr(model, 'architecture', model), 'head', None)
     found = getattr(head, 'num_classes', None)
     return found if isinstance(found, int) else None

@@ -1,13 +1,14 @@
-from typing import Callable, Optional, Union
+from typing import Callable, List, Optional, Union
 
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmrazor.registry import HOOKS
+from torch import nn
 
 from ..checks.typed import typed
 from ..losses.cskd_loss import CSKDLoss
+from ..training.wrapped_model import unwrapped
 from .fusion_schedule import build_schedule
 
 
@@ -58,7 +59,7 @@ class CKFHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        if not self._losses(runner):
+        if not steered_losses(unwrapped(runner)):
             raise ValueError(
                 'CKFHook found no CSKDLoss in the model: add one to '
                 'model.distiller.distill_losses, or take the hook out of custom_hooks.'
@@ -96,13 +97,17 @@ class CKFHook(Hook):
             data_batch (dict | tuple | list, optional): Data from the dataloader.
         """
         fusion_weight = float(self.schedule(self.progress(runner)))
-        for loss in self._losses(runner):
+        for loss in steered_losses(unwrapped(runner)):
             loss.set_fusion_weight(fusion_weight)
         runner.message_hub.update_scalar('train/fusion_weight', fusion_weight)
 
-    @staticmethod
-    def _losses(runner):
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        # The losses live in the distiller; the student's many modules need no visit.
-        losses = getattr(model, 'distiller', model)
-        return [module for module in losses.modules() if isinstance(module, CSKDLoss)]
+
+def steered_losses(model: nn.Module) -> List[CSKDLoss]:
+    """The losses of an algorithm that have a fusion weight.
+
+    Args:
+        model (nn.Module): The algorithm, or any model.
+    """
+    # They live in the distiller; the student's many modules need no visit.
+    losses = getattr(model, 'distiller', model)
+    return [module for module in losses.modules() if isinstance(module, CSKDLoss)]

@@ -3,7 +3,6 @@ from typing import Dict, Optional
 
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader
 from mmrazor.registry import HOOKS
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from ..checks.suggest import nearest
 from ..checks.typed import typed
 from ..teacher.teacher_weights import PREFIXES, state_dict_of
+from ..training.wrapped_model import unwrapped
 
 
 @HOOKS.register_module()
@@ -63,7 +63,7 @@ class DistilledInitHook(Hook):
                 f'load_from="{runner.cfg.load_from}" and DistilledInitHook both say where to start '
                 'from: take one out of the config.'
             )
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner)
         self.load(getattr(model, 'architecture', model))
 
     def load(self, model: nn.Module) -> None:

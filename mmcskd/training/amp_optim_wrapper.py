@@ -29,7 +29,8 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
         **kwargs: Of ``mmengine.optim.AmpOptimWrapper``.
 
     Raises:
-        ValueError: For another dtype, or, on the CPU, a torch that has no gradient scaler for it.
+        ValueError: For another dtype or scale; on the CPU, for a torch that has no gradient scaler
+            for float16.
     """
 
     @typed

@@ -6,6 +6,8 @@ from mmengine.hooks.hook import DATA_BATCH
 from mmrazor.registry import HOOKS
 from torch import Tensor
 
+MOST = 1000  # iterations whose losses are held
+
 
 @HOOKS.register_module()
 class DeferredRuntimeInfoHook(RuntimeInfoHook):
@@ -13,7 +15,7 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
 
     The stock hook asks for each loss in each iteration, and the device is waited for as often. Here
     losses stay where they are until a ``LoggerHook`` is about to log, an epoch or the training
-    ends, or a checkpoint is saved; then those of all iterations are fetched at once. The message
+    ends, a checkpoint is saved, or 1,000 iterations have passed; then those of all iterations are fetched at once. The message
     hub gets the same values in the same order, a little later.
     """
 
@@ -48,10 +50,14 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
                 for key, value in outputs.items()
             }
             self._waiting.append(kept)
-        due = self.end_of_epoch(runner.train_dataloader, batch_idx) or any(
-            self.every_n_inner_iters(batch_idx, hook.interval)
-            or self.every_n_train_iters(runner, hook.interval_exp_name)
-            for hook in self._loggers
+        due = (
+            len(self._waiting) >= MOST
+            or self.end_of_epoch(runner.train_dataloader, batch_idx)
+            or any(
+                self.every_n_inner_iters(batch_idx, hook.interval)
+                or self.every_n_train_iters(runner, hook.interval_exp_name)
+                for hook in self._loggers
+            )
         )
         if due or self.is_last_train_iter(runner):
             self._hand_over(runner)

@@ -1,27 +1,57 @@
 from collections import deque
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional, Union
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.model import is_model_wrapper
 from mmrazor.registry import HOOKS
 from torch import Tensor, nn
 
 from ..checkpoints.atomic_file import AtomicBackend
-from .student_fsdp_strategy import is_sharded
+from ..fusion.ckf_hook import steered_losses
+from .nonfinite_culprit import culprit, labels, teacher_records, weights
+from .wrapped_model import unwrapped
 
 
 class Record(NamedTuple):
     """The losses of one forward pass and what gave rise to them."""
 
     iteration: int
+    epoch: int
+    fusion_weight: Union[None, float, list]  # of the loss; a list where several losses differ
     losses: Dict[str, Tensor]
     finite: Tensor  # one flag a loss, one of the teacher, on their way to the host
     arrived: Optional[torch.cuda.Event]
     inputs: Optional[Tensor]
     samples: Optional[list]
+
+
+class FiniteWeights(Hook):
+    """Refuse to save weights that are no numbers, the student's or those of its average.
+
+    Not to be configured: the :class:`~mmcskd.FiniteLossHook` adds it behind all others, as an
+    ``EMAHook`` puts the average into a checkpoint only when others have seen it.
+    """
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Look at all weights.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            checkpoint (dict): What is about to be written.
+        """
+        # An EMAHook has the two change places.
+        averaged = 'ema_state_dict' in checkpoint
+        for part in ('ema_state_dict', 'state_dict'):
+            what = 'the average' if averaged and part == 'state_dict' else 'the student'
+            for name, value in checkpoint.get(part, {}).items():
+                if not torch.isfinite(value).all():
+                    raise FloatingPointError(
+                        f'"{name}" of {what} is not finite after iteration {runner.iter}: no '
+                        'checkpoint is written. The last good one is still there; resume from it '
+                        'with a lower learning rate or without float16.'
+                    )
 
 
 @HOOKS.register_module()
@@ -40,7 +70,7 @@ class FiniteLossHook(Hook):
     computation and read when it has arrived, after the same iteration or at the latest after the
     next one. By then an optimizer without a gradient scaler may have taken the bad step; with one
     it skips it. Either way no checkpoint is written: before each save all pending flags are read
-    and all weights are checked.
+    and all weights, and those of the average, are checked.
 
     In a distributed run the process that finds it ends with the error; the others cannot finish
     their next gradient exchange without it and are ended by the launcher, so no process takes a
@@ -61,6 +91,15 @@ class FiniteLossHook(Hook):
         self._handles = []
         self._steps = self._seen = self.skipped = 0
 
+    def before_run(self, runner) -> None:
+        """Let the weights be looked at when all other hooks have added to a checkpoint.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        if not any(isinstance(hook, FiniteWeights) for hook in runner.hooks):
+            runner.register_hook(FiniteWeights(), priority='LOWEST')
+
     def before_train(self, runner) -> None:
         """Watch the model's losses and the optimizer's steps.
 
@@ -68,9 +107,10 @@ class FiniteLossHook(Hook):
             runner (Runner): The runner of the training process.
         """
         self._runner = runner
-        self._handles = [_inner(runner).register_forward_hook(self._look, with_kwargs=True)]
-        teacher = getattr(_inner(runner), 'teacher', None)
-        if isinstance(teacher, nn.Module) and hasattr(_inner(runner), 'distiller'):
+        self._steered = steered_losses(unwrapped(runner))
+        self._handles = [unwrapped(runner).register_forward_hook(self._look, with_kwargs=True)]
+        teacher = getattr(unwrapped(runner), 'teacher', None)
+        if isinstance(teacher, nn.Module) and hasattr(unwrapped(runner), 'distiller'):
             self._handles.append(teacher.register_forward_hook(self._listen))
         self.skipped = runner.message_hub.get_info('skipped_steps', 0)
         scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
@@ -94,7 +134,7 @@ class FiniteLossHook(Hook):
 
     def _listen(self, *_) -> None:
         """After the teacher's forward pass, while its responses are on record."""
-        records = _teacher_records(_inner(self._runner))
+        records = teacher_records(unwrapped(self._runner))
         flags = [torch.isfinite(part).all() for parts in records.values() for part in parts]
         self._answer = torch.stack(flags).all() if flags else None
 
@@ -125,8 +165,18 @@ class FiniteLossHook(Hook):
             kwargs.get(name, args[place] if len(args) > place else None)
             for place, name in enumerate(('inputs', 'data_samples'))
         )
+        steered = [loss.fusion_weight for loss in self._steered]
         self._pending.append(
-            Record(self._runner.iter + 1, losses, finite, arrived, inputs, samples)
+            Record(
+                iteration=self._runner.iter + 1,
+                epoch=self._runner.epoch,
+                fusion_weight=steered if len(set(steered)) > 1 else next(iter(steered), None),
+                losses=losses,
+                finite=finite,
+                arrived=arrived,
+                inputs=inputs,
+                samples=samples,
+            )
         )
         if arrived is None:
             self._read(wait=0)
@@ -169,46 +219,35 @@ class FiniteLossHook(Hook):
             runner.message_hub.update_scalar('train/skipped_steps', self.skipped)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Refuse to save weights that are no numbers.
+        """Read all flags before anything is saved; weights follow, see :class:`FiniteWeights`.
 
         Args:
             runner (Runner): The runner of the training process.
             checkpoint (dict): What is about to be written.
         """
         self._read(wait=0)
-        for part in ('state_dict', 'ema_state_dict'):
-            for name, value in checkpoint.get(part, {}).items():
-                if not torch.isfinite(value).all():
-                    raise FloatingPointError(
-                        f'"{name}" of {part} is not finite after iteration {runner.iter}: no '
-                        'checkpoint is written. The last good one is still there; resume from it '
-                        'with a lower learning rate or without float16.'
-                    )
 
     def _stop(self, record: Record) -> None:
         runner = self._runner
-        model = _inner(runner)
+        model = unwrapped(runner)
         names = [*record.losses, "the teacher's response"]
         bad = [name for name, ok in zip(names, record.finite.tolist()) if not ok]
-        scalars = runner.message_hub.log_scalars
-        weight = scalars.get('train/fusion_weight')
-        weight = None if weight is None else float(weight.current())
-        culprit = _culprit(model, record.inputs)
+        origin = culprit(model, record.inputs)
         path = Path(runner.work_dir) / f'nonfinite_iter_{record.iteration}_rank{runner.rank}.pth'
         evidence = dict(
             iteration=record.iteration,
-            epoch=runner.epoch,
-            fusion_weight=weight,
-            culprit=culprit,
+            epoch=record.epoch,
+            fusion_weight=record.fusion_weight,
+            culprit=origin,
             losses={name: loss.cpu() for name, loss in record.losses.items()},
             inputs=None if record.inputs is None else record.inputs.cpu(),
-            labels=_labels(record.samples),
-            state_dict={name: value.cpu() for name, value in _weights(model).items()},
+            labels=labels(record.samples),
+            state_dict={name: value.cpu() for name, value in weights(model).items()},
         )
         message = (
             f'{" and ".join(bad)} {"is" if len(bad) == 1 else "are"} not finite at iteration '
-            f'{record.iteration} (epoch {runner.epoch + 1}, rank {runner.rank}, fusion weight '
-            f'{weight}): {culprit}.'
+            f'{record.iteration} (epoch {record.epoch + 1}, rank {runner.rank}, fusion weight '
+            f'{record.fusion_weight}): {origin}.'
         )
         try:
             _save(evidence, path)
@@ -219,69 +258,9 @@ class FiniteLossHook(Hook):
         raise FloatingPointError(message)
 
 
-def _inner(runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 def _save(content: dict, path: Path) -> None:
     import io
 
     with io.BytesIO() as file:
         torch.save(content, file)
         AtomicBackend().put(file.getvalue(), path)
-
-
-def _labels(samples) -> Optional[list]:
-    """Class indices, or scores where labels were mixed."""
-    found = []
-    for sample in samples or []:
-        label = sample.get('gt_score', sample.get('gt_label'))
-        found.append(None if label is None else label.detach().cpu())
-    return found
-
-
-def _culprit(model: nn.Module, inputs: Optional[Tensor]) -> str:
-    """Where the first non-finite number comes from."""
-    if inputs is not None and not torch.isfinite(inputs).all():
-        return 'the batch itself is not finite'
-    weights = [name for name, value in _weights(model).items() if not _finite(value)]
-    if weights:
-        return f'the student\'s weights are not finite, the first is "{weights[0]}"'
-    teacher = getattr(model, 'teacher', None)
-    if teacher is not None and inputs is not None:
-        recorders = model.distiller.teacher_recorders
-        with recorders, torch.no_grad():
-            teacher(inputs, mode='tensor')
-        records = _teacher_records(model)
-        for recorder in recorders.recorders.values():
-            recorder.reset_data_buffer()
-        for name, parts in records.items():
-            if not all(map(_finite, parts)):
-                return (
-                    f'the teacher\'s responses (recorder "{name}") are not finite, check '
-                    'model.teacher_ckpt and the precision it runs in'
-                )
-    return 'batch, teacher and weights are finite, so it arose in the student or the loss'
-
-
-def _weights(model: nn.Module) -> Dict[str, Tensor]:
-    """The student's; of one in shards those of this process, as no other would help to gather."""
-    if not is_sharded(model):
-        return model.state_dict()
-    parts = (*model.named_parameters(), *model.named_buffers())
-    return {name.replace('_fsdp_wrapped_module.', ''): value.detach() for name, value in parts}
-
-
-def _finite(value: Tensor) -> bool:
-    return bool(torch.isfinite(value).all())
-
-
-def _teacher_records(model: nn.Module) -> Dict[str, list]:
-    """The tensors that each recorder of the teacher holds."""
-    found = {}
-    for name, recorder in model.distiller.teacher_recorders.recorders.items():
-        parts = []
-        for record in recorder.data_buffer:
-            parts += [record] if isinstance(record, Tensor) else record
-        found[name] = [part for part in parts if isinstance(part, Tensor)]
-    return found

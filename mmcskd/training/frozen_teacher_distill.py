@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..bank.banked_teacher import build_banked_teacher, check_losses
 from ..checks.config_check import check_distiller, check_keys, check_part
+from ..checks.config_type import type_name
 from ..checks.suggest import nearest
 from ..checks.typed import typed
 from ..data.keyed_views import drawing_aside
@@ -229,7 +230,7 @@ def _reading(distiller: dict) -> dict:
     """The distiller's config with recorders that read a bank."""
     distiller = copy.deepcopy(distiller)
     for name, recorder in (distiller.get('teacher_recorders') or {}).items():
-        if str(recorder.get('type')).split('.')[-1] != 'SpatialResponse':
+        if type_name(recorder) != 'SpatialResponse':
             raise ValueError(
                 f'model.bank holds no records of teacher_recorders.{name}, of type '
                 f'"{recorder.get("type")}": leave it out, or take model.bank out.'

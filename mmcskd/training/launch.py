@@ -14,6 +14,7 @@ from torch import nn
 from ..checkpoints.atomic_checkpoint_hook import AtomicCheckpointHook
 from ..checkpoints.safe_loading import trust_checkpoints
 from ..checks.config_check import check_config
+from ..checks.config_type import type_name
 from ..checks.suggest import nearest
 from ..compat import bridge_cpu_processes, has_accelerator
 from ..teacher.teacher_view import fit_view
@@ -153,10 +154,10 @@ def check_fusion(cfg: Config) -> None:
         ValueError: If a ``CSKDLoss`` has no fixed fusion weight and there is no ``CKFHook``.
     """
     losses = (cfg.model.get('distiller') or {}).get('distill_losses') or {}
-    hooks = [str(hook.get('type')).split('.')[-1] for hook in cfg.get('custom_hooks') or []]
+    hooks = [type_name(hook) for hook in cfg.get('custom_hooks') or []]
     for name, loss in losses.items():
         steered = loss.get('fusion_weight') is not None or 'CKFHook' in hooks
-        kind = str(loss.get('type')).split('.')[-1]
+        kind = type_name(loss)
         if kind in ('CSKDLoss', 'DenseCSKDLoss') and not steered:
             raise ValueError(
                 f'model.distiller.distill_losses.{name} has no fusion weight: add '
@@ -173,7 +174,7 @@ def check_shards(cfg: Config) -> None:
     Raises:
         ValueError: If an ``EMAHook`` would average shards and save one of them as the student.
     """
-    kinds = [str(hook.get('type')).split('.')[-1] for hook in cfg.get('custom_hooks') or []]
+    kinds = [type_name(hook) for hook in cfg.get('custom_hooks') or []]
     if 'FSDP' in str((cfg.get('strategy') or {}).get('type')) and 'EMAHook' in kinds:
         raise ValueError(
             'custom_hooks has an EMAHook, which under strategy.type="StudentFSDPStrategy" would '

@@ -10,10 +10,10 @@ import torch
 from fault_runs import At, Lines, final, forked, kill, runner, same
 from mmengine.evaluator import BaseMetric, Evaluator
 
-from mmcskd import PreemptionHook
+from mmcskd import AtomicCheckpointHook, PreemptionHook
 from mmcskd.checkpoints import atomic_file
-from mmcskd.checkpoints.atomic_checkpoint_hook import training_fault
 from mmcskd.checkpoints.atomic_file import AtomicBackend, damage
+from mmcskd.checkpoints.resume_choice import candidates, training_fault
 from mmcskd.checkpoints.safe_loading import read
 
 
@@ -83,6 +83,65 @@ def test_newest_good_one_is_used(copy_of, harm):
     (line,) = (text for level, text in log.lines if 'Resuming from' in text and level == 'WARNING')
     assert f'Resuming from {copy_of}/epoch_2.pth' in line
     assert f'{copy_of}/epoch_3.pth ' in line and DAMAGES[harm].replace('cut short', '') in line
+
+
+def test_newest_is_by_iteration_not_by_date(copy_of):
+    """As after a plain copy of the directory, whose dates say nothing."""
+    os.utime(copy_of / 'epoch_2.pth')
+    assert copied(copy_of) == (str(copy_of / 'epoch_3.pth'), [])
+    (copy_of / 'last_checkpoint').write_text(str(copy_of / 'epoch_2.pth'))
+    chosen, (line,) = copied(copy_of)
+    assert chosen == str(copy_of / 'epoch_3.pth')
+    assert line == f'Resuming from {chosen}, as {copy_of}/epoch_2.pth of last_checkpoint is older.'
+    (copy_of / 'last_checkpoint').write_text('epoch_9.pth')
+    assert copied(copy_of)[1] == [
+        f'Resuming from {chosen}, as epoch_9.pth of last_checkpoint is gone.'
+    ]
+
+
+def copied(place):
+    """What a resumed run chooses, and its warnings."""
+    log = Lines()
+    run = log.listen(runner(place, resume=True))
+    next(h for h in run.hooks if isinstance(h, AtomicCheckpointHook)).before_run(run)
+    return run._load_from, [text for level, text in log.lines if level == 'WARNING']
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_order_of_checkpoints(tmp_path, by_epoch):
+    """Those of a preemption lie between those of epochs; one that cannot tell is looked at first."""
+    kept = 'epoch_{}.pth' if by_epoch else 'iter_{}.pth'
+    names = [kept.format(n) for n in (2, 10, 9)] if by_epoch else ['iter_54.pth', 'iter_60.pth']
+    for name in names:
+        (tmp_path / name).touch()
+    for epoch, iteration in ((9, 57), (10, 63), (8, 54)):
+        meta = dict(epoch=epoch, iter=iteration)
+        torch.save(dict(meta=meta), tmp_path / f'preempted_iter_{iteration}.pth')
+    found = [path.stem for path in candidates(tmp_path, kept, by_epoch)]
+    if by_epoch:
+        assert found[:4] == ['preempted_iter_63', 'epoch_10', 'preempted_iter_57', 'epoch_9']
+        assert found[4:] == ['preempted_iter_54', 'epoch_2']
+        (tmp_path / 'preempted_iter_54.pth').write_bytes(b'')
+        assert candidates(tmp_path, kept, by_epoch)[0].stem == 'preempted_iter_54'
+    else:
+        assert found[:3] == ['preempted_iter_63', 'iter_60', 'preempted_iter_57']
+        assert set(found[3:]) == {'preempted_iter_54', 'iter_54'}
+
+
+BAD_OPTIONS = [
+    ('max_keep_ckpts', [1], TypeError), ('max_keep_ckpts', 0, ValueError),
+    ('interval', 'a', TypeError), ('interval', 0.5, TypeError), ('interval', 0, ValueError),
+    ('save_best', [3], TypeError), ('by_epoch', 1, TypeError), ('out_dir', 3, TypeError),
+    ('filename_tmpl', 'x.pth', ValueError), ('filename_tmpl', '{}/{}.pth', ValueError),
+    ('save_begin', -1, ValueError), ('published_keys', 1, TypeError), ('rule', 3, TypeError),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('key, value, kind', BAD_OPTIONS)
+def test_keys_of_the_stock_hook_are_checked(key, value, kind):
+    """Which by itself takes most of them, and fails at the first save or saves nothing."""
+    with pytest.raises(kind, match=rf'^default_hooks\.checkpoint\.{key} is '):
+        AtomicCheckpointHook(**{key: value})
 
 
 def test_a_damaged_file_asked_for_by_name(copy_of):

@@ -1,15 +1,19 @@
 """Faults in the data. Expected: refused by name, or skipped and counted; never a hang."""
 
+import copy
 import shutil
 
 import cv2
 import numpy as np
 import pytest
 from fault_runs import At, Lines, forked, runner
+from mmcv.transforms import LoadImageFromFile
+from mmengine.registry import DATASETS
 from models import NUM_CLASSES, algorithm_config
 from PIL import Image
 
 from mmcskd import LoadWholeImage
+from mmcskd.data.keyed_views import KeyedDataset
 
 
 def photo(size=48):
@@ -144,6 +148,44 @@ def test_skipped_and_counted(folder, tmp_path, workers):
         assert run.message_hub.get_info('skipped_images') >= 2
 
     assert forked(train, timeout=60) == 0
+
+
+@pytest.mark.parametrize('wrapper', ['RepeatDataset', 'ConcatDataset', 'KeyedDataset'])
+def test_counted_behind_wrappers(folder, tmp_path, wrapper):
+    HARM['truncated_jpeg'][0](folder / 'class_0' / 'a.jpg')
+    data = dataset(folder)
+    if wrapper == 'RepeatDataset':
+        data = dict(type=wrapper, dataset=data, times=2)
+    elif wrapper == 'ConcatDataset':
+        data = dict(type=wrapper, datasets=[data, copy.deepcopy(data)])
+    else:
+        data = KeyedDataset(DATASETS.build(data))
+    run = tiny(tmp_path, data)
+    run.train()
+    count = run.message_hub.get_info('skipped_images')
+    assert count >= (1 if wrapper == 'KeyedDataset' else 2)
+
+
+def test_counted_in_a_loop_of_iterations(folder, tmp_path):
+    """After each 7 iterations, as many as an epoch has; not at the end alone."""
+    HARM['truncated_jpeg'][0](folder / 'class_0' / 'a.jpg')
+    log = Lines()
+    log.listen(tiny(tmp_path, dataset(folder), iterations=21)).train()
+    lines = [text for _, text in log.lines if 'images could not be used so far' in text]
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize('kind', ['jpg', 'grey jpg', 'png'])
+def test_whole_files_are_what_the_stock_transform_makes_of_them(tmp_path, kind):
+    image = Image.fromarray(photo()).convert('L' if 'grey' in kind else 'RGB')
+    path = tmp_path / f'a.{kind[-3:]}'
+    image.save(path)
+    stock, found = LoadImageFromFile()(dict(img_path=str(path))), load(path, on_error='skip')
+    assert found.keys() == stock.keys() and np.array_equal(found['img'], stock['img'])
+    assert found['img_shape'] == stock['img_shape'] and found['ori_shape'] == stock['ori_shape']
+    # What some cameras and tools write behind the end is no harm.
+    path.write_bytes(path.read_bytes() + b'\0\0')
+    assert np.array_equal(load(path)['img'], stock['img'])
 
 
 @pytest.mark.parametrize('workers', [0, 2])

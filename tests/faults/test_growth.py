@@ -6,6 +6,8 @@ import os
 import torch
 from fault_runs import At, forked, runner
 
+from mmcskd.training import deferred_runtime_info_hook
+
 LONG = os.environ.get('MMCSKD_FAULTS') == 'all'
 EARLY, LATE = (200, 2000) if LONG else (30, 150)
 
@@ -45,3 +47,22 @@ def test_nothing_piles_up(tmp_path):
         assert late[1] - early[1] < 20, (early, late)
 
     assert forked(train, timeout=300) == 0
+
+
+def test_losses_are_not_held_for_ever(tmp_path, monkeypatch):
+    """In a loop of iterations without a LoggerHook nobody asks for them before the end."""
+    monkeypatch.setattr(deferred_runtime_info_hook, 'MOST', 5)
+    run = runner(
+        tmp_path, iterations=18,
+        default_hooks=dict(
+            runtime_info=dict(type='mmrazor.DeferredRuntimeInfoHook'), logger=None, checkpoint=None
+        ),
+    )  # fmt: skip
+    hook = next(h for h in run.hooks if type(h).__name__ == 'DeferredRuntimeInfoHook')
+    waiting = []
+    look = At(0, None)
+    look.after_train_iter = lambda *_, **__: waiting.append(len(hook._waiting))
+    run.register_hook(look, priority='LOWEST')
+    run.train()
+    assert len(waiting) == 18 and max(waiting) == 4
+    assert len(run.message_hub.get_scalar('train/loss').data[0]) == 18

@@ -132,6 +132,11 @@ def test_download(evil, tmp_path, monkeypatch, reader):
     with pytest.raises(RuntimeError, match='invalid hash value'):
         safe_loading.load_from_http(wrong.as_uri())
     assert not (tmp_path / 'hub' / 'hub' / 'checkpoints' / wrong.name).exists()
+    # On another machine than the first one, which has a cache of its own.
+    monkeypatch.setattr(safe_loading, 'get_dist_info', lambda: (8, 16))
+    monkeypatch.setattr(safe_loading, 'barrier', lambda: None)
+    with pytest.raises(RuntimeError, match='invalid hash value'):
+        safe_loading.load_from_http(wrong.as_uri())
 
 
 def test_config_in_a_checkpoint_is_not_executed(tmp_path):

@@ -1,5 +1,6 @@
 """Fault: a number that is none. Expected: the run stops there, names the culprit and saves nothing bad."""
 
+import copy
 import math
 import time
 from types import SimpleNamespace
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from fault_runs import At, Pictures, runner, together
+from mmengine.hooks import EMAHook
 from models import algorithm_config, batch, distiller_config
 
 from mmcskd import FiniteLossHook
@@ -50,6 +52,42 @@ def test_any_loss_stops_the_run(tmp_path, part):
     for name, value in run.model.state_dict().items():
         assert torch.isfinite(value).all() and torch.equal(value, evidence['state_dict'][name])
     assert sorted(p.name for p in tmp_path.glob('epoch_*.pth')) == ['epoch_1.pth']
+
+
+@pytest.mark.parametrize('given', [0.3, (0.3, 0.6)])
+def test_fixed_fusion_weight_is_named(tmp_path, given):
+    """That of the loss itself, where no hook sets it; of several losses, each."""
+    distiller = distiller_config(fusion_weight=0.3)
+    if given != 0.3:
+        for part in ('distill_losses', 'loss_forward_mappings'):
+            distiller[part]['loss_more'] = copy.deepcopy(distiller[part]['loss_cskd'])
+        distiller['distill_losses']['loss_more']['fusion_weight'] = 0.6
+    model = algorithm_config(distiller=distiller)
+    run = runner(tmp_path, model=model, custom_hooks=[])
+    run.register_hook(At(2, nan_in('loss_cskd')))
+    named = str(given).replace('(', r'\[').replace(')', r'\]')
+    with pytest.raises(FloatingPointError, match=rf'\(epoch 1, rank 0, fusion weight {named}\)'):
+        run.train()
+
+
+def test_a_late_flag_names_its_own_iteration(tmp_path, monkeypatch):
+    """As on CUDA, where a flag is read an iteration later: here the next epoch has begun."""
+    run = runner(tmp_path, At(5, nan_in('loss_cskd')), checkpoint=dict(interval=3))
+    hook = next(hook for hook in run.hooks if isinstance(hook, FiniteLossHook))
+    read_now = hook._read
+
+    def late(wait):
+        # Of the sixth iteration, the last one of the first epoch, in the seventh.
+        if run.iter >= 6:
+            read_now(wait)
+
+    monkeypatch.setattr(hook, '_read', late)
+    with pytest.raises(FloatingPointError) as caught:
+        run.train()
+    assert run.iter == 6 and run.epoch == 1
+    assert f'iteration 6 (epoch 1, rank 0, fusion weight {1 - 5 / 18})' in str(caught.value)
+    evidence = torch.load(tmp_path / 'nonfinite_iter_6_rank0.pth', weights_only=True)
+    assert evidence['epoch'] == 0 and evidence['fusion_weight'] == 1 - 5 / 18
 
 
 def test_evidence_gives_the_loss_again(tmp_path):
@@ -107,16 +145,30 @@ def test_batch_is_named(tmp_path):
         run.train()
 
 
-def test_bad_weights_reach_no_checkpoint(tmp_path):
+def harm_average(run):
+    (hook,) = (hook for hook in run.hooks if isinstance(hook, EMAHook))
+    hook.ema_model.module.architecture.head.layers.head.bias.data[0] = math.nan
+
+
+@pytest.mark.parametrize(
+    'harm, ema, whose',
+    [
+        (harm_student, False, 'student'),
+        (harm_student, True, 'student'),
+        (harm_average, True, 'average'),
+    ],
+)
+def test_bad_weights_reach_no_checkpoint(tmp_path, harm, ema, whose):
     """However they came about: here between the last loss of an epoch and its checkpoint."""
-    run = runner(tmp_path, At(12, harm_student), ema=True)
+    run = runner(tmp_path, At(12, harm), ema=ema)
     with pytest.raises(
-        FloatingPointError, match=r'head\.bias" of \w*state_dict is not finite after'
+        FloatingPointError, match=rf'head\.bias" of the {whose} is not finite after'
     ):
         run.train()
     assert sorted(p.name for p in tmp_path.glob('*.pth*')) == ['epoch_1.pth']
     content = read(tmp_path / 'epoch_1.pth')
-    assert all(torch.isfinite(value).all() for value in content['state_dict'].values())
+    for part in ('state_dict', 'ema_state_dict')[: 1 + ema]:
+        assert all(torch.isfinite(value).all() for value in content[part].values())
     assert (tmp_path / 'last_checkpoint').read_text().endswith('epoch_1.pth')
 
 
@@ -164,19 +216,23 @@ def test_flags_on_their_way_are_not_waited_for(monkeypatch):
     hook, stopped = FiniteLossHook(), []
     hook._scaled = False
     monkeypatch.setattr(hook, '_stop', lambda record: stopped.append(record.iteration))
-    records = [Record(i, {}, torch.tensor([i != 3]), Event(), None, None) for i in (1, 2, 3, 4)]
-    for index, record in enumerate(records):
-        hook._pending.append(record)
+
+    def record(iteration, finite):
+        return Record(iteration, 0, None, {}, torch.tensor([finite]), Event(), None, None)
+
+    records = [record(i, i != 3) for i in (1, 2, 3, 4)]
+    for index, each in enumerate(records):
+        hook._pending.append(each)
         hook.after_train_iter(SimpleNamespace(), index)
-        assert not record.arrived.waited
+        assert not each.arrived.waited
         assert all(before.arrived.waited for before in records[:index])
         assert stopped == ([3] if index == 3 else [])
-    late = Record(5, {}, torch.tensor([False]), Event(), None, None)
+    late = record(5, False)
     late.arrived.done = True
     hook._pending.append(late)
     hook.after_train_iter(SimpleNamespace(), 5)
     assert stopped == [3, 5] and not late.arrived.waited
-    hook._pending.append(Record(6, {}, torch.tensor([False]), Event(), None, None))
+    hook._pending.append(record(6, False))
     hook.before_save_checkpoint(SimpleNamespace(iter=6), {})
     assert stopped == [3, 5, 6]
 

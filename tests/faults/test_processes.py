@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from fault_runs import At, Pictures, ended, forked, runner, start, together
 
-from mmcskd.checkpoints.atomic_checkpoint_hook import training_fault
+from mmcskd.checkpoints.resume_choice import training_fault
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,22 +88,118 @@ def test_no_batch_at_all(tmp_path):
         run.train()
 
 
-def test_workers_outlive_the_signal(tmp_path):
-    """SIGTERM to the whole group, as a launcher sends it: the checkpoint is still made."""
+def children():
+    """Process numbers of the data workers of this process."""
+    found = []
+    for stat in Path('/proc').glob('[0-9]*/stat'):
+        with suppress(OSError):
+            state, parent = stat.read_text().rsplit(')', 1)[1].split()[:2]
+            if int(parent) == os.getpid() and state != 'Z':
+                found.append(int(stat.parent.name))
+    return found
+
+
+def from_outside(*numbers):
+    """SIGTERM by a process that is no parent of those that get it; a negative number is a group."""
+    send = f'import os\nfor n in {numbers}: os.kill(n, 15)'
+    subprocess.run([sys.executable, '-c', send], start_new_session=True)
+    time.sleep(0.3)
+
+
+def preempted_with_workers(place, whom):
+    """Of a training with data workers, those of the validation persistent as well; its exit code."""
 
     def train():
         os.setpgrp()
 
         def ask(run):
-            os.killpg(0, signal.SIGTERM)
-            time.sleep(0.3)
+            workers = children()
+            assert len(workers) == 4
+            (place / 'workers').write_text(' '.join(map(str, workers)))
+            from_outside(*([-os.getpgrp()] if whom == 'group' else [*workers, os.getpid()]))
 
-        runner(tmp_path, At(9, ask, 'before_train_iter'), workers=2).train()
+        validation = dict(
+            val_dataloader=dict(
+                batch_size=2, num_workers=2, persistent_workers=True,
+                dataset=dict(type='Pictures', length=4),
+                sampler=dict(type='DefaultSampler', shuffle=False),
+            ),
+            val_cfg=dict(), val_evaluator=dict(type='Accuracy'),
+        )  # fmt: skip
+        runner(place, At(9, ask, 'before_train_iter'), workers=2, **validation).train()
 
-    assert ended(start(train)) == 143
+    return ended(start(train))
+
+
+def gone(numbers, within):
+    end = time.monotonic() + within
+    while any(map(alive, numbers)) and time.monotonic() < end:
+        time.sleep(0.2)
+    return not any(map(alive, numbers))
+
+
+def alive(number):
+    try:
+        return Path(f'/proc/{number}/stat').read_text().rsplit(')', 1)[1].split()[0] != 'Z'
+    except OSError:
+        return False
+
+
+needs_proc = pytest.mark.skipif(
+    not Path('/proc/self/cmdline').exists(), reason='looks for processes in /proc'
+)
+
+
+@needs_proc
+@pytest.mark.parametrize('whom', ['group', 'every process'])
+def test_workers_outlive_the_signal(tmp_path, whom):
+    """SIGTERM to all, as a launcher or Slurm sends it: saved, resumed, and no worker is left."""
+    assert preempted_with_workers(tmp_path, whom) == 143
     assert training_fault((tmp_path / 'last_checkpoint').read_text()) is None
     assert (tmp_path / 'last_checkpoint').read_text().endswith('preempted_iter_10.pth')
+    # They look for their parent every five seconds.
+    assert gone([int(number) for number in (tmp_path / 'workers').read_text().split()], within=20)
     assert forked(lambda: runner(tmp_path, workers=2, resume=True).train()) == 0
+
+
+@needs_proc
+def test_workers_need_their_shield(tmp_path, monkeypatch):
+    """The test above can fail."""
+    monkeypatch.setattr('mmcskd.checkpoints.preemption_hook.shield_workers', lambda loop: None)
+    assert preempted_with_workers(tmp_path, 'group') != 143
+    assert not list(tmp_path.glob('preempted_*'))
+
+
+WAITING = """
+import sys, time
+from types import SimpleNamespace
+from torch.utils.data import DataLoader, Dataset
+sys.path.insert(0, {folder!r})
+from worker_signals import shield_workers
+
+class Slow(Dataset):
+    def __len__(self):
+        return 8
+    def __getitem__(self, index):
+        time.sleep(100 * (index > 3))
+        return index
+
+loader = DataLoader(Slow(), num_workers=2, persistent_workers=True)
+shield_workers(SimpleNamespace(dataloader=loader))
+assert loader.worker_init_fn
+batches = iter(loader)
+print([int(next(batches)) for _ in range(4)], flush=True)
+"""
+
+
+def test_end_of_a_process_ends_its_workers(tmp_path):
+    """Also those in the middle of a file that does not come: the interpreter sends them SIGTERM."""
+    text = WAITING.format(folder=str(ROOT / 'mmcskd' / 'checkpoints'))
+    done = subprocess.run(
+        [sys.executable, '-c', text],
+        capture_output=True, text=True, timeout=80,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout == '[0, 1, 2, 3]\n', done.stderr[-2000:]
 
 
 @contextmanager
@@ -165,7 +261,7 @@ def read_until(run, pattern):
     raise AssertionError(f'the run ended without "{pattern}"')
 
 
-@pytest.mark.skipif(not Path('/proc/self/cmdline').exists(), reason='looks for processes in /proc')
+@needs_proc
 def test_launched(tmp_path):
     """Under tools/dist_train.sh: a rank killed, the run resumed, then SIGTERM to the launcher."""
     pointer = tmp_path / 'work' / 'last_checkpoint'

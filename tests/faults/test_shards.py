@@ -8,7 +8,7 @@ import torch
 from fault_runs import At, final, runner, same, together
 from packaging.version import Version
 
-from mmcskd.checkpoints.atomic_checkpoint_hook import training_fault
+from mmcskd.checkpoints.resume_choice import training_fault
 from mmcskd.training.launch import choose_checkpoint
 
 pytestmark = pytest.mark.skipif(
@@ -35,7 +35,7 @@ def test_signal_and_damage(tmp_path):
 
     assert together(preempted) == [143, 143]
     pointer = (tmp_path / 'last_checkpoint').read_text()
-    assert pointer.endswith('preempted_iter_9.pth') and training_fault(pointer) is None
+    assert pointer.endswith('preempted_iter_10.pth') and training_fault(pointer) is None
     assert together(lambda rank: train(tmp_path, resume=True)) == [0, 0]
     for part in ('state_dict', 'optimizer', 'param_schedulers'):
         assert same(final(tmp_path)[part], final(whole)[part]) is None
