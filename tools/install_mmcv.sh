@@ -139,7 +139,22 @@ if [ -z "$wheel" ]; then
     cd "$work/mmcv-$VERSION"
     # Written before torch's headers wanted C++20.
     sed -i.orig 's/-std=c++1[47]/-std=c++20/g' setup.py
-    CFLAGS="${CFLAGS:-} -g0" "$PYTHON" setup.py --quiet bdist_wheel -d "$work/built" > "$work/build.log" 2>&1 || {
+    # CFLAGS stand in for those Python was built with, and so for their -O.
+    export CFLAGS="${CFLAGS:--O2} -g0"
+    if [ "$cuda" = 0 ]; then
+        # Torch's headers are most of what there is to compile, in each of 77 files: once is enough.
+        # A compiler that cannot use what it compiled reads them as before.
+        torch_headers=$("$PYTHON" -W ignore -c 'from torch.utils.cpp_extension import include_paths
+print(*(f"-I{path}" for path in include_paths()))' 2>/dev/null)
+        echo '#include <torch/types.h>' > "$work/torch_types.hpp"
+        # shellcheck disable=SC2086
+        if "$compiler" $CFLAGS -fPIC $torch_headers -std=c++20 -DTORCH_API_INCLUDE_EXTENSION_H \
+            -DTORCH_EXTENSION_NAME=_ext -x c++-header "$work/torch_types.hpp" \
+            -o "$work/torch_types.hpp.gch" 2> "$work/headers.log"; then
+            CFLAGS="$CFLAGS -include $work/torch_types.hpp"
+        fi
+    fi
+    "$PYTHON" setup.py --quiet bdist_wheel -d "$work/built" > "$work/build.log" 2>&1 || {
         log="${TMPDIR:-/tmp}/mmcv_build_$$.log"
         mv "$work/build.log" "$log"
         grep -m 5 -E 'error|fatal|No space|Killed' "$log" >&2 || tail -5 "$log" >&2

@@ -3,10 +3,12 @@
 import multiprocessing
 import os
 import runpy
+import socket
 import sys
 import traceback
 
 import torch
+from mmengine.config import config as mmengine_config
 from mmengine.registry import DefaultScope
 from runs import TOOLS
 
@@ -25,12 +27,46 @@ def forked(function, *arguments, cwd, fails=False):
     Returns:
         str: What it printed.
     """
-    log = cwd / 'printed.txt'
+    return _end(_begin(function, arguments, cwd, cwd / 'printed.txt'), fails)
+
+
+def tool(name, *arguments, cwd, fails=False):
+    """Run a script of tools/ as a user starts it."""
+    return forked(_run, name, arguments, cwd=cwd, fails=fails)
+
+
+def tool_of_two(name, *arguments, cwd):
+    """Run a script of tools/ as two processes of one job, as `torch.distributed.run` does.
+
+    Returns:
+        str: What the first one printed.
+    """
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        port = server.getsockname()[1]
+    job = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=port, WORLD_SIZE=2, LOCAL_WORLD_SIZE=2)
+    arguments = (*arguments, '--launcher', 'pytorch')
+    processes = [
+        _begin(
+            _run, (name, arguments), cwd, cwd / f'printed_{rank}.txt', RANK=rank, LOCAL_RANK=rank,
+            **job,
+        )
+        for rank in (0, 1)
+    ]  # fmt: skip
+    return [_end(process, fails=False) for process in processes][0]
+
+
+def _begin(function, arguments, cwd, log, **environment):
     log.write_text('')
     process = multiprocessing.get_context('fork').Process(
-        target=_call, args=(function, arguments, cwd, log)
+        target=_call, args=(function, arguments, cwd, log, environment)
     )
     process.start()
+    return process, log
+
+
+def _end(begun, fails):
+    process, log = begun
     process.join(LIMIT)
     if process.exitcode is None:
         process.kill()
@@ -40,17 +76,13 @@ def forked(function, *arguments, cwd, fails=False):
     return printed
 
 
-def tool(name, *arguments, cwd, fails=False):
-    """Run a script of tools/ as a user starts it."""
-    return forked(_run, name, arguments, cwd=cwd, fails=fails)
-
-
 def _run(name, arguments):
     sys.argv = [str(part) for part in (TOOLS / name, *arguments)]
     runpy.run_path(sys.argv[0], run_name='__main__')
 
 
-def _call(function, arguments, cwd, log):
+def _call(function, arguments, cwd, log, environment):
+    os.environ.update({key: str(value) for key, value in environment.items()})
     with log.open('w') as file:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
@@ -60,6 +92,8 @@ def _call(function, arguments, cwd, log):
     sys.path[:0] = [str(cwd), str(TOOLS)]
     torch.set_num_threads(1)
     DefaultScope._instance_dict.clear()
+    # A config is laid out four times a run, which takes longer than the few iterations.
+    mmengine_config.FormatCode = lambda text, **_: (text, True)
     try:
         function(*arguments)
     except BaseException:

@@ -57,11 +57,12 @@ def metrics_of(name):
     return METRICS[name.replace('cskd_', '').split('_')[0]]
 
 
-def make_small_demo(place):
+def make_small_demo(place, teachers=TEACHERS):
     """Fill a folder with scenes, a distilled backbone, trained teachers and the demo's configs.
 
     Args:
         place (Path): The folder.
+        teachers (Sequence[str]): Those to train. Defaults to all.
 
     Returns:
         Path: The same.
@@ -77,7 +78,7 @@ def make_small_demo(place):
     torch.save(dict(state_dict=backbone.state_dict()), place / 'backbone.pth')
     for name in (*TEACHERS, *STUDENTS):
         (place / f'{name}.py').write_text(small_config(name, place))
-    for name in TEACHERS:
+    for name in teachers:
         tool('train.py', f'{name}.py', '--work-dir', name, cwd=place)
     return place
 

@@ -13,7 +13,7 @@ PAGE = 'Before\n<!-- digits -->\nold\n<!-- /digits -->\nAfter\n'
 
 @pytest.fixture(scope='module')
 def place(tmp_path_factory):
-    return make_small_demo(tmp_path_factory.mktemp('demo'))
+    return make_small_demo(tmp_path_factory.mktemp('demo'), teachers=())  # it trains its own
 
 
 @pytest.fixture
