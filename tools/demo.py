@@ -44,7 +44,7 @@ def run(*command):
 def fingerprint(config, teacher):
     """What a stage's result depends on."""
     sha = sha256(Config.fromfile(config).pretty_text.encode() + teacher.encode())
-    for source in sorted((ROOT / 'mmcskd').glob('*.py')):
+    for source in sorted((ROOT / 'mmcskd').rglob('*.py')):
         sha.update(source.read_bytes())
     return sha.hexdigest()
 
