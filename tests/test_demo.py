@@ -2,10 +2,11 @@
 
 import shutil
 
-from runs import ROOT, load_tool
+from runs import ROOT, TOOLS, load_tool
 
 
 def test_any_change_of_the_package_is_seen(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(TOOLS)
     demo = load_tool('demo')
     shutil.copytree(ROOT / 'mmcskd', tmp_path / 'mmcskd', ignore=shutil.ignore_patterns('.mim'))
     monkeypatch.setattr(demo, 'ROOT', tmp_path)
