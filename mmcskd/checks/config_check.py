@@ -148,7 +148,13 @@ def check_distiller(distiller: Any, key: str = 'model.distiller') -> None:
             for one in configs:
                 check_part(one, registry, f'{key}.{name}.{each}', suffix)
     mappings = distiller.get('loss_forward_mappings') or {}
-    check_keys(mappings, parts['distill_losses'], f'{key}.loss_forward_mappings')
+    check_keys(mappings, mappings, f'{key}.loss_forward_mappings')
+    for name in mappings:
+        if name not in parts['distill_losses']:
+            raise ValueError(
+                f'{key}.loss_forward_mappings has a key "{name}", which is none of '
+                f'{key}.distill_losses. ' + nearest(str(name), parts['distill_losses'])
+            )
     for loss, config in parts['distill_losses'].items():
         place = f'{key}.loss_forward_mappings.{loss}'
         if loss not in mappings:
@@ -178,7 +184,8 @@ def _check_record(record: Any, parts: dict, key: str, place: str) -> None:
         if name in record and not optional and (type(index) is not int or index < 0):
             raise TypeError(f'{place}.{name} is {index!r}, expected a whole number >= 0.')
     side = 'student_recorders' if record['from_student'] else 'teacher_recorders'
-    _refers(record['recorder'], parts[side], f'{place}.recorder', f'{key}.{side}')
+    of = f'{key}.{side} (from_student={record["from_student"]})'
+    _refers(record['recorder'], parts[side], f'{place}.recorder', of)
     if record.get('connector') is not None:
         _refers(record['connector'], parts['connectors'], f'{place}.connector', f'{key}.connectors')
     # How many parts this package's own records have, and that there is one a step.

@@ -19,5 +19,7 @@ def nearest(name: str, names: Iterable[str], most: int = 3) -> str:
     near = difflib.get_close_matches(str(name), names, n=most, cutoff=0.5)
     if near:
         return 'Nearest: ' + ', '.join(f'"{known}"' for known in near) + '.'
+    if not names:
+        return 'There are none.'
     shown = ', '.join(f'"{known}"' for known in names[:12])
     return f'There are: {shown}{" …" if len(names) > 12 else ""}.'
