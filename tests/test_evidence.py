@@ -52,9 +52,10 @@ def test_arms_differ_in_what_they_say(setting, tmp_path):
         assert cfg['randomness'] == dict(seed=3)
     dataset = one['train_dataloader']['dataset']
     assert dataset['split'] == 'fit'
-    assert dataset.get('canvas', 40) == one['model']['architecture']['backbone']['img_size']
+    assert dataset['canvas'] == one['model']['architecture']['backbone']['img_size']
     teacher = arms.Run(setting, arms.TEACHER, 3).config(tmp_path).to_dict()
-    assert teacher['train_dataloader'] == one['train_dataloader']
+    canvases = {**one['train_dataloader']['dataset'], 'length': 8000}
+    assert teacher['train_dataloader']['dataset'] == canvases
     keys = {arms.Run(setting, name, 0).key() for name in arms.ARMS}
     assert len(keys) == len(arms.ARMS)
 
@@ -102,7 +103,7 @@ def test_measures(tmp_path):
     cfg = arms.Run('plain', 'cskd_linear', 0).config(tmp_path)
     torch.manual_seed(0)
     student = MODELS.build(cfg.model.architecture)
-    images = torch.randn(30, 3, 40, 40)
+    images = torch.randn(30, 3, 16, 16)
     tokens = student.eval().backbone(images)[-1]
     votes = dict(
         cls=student.head.layers.head(tokens[:, 0]),
@@ -132,7 +133,8 @@ def test_canvases_of_another_split(tmp_path):
     cfg = arms.Run('crowded', 'none', 0).config(tmp_path)
     preprocessor = MODELS.build(cfg.data_preprocessor)
     data = head_accuracy.canvases(cfg.train_dataloader.dataset, 'validation', 5, preprocessor)
-    own = {k: v for k, v in cfg.train_dataloader.dataset.items() if k in ('canvas', 'fragments')}
+    kinds = ('canvas', 'digit', 'fragments', 'fragment')
+    own = {k: v for k, v in cfg.train_dataloader.dataset.items() if k in kinds}
     dataset = ClutteredDigits(split='validation', length=5, **own)
     for index in range(5):
         item = dataset[index]

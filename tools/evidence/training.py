@@ -21,7 +21,7 @@ from mmcskd.teacher.teacher_weights import digest, load_weights
 
 VALIDATION = 1000  # canvases, measured over the epochs
 TEST = 2000  # canvases, measured once
-POINTS = 15  # of a curve, besides the first epoch
+POINTS = 8  # of a curve, besides the first epoch
 
 
 class Outcome(NamedTuple):
