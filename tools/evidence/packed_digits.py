@@ -15,7 +15,8 @@ class PackedDigits(ClutteredDigits):
 
     def __init__(self, **kwargs) -> None:
         self.packed = {}
-        super().__init__(**kwargs)
+        # Serialized, they would be shared with data workers: there are none.
+        super().__init__(**{'serialize_data': False, **kwargs})
 
     def __getitem__(self, idx: int) -> dict:
         """One canvas, packed.
