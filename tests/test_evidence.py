@@ -143,6 +143,29 @@ def test_canvases_of_another_split(tmp_path):
         assert data.labels[index] == item['gt_label']
 
 
+def test_packed_once(tmp_path):
+    """The same items as of the dataset that packs in every epoch."""
+    from mmpretrain.registry import DATASETS
+
+    own = arms.Run('plain', 'none', 0).config(tmp_path).train_dataloader.dataset.to_dict()
+    own['length'] = 5
+    packed = DATASETS.build(own)
+    dataset = DATASETS.build({**own, 'type': 'ClutteredDigits'})
+    assert len(packed) == 5 and packed.get_gt_labels().tolist() == dataset.get_gt_labels().tolist()
+    for index in range(5):
+        assert torch.equal(packed[index]['inputs'], dataset[index]['inputs'])
+        assert packed[index]['data_samples'].gt_label == dataset[index]['data_samples'].gt_label
+        assert packed[index] is packed[index] and dataset[index] is not dataset[index]
+
+
+def test_plain_config_says_all(tmp_path):
+    cfg = arms.Run('plain', 'cskd_linear', 0).config(tmp_path)
+    found = {}
+    exec(training.PlainConfig(cfg.to_dict()).pretty_text, found)
+    found.pop('__builtins__')
+    assert found == cfg.to_dict()
+
+
 def test_paired_difference():
     found = paired.difference(
         {'0': 3.0, '1': 5.0, '2': 4.0, '9': 50.0}, {'0': 1.0, '1': 2.0, '2': 3.0}

@@ -4,10 +4,10 @@
     python tools/evidence/run.py --settings plain --arms none deit_hard cskd_linear --seeds 0 1 --jobs 2
 
 In each setting the teacher comes first, then hyperparameters are chosen for each arm on the
-validation split, with a seed of their own, then the arms are compared, seed by seed. A run is a
-minute or so of one core and is written down when it ends; what is written down and was made by the
-same config is not done again, so the command may be stopped at any time and given again. What was
-compared with ``--untuned`` is done anew once it is tuned.
+validation split, with a seed of their own, then the arms are compared, seed by seed. A run is
+half a minute of one core or less and is written down when it ends; what is written down and was
+made by the same config is not done again, so the command may be stopped at any time and given
+again. What was compared with ``--untuned`` is done anew once it is tuned.
 """
 
 import os
@@ -77,7 +77,7 @@ class Matrix:
             for run in runs
             if self.row(run) and teacher_file(self.work_dir, run.setting).is_file()
         ]
-        self._do([run for run in runs if run not in done], len(done), tuning=False)
+        self._do([run for run in runs if run not in done], len(done), 'teachers')
 
     def tune(self, settings, arms):
         """Try the options of each arm, in two rounds."""
@@ -115,10 +115,10 @@ class Matrix:
 
     def _finish(self, runs, tuning):
         pending = [run for run in runs if self.row(run, tuning) is None]
-        self._do(pending, len(runs) - len(pending), tuning)
+        self._do(pending, len(runs) - len(pending), 'tuning' if tuning else 'comparison')
 
-    def _do(self, pending, done, tuning):
-        stage = 'tuning' if tuning else 'teachers' if _teaching(pending) else 'comparison'
+    def _do(self, pending, done, stage):
+        tuning = stage == 'tuning'
         print(f'{stage}: {done} of {done + len(pending)} runs are done.', flush=True)
         if not pending:
             return
@@ -150,10 +150,6 @@ class Matrix:
         row = dict.fromkeys(columns, '') | named | outcome.test | outcome.origin
         self.tables['runs'].put([dict(row, epochs=max(outcome.curve, default=''))])
         return outcome.test['score']
-
-
-def _teaching(runs):
-    return any(run.arm == TEACHER for run in runs)
 
 
 def work(task):
