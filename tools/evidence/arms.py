@@ -18,7 +18,7 @@ REFERENCE = 'deit_hard'  # the arm that differences are taken to
 
 RATE = 'optim_wrapper.optimizer.lr'
 LOSSES = 'model.distiller.distill_losses'
-RATES = (1.5e-3, 3e-3, 6e-3)
+RATES = (4e-4, 8e-4, 1.5e-3)
 TEMPERATURES = (1.0, 3.0)
 
 

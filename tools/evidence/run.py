@@ -16,6 +16,8 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import argparse
 import multiprocessing
+import signal
+import sys
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -175,4 +177,6 @@ def main(arguments=None):
 
 
 if __name__ == '__main__':
+    # So that the pool ends its runs: they would go on for nobody.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit('Stopped; the same command goes on.'))
     main()

@@ -62,7 +62,7 @@ model = dict(
 )
 # Runs are short, and position embeddings start near zero: they learn ten times as fast as the rest.
 optim_wrapper = dict(
-    optimizer=dict(lr=3e-3, foreach=True),
+    optimizer=dict(lr=8e-4, foreach=True),
     paramwise_cfg=dict(custom_keys=dict(pos_embed=dict(lr_mult=10.0, decay_mult=0.0))),
 )
 train_cfg = dict(max_epochs=16)
