@@ -52,9 +52,10 @@ def test_arms_differ_in_what_they_say(setting, tmp_path):
         assert cfg['randomness'] == dict(seed=3)
     dataset = one['train_dataloader']['dataset']
     assert dataset['split'] == 'fit'
-    assert dataset.get('canvas', 40) == one['model']['architecture']['backbone']['img_size']
+    assert dataset['canvas'] == one['model']['architecture']['backbone']['img_size']
     teacher = arms.Run(setting, arms.TEACHER, 3).config(tmp_path).to_dict()
-    assert teacher['train_dataloader'] == one['train_dataloader']
+    canvases = {**one['train_dataloader']['dataset'], 'length': 8000}
+    assert teacher['train_dataloader']['dataset'] == canvases
     keys = {arms.Run(setting, name, 0).key() for name in arms.ARMS}
     assert len(keys) == len(arms.ARMS)
 
@@ -102,7 +103,7 @@ def test_measures(tmp_path):
     cfg = arms.Run('plain', 'cskd_linear', 0).config(tmp_path)
     torch.manual_seed(0)
     student = MODELS.build(cfg.model.architecture)
-    images = torch.randn(30, 3, 40, 40)
+    images = torch.randn(30, 3, 16, 16)
     tokens = student.eval().backbone(images)[-1]
     votes = dict(
         cls=student.head.layers.head(tokens[:, 0]),
@@ -132,13 +133,37 @@ def test_canvases_of_another_split(tmp_path):
     cfg = arms.Run('crowded', 'none', 0).config(tmp_path)
     preprocessor = MODELS.build(cfg.data_preprocessor)
     data = head_accuracy.canvases(cfg.train_dataloader.dataset, 'validation', 5, preprocessor)
-    own = {k: v for k, v in cfg.train_dataloader.dataset.items() if k in ('canvas', 'fragments')}
+    kinds = ('canvas', 'digit', 'fragments', 'fragment')
+    own = {k: v for k, v in cfg.train_dataloader.dataset.items() if k in kinds}
     dataset = ClutteredDigits(split='validation', length=5, **own)
     for index in range(5):
         item = dataset[index]
         image = torch.from_numpy(item['img']).permute(2, 0, 1).float()
         assert torch.allclose(data.images[index], (image - 32) / 64)
         assert data.labels[index] == item['gt_label']
+
+
+def test_packed_once(tmp_path):
+    """The same items as of the dataset that packs in every epoch."""
+    from mmpretrain.registry import DATASETS
+
+    own = arms.Run('plain', 'none', 0).config(tmp_path).train_dataloader.dataset.to_dict()
+    own['length'] = 5
+    packed = DATASETS.build(own)
+    dataset = DATASETS.build({**own, 'type': 'ClutteredDigits'})
+    assert len(packed) == 5 and packed.get_gt_labels().tolist() == dataset.get_gt_labels().tolist()
+    for index in range(5):
+        assert torch.equal(packed[index]['inputs'], dataset[index]['inputs'])
+        assert packed[index]['data_samples'].gt_label == dataset[index]['data_samples'].gt_label
+        assert packed[index] is packed[index] and dataset[index] is not dataset[index]
+
+
+def test_plain_config_says_all(tmp_path):
+    cfg = arms.Run('plain', 'cskd_linear', 0).config(tmp_path)
+    found = {}
+    exec(training.PlainConfig(cfg.to_dict()).pretty_text, found)
+    found.pop('__builtins__')
+    assert found == cfg.to_dict()
 
 
 def test_paired_difference():
@@ -269,3 +294,22 @@ def test_page_is_that_of_the_results(tmp_path):
     report.main(['--page', str(page), '--figure', str(tmp_path / 'images' / 'evidence.png')])
     assert page.read_text() == (ROOT / 'docs' / 'evidence.md').read_text()
     assert not re.search(r'<!-- (\w+) -->\n<!-- /\1 -->', page.read_text())
+
+
+def test_direction(tmp_path, monkeypatch):
+    """In small: patches learn to name the digit by CSKD and not by DeiT.
+
+    In full runs the patches' vote was right at the end on at least 66 % of the validation canvases
+    and at most 27 %, in such short ones on 47 % and 25 to 28 %; chance is 10 %. That CSKD is above
+    no distillation the full runs do not show, so it is no test.
+    """
+    monkeypatch.setattr(training, 'VALIDATION', 500)
+    monkeypatch.setattr(training, 'TEST', 500)
+    teacher = training.train_teacher(arms.Run('plain', arms.TEACHER, run.TEACHER_SEED), tmp_path)
+    assert teacher.test['score'] > 90
+    last = {}
+    for name in ('deit_hard', 'cskd_linear'):
+        options = {arms.RATE: 1.5e-3, 'train_cfg.max_epochs': 6}
+        one = arms.Run('plain', name, 0, tuple(options.items()))
+        last[name] = training.train(one, tmp_path, tuning=True).curve[6]
+    assert last['cskd_linear']['patch'] > last['deit_hard']['patch'] + 8

@@ -1,20 +1,19 @@
-# Feature mimicking: the second of three layers, through a 1×1 convolution, matches the teacher's last
-# feature map in L2, on top of the labels. The distillation token is there, and untaught. To train by
-# another tool than tools/evidence/run.py, put that folder on PYTHONPATH: one connector lies there.
+# Feature mimicking: the first of two layers, through a 1×1 convolution, matches the teacher's last
+# feature map in L2, on top of the labels. The distillation token is there, and untaught.
 _base_ = './_base_/student.py'
-custom_imports = dict(imports=['mmcskd', 'patch_map_connector'], allow_failed_imports=False)
+custom_imports = dict(imports=['mmcskd', 'packed_digits', 'patch_map_connector'])
 
 model = dict(
     architecture=dict(head=dict(vote=['cls'], loss=dict(loss_weight=1.0))),
     distiller=dict(
         _delete_=True,
         type='ConfigurableDistiller',
-        student_recorders=dict(tokens=dict(type='ModuleOutputs', source='backbone.layers.1')),
+        student_recorders=dict(tokens=dict(type='ModuleOutputs', source='backbone.layers.0')),
         teacher_recorders=dict(feature=dict(type='ModuleOutputs', source='backbone.layer2')),
         connectors=dict(
             regressor=[
                 dict(type='PatchMapConnector', num_extra_tokens=2),
-                dict(type='ConvModuleConnector', in_channel=64, out_channel=64, act_cfg=None),
+                dict(type='ConvModuleConnector', in_channel=64, out_channel=32, act_cfg=None),
             ]
         ),
         distill_losses=dict(

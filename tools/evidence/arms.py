@@ -1,7 +1,9 @@
 """What is compared with what: settings, arms and the values tried for each, as composed configs."""
 
+import copy
 import hashlib
 import json
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Dict, NamedTuple, Tuple
@@ -16,7 +18,7 @@ REFERENCE = 'deit_hard'  # the arm that differences are taken to
 
 RATE = 'optim_wrapper.optimizer.lr'
 LOSSES = 'model.distiller.distill_losses'
-RATES = (1e-3, 2e-3, 4e-3)
+RATES = (4e-4, 8e-4, 1.5e-3)
 TEMPERATURES = (1.0, 3.0)
 
 
@@ -67,7 +69,7 @@ class Run(NamedTuple):
         Args:
             work_dir (Path): Where the teachers are and the logs go.
         """
-        cfg = Config.fromfile(CONFIGS / f'{self.arm}.py')
+        cfg = copy.deepcopy(composed(f'{self.arm}.py'))
         # The arms are written for the plain setting.
         if self.setting != SETTINGS[0]:
             cfg.merge_from_dict(overrides(self.setting, self.arm))
@@ -91,10 +93,20 @@ class Run(NamedTuple):
         return ' '.join(f'{key.split(".")[-1]}={value:g}' for key, value in self.options)
 
 
+@cache
+def composed(name: str) -> Config:
+    """A file of configs/evidence; composing it takes longer than copying it."""
+    return Config.fromfile(CONFIGS / name)
+
+
 def overrides(setting: str, arm: str) -> dict:
-    """What a setting changes; a teacher has no student."""
-    changes = Config.fromfile(CONFIGS / 'settings' / f'{setting}.py').to_dict()
-    return {k: v for k, v in changes.items() if k != 'model' or arm != TEACHER}
+    """What a setting changes; of a teacher the canvases, not how many there are and how long."""
+    changes = composed(f'settings/{setting}.py').to_dict()
+    if arm != TEACHER:
+        return changes
+    dataset = dict(changes['train_dataloader']['dataset'])
+    dataset.pop('length', None)
+    return dict(train_dataloader=dict(dataset=dataset))
 
 
 def teacher_file(work_dir: Path, setting: str) -> Path:

@@ -169,13 +169,14 @@ def what_was_run(results):
     text = f'Compared so far: {"; ".join(ran) or "nothing"}.'
     if missing:
         text += f' Not yet run with all {SEEDS} seeds: {"; ".join(missing)}.'
-    untuned = [
-        ARMS[arm].label
-        for arm in ARMS
-        if any(results.tables['runs'].rows(arm=arm, setting=s, options='') for s in SETTINGS)
-    ]
-    if untuned:
-        text += f' A first look, not tuned, all by one learning rate: {", ".join(untuned)}.'
+    for setting in SETTINGS:
+        rows = results.tables['runs'].rows(setting=setting, options='')
+        untuned = [ARMS[arm].label for arm in ARMS if any(row['arm'] == arm for row in rows)]
+        if untuned:
+            text += (
+                f' A first look, not tuned, all by one learning rate: {", ".join(untuned)} in the '
+                f'{setting} setting.'
+            )
     return text
 
 

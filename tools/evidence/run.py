@@ -4,10 +4,10 @@
     python tools/evidence/run.py --settings plain --arms none deit_hard cskd_linear --seeds 0 1 --jobs 2
 
 In each setting the teacher comes first, then hyperparameters are chosen for each arm on the
-validation split, with a seed of their own, then the arms are compared, seed by seed. A run is a
-minute or so of one core and is written down when it ends; what is written down and was made by the
-same config is not done again, so the command may be stopped at any time and given again. What was
-compared with ``--untuned`` is done anew once it is tuned.
+validation split, with a seed of their own, then the arms are compared, seed by seed. A run is
+half a minute of one core or less and is written down when it ends; what is written down and was
+made by the same config is not done again, so the command may be stopped at any time and given
+again. What was compared with ``--untuned`` is done anew once it is tuned.
 """
 
 import os
@@ -16,6 +16,8 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import argparse
 import multiprocessing
+import signal
+import sys
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -77,7 +79,7 @@ class Matrix:
             for run in runs
             if self.row(run) and teacher_file(self.work_dir, run.setting).is_file()
         ]
-        self._do([run for run in runs if run not in done], len(done), tuning=False)
+        self._do([run for run in runs if run not in done], len(done), 'teachers')
 
     def tune(self, settings, arms):
         """Try the options of each arm, in two rounds."""
@@ -115,10 +117,10 @@ class Matrix:
 
     def _finish(self, runs, tuning):
         pending = [run for run in runs if self.row(run, tuning) is None]
-        self._do(pending, len(runs) - len(pending), tuning)
+        self._do(pending, len(runs) - len(pending), 'tuning' if tuning else 'comparison')
 
-    def _do(self, pending, done, tuning):
-        stage = 'tuning' if tuning else 'teachers' if _teaching(pending) else 'comparison'
+    def _do(self, pending, done, stage):
+        tuning = stage == 'tuning'
         print(f'{stage}: {done} of {done + len(pending)} runs are done.', flush=True)
         if not pending:
             return
@@ -152,10 +154,6 @@ class Matrix:
         return outcome.test['score']
 
 
-def _teaching(runs):
-    return any(run.arm == TEACHER for run in runs)
-
-
 def work(task):
     """One run, in a process that is for this alone."""
     run, work_dir, tuning = task
@@ -179,4 +177,6 @@ def main(arguments=None):
 
 
 if __name__ == '__main__':
+    # So that the pool ends its runs: they would go on for nobody.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit('Stopped; the same command goes on.'))
     main()
