@@ -37,6 +37,8 @@ def test_registered_schedule():
     [
         ('liner', ValueError, r'CKFHook\.schedule: "liner" .*Nearest: "linear"'),
         (dict(type='constant', weight=1), ValueError, r'CKFHook\.schedule=.*weight'),
+        (dict(type='constant', value=3), ValueError, r'CKFHook\.schedule=.*value.* begins with 3'),
+        (dict(type='constant', value=float('nan')), ValueError, r'begins with nan, expected a fu'),
         (dict(value=1), TypeError, r'CKFHook\.schedule takes .*"type"'),
         (3, TypeError, r'CKFHook\.schedule takes .*got 3'),
     ],

@@ -52,7 +52,8 @@ def build_schedule(schedule: Union[str, dict, Callable]) -> Callable[[float], fl
         Callable: progress in [0, 1] → fusion weight.
 
     Raises:
-        ValueError: For a name that is not registered or arguments the function does not take.
+        ValueError: For a name that is not registered, arguments the function does not take, or a
+            schedule that begins outside [0, 1].
         TypeError: For anything else.
     """
     if callable(schedule):
@@ -80,4 +81,8 @@ def build_schedule(schedule: Union[str, dict, Callable]) -> Callable[[float], fl
         raise ValueError(f'CKFHook.schedule={schedule!r}: {error}') from error
     if isinstance(first, bool) or not isinstance(first, Real):
         raise ValueError(f'CKFHook.schedule={schedule!r} gives {first!r}, expected a number.')
+    if not 0 <= first <= 1:
+        raise ValueError(
+            f'CKFHook.schedule={schedule!r} begins with {first!r}, expected a fusion weight in [0, 1].'
+        )
     return partial(function, **options)
