@@ -15,13 +15,12 @@ from ..training.amp_optim_wrapper import cast_dtype
 FILE = 'fingerprint.json'
 WEIGHTS = 'content of model.teacher_ckpt'
 ABSENT = 'no file here'
-# Those whose releases may change what is read, augmented or answered; of some the first that is there.
-LIBRARIES = {
-    **{
-        name: (name,)
-        for name in ('torch', 'torchvision', 'numpy', 'Pillow', 'mmengine', 'mmpretrain')
-    },
-    **{name: (name,) for name in ('timm', 'mmcskd')},
+# Those whose releases may change what is read, augmented or answered.
+LIBRARIES = (
+    'torch', 'torchvision', 'numpy', 'Pillow', 'timm', 'mmengine', 'mmpretrain', 'mmcskd',
+)  # fmt: skip
+# The same module by several distributions: the first that is there.
+ALTERNATIVES = {
     'mmcv': ('mmcv', 'mmcv-lite'),
     'opencv': (
         'opencv-python',
@@ -64,7 +63,8 @@ def fingerprint(cfg: Config, seed: int, views: int, top_k: Optional[int]) -> Dic
         'randomness.seed': seed,
         'number of processes': get_world_size(),
         'views of a process in an epoch': views,
-        **{f'version of {name}': _version(names) for name, names in LIBRARIES.items()},
+        **{f'version of {name}': _version((name,)) for name in LIBRARIES},
+        **{f'version of {name}': _version(names) for name, names in ALTERNATIVES.items()},
     }
     return json.loads(json.dumps(found, sort_keys=True, default=_name))
 
