@@ -5,6 +5,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1' if 'PYTEST_XDIST_WORKER' in os.envi
 
 import pytest
 import torch
+from mmengine.config import config as mmengine_config
 from mmengine.registry import DefaultScope, init_default_scope
 from runs import prepare
 
@@ -13,6 +14,14 @@ import mmcskd  # noqa: F401, fills the registries
 # Autograd looks for devices once, at the first backward pass. If torch.compile has registered its
 # own by then, it starts threads for them, and a process forked by a later test has no backward pass.
 torch.ones(1, requires_grad=True).backward()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def plain_layout():
+    """A Runner lays its config out five times over, a second each: no layout in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mmengine_config, 'FormatCode', lambda text, **_: (text, True))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from config_text import format_once
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -27,11 +26,6 @@ TEACHERS = {
     'regnetx-4.0gf': ('RegNet', 1360),
     'regnetx-12gf': ('RegNet', 2240),
 }
-
-
-@pytest.fixture(autouse=True)
-def quick_start(monkeypatch):
-    format_once(monkeypatch)
 
 
 def kind(path):

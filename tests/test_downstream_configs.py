@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from config_text import format_once
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -36,11 +35,6 @@ CLASSES = {
 }
 WIDTH = ARCH['embed_dims']
 SEEN = 4  # training images of each made-up dataset
-
-
-@pytest.fixture(autouse=True)
-def quick_start(monkeypatch):
-    format_once(monkeypatch)
 
 
 def image(path, seed):

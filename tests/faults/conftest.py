@@ -1,13 +1,11 @@
 import logging
 
 import pytest
-from config_text import format_once
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Runners that start quickly, and loggers that do not pile up."""
-    format_once(monkeypatch)
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
     yield
     from mmengine.logging import MessageHub, MMLogger

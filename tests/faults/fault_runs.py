@@ -133,6 +133,16 @@ def runner(
 
 
 _numbers = iter(range(10**9))
+_said = {}  # by child, where it says what it raised
+
+
+class ExitCode(int):
+    """An exit code that shows in a failed assertion what the child raised."""
+
+    raised = ''
+
+    def __repr__(self):
+        return f'{int(self)}{self.raised}'
 
 
 def forked(function, *arguments, timeout=120):
@@ -142,6 +152,7 @@ def forked(function, *arguments, timeout=120):
 
 def start(function, *arguments, timeout=120):
     """Fork a child that runs a function; returns its process number."""
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         code = 1
@@ -154,17 +165,27 @@ def start(function, *arguments, timeout=120):
             code = 0
         except SystemExit as error:
             code = error.code
-        except BaseException:
+        except BaseException as error:
             traceback.print_exc(file=sys.stderr)
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            text = f' ({type(error).__name__}: {error}, {where.filename}:{where.lineno})'
+            os.write(writing, text.encode()[:4000])  # less than a pipe holds
         finally:
             os._exit(code)
+    os.close(writing)
+    _said[child] = reading
     return child
 
 
 def ended(child):
     """Wait for a child; its exit code."""
     status = os.waitpid(child, 0)[1]
-    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+    code = ExitCode(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
+    reading = _said.pop(child)
+    os.set_blocking(reading, False)  # a grandchild may hold the other end
+    with open(reading, 'rb', buffering=0) as file:
+        code.raised = (file.read(4000) or b'').decode(errors='replace')
+    return code
 
 
 def together(function, processes=2, timeout=60):

@@ -56,6 +56,9 @@ def resident():
 def grown(place, *hooks):
     """Tensors, their bytes and megabytes of memory that are there late and were not there early."""
     seen = []
+    # What earlier tests left in this process is no part of the run, and may end during it.
+    gc.collect()
+    gc.freeze()
 
     def look(run):
         seen.append((*held(), resident() if os.path.exists('/proc') else 0))

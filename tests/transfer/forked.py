@@ -8,7 +8,6 @@ import sys
 import traceback
 
 import torch
-from mmengine.config import config as mmengine_config
 from mmengine.registry import DefaultScope
 from runs import TOOLS
 
@@ -92,8 +91,6 @@ def _call(function, arguments, cwd, log, environment):
     sys.path[:0] = [str(cwd), str(TOOLS)]
     torch.set_num_threads(1)
     DefaultScope._instance_dict.clear()
-    # A config is laid out four times a run, which takes longer than the few iterations.
-    mmengine_config.FormatCode = lambda text, **_: (text, True)
     try:
         function(*arguments)
     except BaseException:
