@@ -56,7 +56,8 @@ def resident():
 def grown(place, *hooks):
     """Tensors, their bytes and megabytes of memory that are there late and were not there early."""
     seen = []
-    # What earlier tests left in this process is no part of the run, and may end during it.
+    # What earlier tests left in this process is no part of the run. Tensors without memory, of a
+    # model that was compiled, cannot even be looked at.
     gc.collect()
     gc.freeze()
 
