@@ -70,7 +70,7 @@ def run(*command, cwd, fails=False):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=900,
     )
     # A traceback first: a reader of CI may see the beginning alone.
     assert (done.returncode != 0) == fails, done.stderr[-3000:] + done.stdout[-3000:]

@@ -57,7 +57,8 @@ SMALLER = (
     (re.compile(r'(benchmarks/budget\.py)'), r'\1 --size 64 --bytes-a-view 700'),
     (
         re.compile(r'(benchmarks/scale\.py)'),
-        r'\1 --images 1 2 --classes 9 99 --side 32 64 --processes 1 2 --rounds 2 --warmup 0',
+        r'\1 --images 1 2 --classes 9 99 --side 32 64 --processes 1 2 --images-a-process 1 '
+        '--rounds 2 --warmup 0',
     ),
     (re.compile(r'(benchmarks/all\.py)'), r'\1 memory --page page.md'),
 )
@@ -164,7 +165,7 @@ def test_command(command, sandbox):
         command += ' --force'  # the documents name the same file more than once
     done = subprocess.run(
         ['bash', '-ec', command], cwd=sandbox, env=environment, capture_output=True, text=True,
-        timeout=500,
+        timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     written = [
