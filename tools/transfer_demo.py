@@ -149,7 +149,7 @@ def bring_to_an_end(runs, jobs):
 def table(seeds, work_dir):
     """A row for each metric and arm of the tasks of which a student's run is done."""
     lines = [
-        f'| task | arm | {" | ".join(f"seed {seed}" for seed in seeds)} | mean |',
+        f'| task | arm | {" | ".join(f"seed {seed}" for seed in seeds)} | mean ± s.d. |',
         '|---' * (len(seeds) + 3) + '|',
     ]
     for task, (name, *_, metrics) in TASKS.items():
@@ -164,7 +164,8 @@ def table(seeds, work_dir):
                     continue
                 cells = ['–' if score is None else f'{score:.1f}' for score in scores]
                 cells += [''] * (len(seeds) - len(cells))  # a teacher has no seeds
-                cells.append(f'{statistics.mean(done):.1f}')
+                spread = f' ± {statistics.stdev(done):.1f}' if len(done) > 1 else ''
+                cells.append(f'{statistics.mean(done):.1f}{spread}')
                 lines.append(f'| {name}, {UNITS[metric]} | {arm} | {" | ".join(cells)} |')
     return '\n'.join(lines)
 

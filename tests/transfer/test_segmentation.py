@@ -93,6 +93,7 @@ def test_other_cnns_teach(kind):
 def test_the_loss_is_what_it_says(whole):
     config = algorithm('cskd_upernet_vit_fcn')
     config['distiller']['distill_losses']['loss_cskd']['global_response'] = whole
+    config['architecture']['neck']['scales'] = [2, 1]  # a map finer than the patches
     model = build(config).eval()
     steer(model, 0.3)
     images, samples = segmentation_batch()

@@ -43,7 +43,7 @@ def test_the_table(demo_tool, place):
     lines = (place / 'page.md').read_text().splitlines()
     assert lines[0] == 'Before' and lines[-1] == 'After' and 'old' not in lines
     rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in lines if '|' in line]
-    assert rows[0] == ['task', 'arm', 'seed 0', 'seed 1', 'mean']
+    assert rows[0] == ['task', 'arm', 'seed 0', 'seed 1', 'mean ± s.d.']
     arms = ['the teacher alone', *demo_tool.ARMS]
     assert [row[:2] for row in rows[2:]] == [['Segmenter, mIoU', arm] for arm in arms]
     scores = [
@@ -51,7 +51,9 @@ def test_the_table(demo_tool, place):
         for seed in (0, 1)
     ]
     scores = [found['student']['mIoU'] for found in scores]
-    assert rows[3][2:] == [f'{score:.1f}' for score in (*scores, sum(scores) / 2)]
+    spread = abs(scores[0] - scores[1]) / 2**0.5
+    cells = [f'{score:.1f}' for score in scores]
+    assert rows[3][2:] == [*cells, f'{sum(scores) / 2:.1f} ± {spread:.1f}']
 
     tasks = ('--tasks', 'segmenter', 'retinanet')
     log = forked(start, demo_tool, *tasks, '--seeds', '0', cwd=place)

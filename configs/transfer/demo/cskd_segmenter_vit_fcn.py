@@ -7,7 +7,7 @@ model = dict(
     type='FrozenTeacherDistill',
     architecture=_base_.model,
     teacher=_base_.teacher,
-    teacher_ckpt='work_dirs/transfer/fcn_resnet18/iter_1000.pth',
+    teacher_ckpt='work_dirs/transfer/fcn_resnet18/iter_600.pth',
     distiller=_base_.segmentation_distiller,
 )
 custom_hooks = [*_base_.custom_hooks, _base_.segmentation_fusion]

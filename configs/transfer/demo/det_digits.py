@@ -10,6 +10,7 @@ dataset = dict(
     metainfo=dict(classes=[*'0123456789']),
 )
 train_dataloader = dict(
+    batch_size=8,
     **_base_.train_loader,
     dataset=dict(
         **dataset,

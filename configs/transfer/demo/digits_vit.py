@@ -3,7 +3,7 @@ custom_imports = dict(imports=['mmcskd'], allow_failed_imports=False)
 
 mean, std = [32.0] * 3, [64.0] * 3
 loader = dict(num_workers=0, persistent_workers=False)
-train_loader = dict(batch_size=8, sampler=dict(type='InfiniteSampler', shuffle=True), **loader)
+train_loader = dict(sampler=dict(type='InfiniteSampler', shuffle=True), **loader)
 val_loader = dict(batch_size=50, sampler=dict(type='DefaultSampler', shuffle=False), **loader)
 
 optim_wrapper = dict(

@@ -19,6 +19,7 @@ dataset = dict(
 load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', reduce_zero_label=True)]
 pack = [dict(type='PackSegInputs')]
 train_dataloader = dict(
+    batch_size=16,
     **_base_.train_loader,
     dataset=dict(
         **dataset,
@@ -41,6 +42,12 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
+# Larger steps than the detectors', and fewer.
+train_cfg = dict(max_iters=600, val_interval=600)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=50),
+    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=50, end=600),
+]
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 default_hooks = dict(
