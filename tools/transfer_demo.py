@@ -10,13 +10,13 @@ import json
 import multiprocessing
 import os
 import runpy
-import statistics
 import sys
 from pathlib import Path
 from typing import NamedTuple, Optional, Tuple
 
 import torch
 from compatibility.page import replace
+from evidence.paired import difference, summary
 
 import mmcskd  # noqa: F401, registers everything
 
@@ -147,25 +147,30 @@ def bring_to_an_end(runs, jobs):
 
 
 def table(seeds, work_dir):
-    """A row for each metric and arm of the tasks of which a student's run is done."""
+    """A row for each metric and arm of the tasks of which a student's run is done.
+
+    The last column is the paired difference to the arm before, with its 95 % confidence interval.
+    """
     lines = [
-        f'| task | arm | {" | ".join(f"seed {seed}" for seed in seeds)} | mean ± s.d. |',
-        '|---' * (len(seeds) + 3) + '|',
+        f'| task | arm | {" | ".join(f"seed {seed}" for seed in seeds)} | mean ± s.d. '
+        '| minus the row above |',
+        '|---' * (len(seeds) + 4) + '|',
     ]
     for task, (name, *_, metrics) in TASKS.items():
         runs = runs_of(task, seeds, work_dir)
         if not any(run.scores() for arm in ARMS for run in runs[arm]):
             continue
         for metric in metrics:
+            before = {}
             for arm, of_arm in runs.items():
                 scores = [run.scores().get(metric) for run in of_arm]
-                done = [score for score in scores if score is not None]
+                done = {run.seed: s for run, s in zip(of_arm, scores) if s is not None}
+                above, before = difference(done, before), done
                 if not done:
                     continue
                 cells = ['–' if score is None else f'{score:.1f}' for score in scores]
                 cells += [''] * (len(seeds) - len(cells))  # a teacher has no seeds
-                spread = f' ± {statistics.stdev(done):.1f}' if len(done) > 1 else ''
-                cells.append(f'{statistics.mean(done):.1f}{spread}')
+                cells += [summary(done), str(above or '')]
                 lines.append(f'| {name}, {UNITS[metric]} | {arm} | {" | ".join(cells)} |')
     return '\n'.join(lines)
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 
 import pytest
 from forked import forked, tool
@@ -43,7 +44,7 @@ def test_the_table(demo_tool, place):
     lines = (place / 'page.md').read_text().splitlines()
     assert lines[0] == 'Before' and lines[-1] == 'After' and 'old' not in lines
     rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in lines if '|' in line]
-    assert rows[0] == ['task', 'arm', 'seed 0', 'seed 1', 'mean ± s.d.']
+    assert rows[0] == ['task', 'arm', 'seed 0', 'seed 1', 'mean ± s.d.', 'minus the row above']
     arms = ['the teacher alone', *demo_tool.ARMS]
     assert [row[:2] for row in rows[2:]] == [['Segmenter, mIoU', arm] for arm in arms]
     scores = [
@@ -53,7 +54,8 @@ def test_the_table(demo_tool, place):
     scores = [found['student']['mIoU'] for found in scores]
     spread = abs(scores[0] - scores[1]) / 2**0.5
     cells = [f'{score:.1f}' for score in scores]
-    assert rows[3][2:] == [*cells, f'{sum(scores) / 2:.1f} ± {spread:.1f}']
+    assert rows[3][2:] == [*cells, f'{sum(scores) / 2:.1f} ± {spread:.1f}', '']
+    assert re.fullmatch(r'[+-]\d+\.\d ± \d+\.\d', rows[4][-1])
 
     tasks = ('--tasks', 'segmenter', 'retinanet')
     log = forked(start, demo_tool, *tasks, '--seeds', '0', cwd=place)
@@ -70,6 +72,6 @@ def test_what_was_not_run_is_left_open(demo_tool, place):
     found = {'coco/bbox_mAP': 0.125, 'coco/segm_mAP': 0.25, 'coco/bbox_mAP_50': 0.5}
     (folder / 'test.json').write_text(json.dumps(dict(student=found)))
     assert demo_tool.table([1, 2], place / 'other').splitlines()[2:] == [
-        '| Mask R-CNN, box mAP | from scratch | – | 12.5 | 12.5 |',
-        '| Mask R-CNN, mask mAP | from scratch | – | 25.0 | 25.0 |',
+        '| Mask R-CNN, box mAP | from scratch | – | 12.5 | 12.5 |  |',
+        '| Mask R-CNN, mask mAP | from scratch | – | 25.0 | 25.0 |  |',
     ]
