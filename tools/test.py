@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from mmpretrain.evaluation import Accuracy
 
 import mmcskd  # noqa: F401, registers everything
+from mmcskd.training.build_errors import build_errors_named
 from mmcskd.training.launch import add_arguments, build_student, build_teacher, load_config
 
 
@@ -50,9 +51,10 @@ def evaluate(cfg, model, name):
 def main():
     args = parse_args()
     cfg = load_config(args, ['test_dataloader'])
-    results = dict(student=evaluate(cfg, build_student(cfg, args.checkpoint), 'student'))
-    if args.teacher:
-        results['teacher'] = evaluate(cfg, build_teacher(cfg), 'teacher')
+    with build_errors_named():
+        results = dict(student=evaluate(cfg, build_student(cfg, args.checkpoint), 'student'))
+        if args.teacher:
+            results['teacher'] = evaluate(cfg, build_teacher(cfg), 'teacher')
     if is_main_process():
         for name, metrics in results.items():
             print(f'{name:8}', *(f'{key}: {value:.2f}' for key, value in metrics.items()), sep='  ')

@@ -6,6 +6,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmcskd  # noqa: F401, registers everything
+from mmcskd.training.build_errors import build_errors_named
 from mmcskd.training.launch import (
     add_amp,
     add_arguments,
@@ -50,9 +51,10 @@ def main():
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config.')
         cfg.auto_scale_lr.enable = True
-    runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
-    choose_checkpoint(runner)
-    runner.train()
+    with build_errors_named():
+        runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+        choose_checkpoint(runner)
+        runner.train()
 
 
 if __name__ == '__main__':

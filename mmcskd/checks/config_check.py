@@ -39,7 +39,9 @@ def check_keys(config: Any, known: Iterable[str], key: str) -> None:
             raise ValueError(f'{key} has no key "{name}". ' + nearest(str(name), known))
 
 
-def check_part(config: Any, registry: Registry, key: str, suffix: str = '') -> Optional[type]:
+def check_part(
+    config: Any, registry: Registry, key: str, suffix: str = '', given: Iterable[str] = ()
+) -> Optional[type]:
     """Whether a part names a registered type and gives it the keys it takes.
 
     Args:
@@ -47,6 +49,7 @@ def check_part(config: Any, registry: Registry, key: str, suffix: str = '') -> O
         registry (Registry): Where the type is.
         key (str): Where the part stands, for messages.
         suffix (str): What the registry's names end with and the config's do not. Defaults to ''.
+        given (Iterable[str]): Keys that whoever builds it adds. Defaults to none.
 
     Returns:
         type: The class or function.
@@ -74,13 +77,15 @@ def check_part(config: Any, registry: Registry, key: str, suffix: str = '') -> O
         kind = found
     if not callable(kind) or (suffix and not isinstance(config['type'], str)):
         raise TypeError(f'{key}.type is {kind!r}, expected a registered name.')
-    if kind.__module__.split('.')[0] in ('mmcskd', 'mmrazor'):
-        known, needed = _arguments(kind)
-        if known is not None:
-            check_keys(config, (*known, *SCOPE), key)
-        for name in needed:
-            if name not in config:
-                raise ValueError(f'{key} lacks "{name}", which {kind.__name__} needs.')
+    known, needed = _arguments(kind)
+    if known is not None:
+        check_keys(config, (*known, *given, *SCOPE), key)
+    for name in needed:
+        if name not in config and name not in given:
+            near = nearest(
+                name, [other for other in config if other not in (*(known or ()), *SCOPE)]
+            )
+            raise ValueError(f'{key} lacks "{name}", which {kind.__name__} needs. {near}')
     return kind
 
 
@@ -113,6 +118,9 @@ def _arguments(kind) -> tuple:
                 known[each.name] = True
         if all(each.kind is not each.VAR_KEYWORD for each in parameters):
             return tuple(known), needed
+        # Here the rest goes to the parent; elsewhere it may go to whatever is built inside.
+        if kind.__module__.split('.')[0] not in ('mmcskd', 'mmrazor'):
+            return None, needed
         # What a parent needs its child may give it.
         known['*'] = True
     return None, needed
@@ -241,4 +249,4 @@ def check_config(cfg: Any) -> None:
         for place, hook in hooks.items() if kind is dict else enumerate(hooks):
             left_out = kind is dict and hook is None
             if not left_out and not isinstance(hook, Hook):
-                check_part(hook, HOOKS, f'{name}.{place}')
+                check_part(hook, HOOKS, f'{name}.{place}', given=('priority',))

@@ -4,8 +4,12 @@ import collections.abc
 import functools
 import inspect
 import numbers
+import types
 import typing
 from typing import Any, Callable
+
+# ``Union[a, b]`` and, from Python 3.10 on, ``a | b``.
+UNIONS = (typing.Union, getattr(types, 'UnionType', typing.Union))
 
 
 def typed(init: Callable) -> Callable:
@@ -61,8 +65,14 @@ def fits(value: Any, hint: Any) -> bool:
     if hint is Any or isinstance(hint, typing.TypeVar):
         return True
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Union:
+    if origin in UNIONS:
         return any(fits(value, each) for each in inner)
+    if origin is tuple and inner and Ellipsis not in inner:
+        return (
+            fits(value, typing.Sequence)
+            and len(value) == len(inner)
+            and all(map(fits, value, inner))
+        )
     if origin in (collections.abc.Sequence, list, tuple):
         if isinstance(value, (str, bytes)) or not isinstance(value, collections.abc.Sequence):
             return False
@@ -108,6 +118,8 @@ def spelt(hint: Any) -> str:
         return 'a function'
     if origin in (dict, collections.abc.Mapping):
         return 'a dict'
+    if origin is tuple and inner and Ellipsis not in inner:
+        return f'{len(inner)} of: ' + ', '.join(map(spelt, inner))
     if origin is not None:
         return f'a list, each {spelt(inner[0])},' if inner else 'a list'
     return getattr(hint, '__name__', str(hint))

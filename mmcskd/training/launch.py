@@ -15,6 +15,7 @@ from ..checkpoints.atomic_checkpoint_hook import AtomicCheckpointHook
 from ..checkpoints.safe_loading import trust_checkpoints
 from ..checks.config_check import check_config
 from ..checks.config_type import type_name
+from ..checks.run_check import check_run
 from ..checks.suggest import nearest
 from ..compat import bridge_cpu_processes, has_accelerator
 from ..teacher.teacher_view import fit_view
@@ -109,6 +110,7 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
     trust_checkpoints(getattr(args, 'trust', []))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
         check_config(cfg)
+        check_run(cfg, [name[: -len('_dataloader')] for name in loaders])
     bridge_cpu_processes(cfg)
     return cfg
 

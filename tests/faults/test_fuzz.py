@@ -18,16 +18,13 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmrazor.registry import HOOKS, MODELS
 from models import CONFIGS, batch, student_config, teacher_config
+from mutations import STRANGE, changed
 
 import mmcskd
 from mmcskd.checks.config_check import check_config
 
 COUNT = int(os.environ.get('MMCSKD_FAULTS_FUZZ', 5000))
 PACKAGE = str(Path(mmcskd.__file__).parent)
-STRANGE = (
-    None, -1, 0, 1, 3, 0.5, -0.5, 2.5, float('nan'), float('inf'), 10**9, '', 'x', 'hard', 'linear',
-    True, False, [], [1], [7, 7], [0, 4], ['cls'], {}, dict(type='x'), dict(a=1), (1, 2, 3), b'x',
-)  # fmt: skip
 # Keys that the shipped configs leave at their defaults.
 LEFT_OUT = {
     ('model',): ('teacher_ckpt', 'teacher_view', 'bank', 'compile', 'data_preprocessor', 'init_cfg'),
@@ -98,13 +95,6 @@ def places(part, path=()):
             yield from places(value, inner)
 
 
-def misspelt(text, draw):
-    at = draw.randrange(len(text)) if text else 0
-    return draw.choice(
-        (text[:at] + text[at + 1 :], text[:at] + 'q' + text[at:], text[::-1], text[1:])
-    )
-
-
 def put(cfg, draw):
     """A key that was left out, with whatever value."""
     path = draw.choice(list(LEFT_OUT))
@@ -130,33 +120,7 @@ def mutate(cfg, draw):
     """One change in one place: what it was, in words; the value; keys of which a message has one."""
     if draw.random() < 0.25:
         return put(cfg, draw)
-    path = draw.choice(list(places(cfg)))
-    part = cfg
-    for key in path[:-1]:
-        part = part[key]
-    key = path[-1]
-    # Of an item of a list, the list.
-    keys = [next(part for part in reversed(path) if isinstance(part, str))]
-    kind = draw.choice(('drop', 'rename', 'add', 'misspell', 'retype', 'retype', 'retype'))
-    if isinstance(part, list) or key not in part:
-        kind = 'retype'
-    if kind == 'drop':
-        del part[key]
-        # The type has another name without its scope.
-        keys += ['type'] if key == '_scope_' else []
-    elif kind == 'rename':
-        keys += [misspelt(key, draw) or 'q'] + (['type'] if key == '_scope_' else [])
-        part[keys[1]] = part.pop(key)
-    elif kind == 'add':
-        keys = [misspelt(key, draw) or 'q']
-        part[keys[0]] = draw.choice(STRANGE)
-    elif kind == 'misspell' and isinstance(part[key], str):
-        part[key] = misspelt(part[key], draw)
-    else:
-        kind = 'retype'
-        part[key] = copy.deepcopy(draw.choice(STRANGE))
-    now = part.get(key) if isinstance(part, dict) else None
-    return f'{kind} {".".join(map(str, path))}', now, keys
+    return changed(cfg, draw.choice(list(places(cfg))), draw)
 
 
 @pytest.fixture(scope='module')
