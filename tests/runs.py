@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import warm_python
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ROOT / 'tools'
@@ -59,13 +60,13 @@ def run(*command, cwd, fails=False):
         port = str(server.getsockname()[1])
     environment = dict(
         os.environ,
-        PYTHON=sys.executable,
+        **warm_python.environment(),
         PYTHONWARNINGS='ignore',
         PORT=port,
         PYTHONPATH=f'{cwd}:{ROOT}',
     )
     done = subprocess.run(
-        list(map(str, command)),
+        ['python' if word == sys.executable else str(word) for word in command],
         cwd=cwd,
         env=environment,
         capture_output=True,

@@ -6,11 +6,10 @@ import os
 import re
 import shlex
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+import warm_python
 from mmengine.config import Config
 from models import build
 from packaging.version import Version
@@ -156,7 +155,7 @@ def test_command(command, sandbox):
         command = pattern.sub(replacement, command)
     environment = dict(
         os.environ,
-        PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+        **warm_python.environment(),
         PORT=str(29600 + os.getpid() % 300),
         PYTHONPATH=str(ROOT),
         OMP_NUM_THREADS='2',
