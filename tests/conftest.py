@@ -1,4 +1,5 @@
 import os
+import signal
 
 # Before torch is imported: tests that run at a time, and the processes they start, share two cores.
 os.environ.setdefault('OMP_NUM_THREADS', '1' if 'PYTEST_XDIST_WORKER' in os.environ else '2')
@@ -31,6 +32,16 @@ def mmpretrain_scope():
     torch.manual_seed(0)
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(autouse=True)
+def own_signals():
+    """A run that ends by an exception, as many do here, still listens for SIGTERM."""
+    handler, wakeup = signal.getsignal(signal.SIGTERM), signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(wakeup)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+    signal.set_wakeup_fd(wakeup)
 
 
 @pytest.fixture(scope='session')

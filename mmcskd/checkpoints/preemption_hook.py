@@ -171,3 +171,33 @@ class PreemptionHook(Hook):
             signal.set_wakeup_fd(wakeup)
             self._before = None
             self._wakeups.close()
+
+
+# A forked process has the run's handler, and the end of the pair by which its signals would reach the
+# run: a pool that ends its processes, as they all do by SIGTERM, would end the training. So it lets go of
+# both, and the signal waits until it has.
+_mask = threading.local()
+
+
+def _before_fork() -> None:
+    _mask.before = None
+    if getattr(signal.getsignal(signal.SIGTERM), '__func__', None) is PreemptionHook._note:
+        _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _after_fork() -> None:
+    if _mask.before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _mask.before)
+
+
+def _in_the_fork() -> None:
+    if _mask.before is not None:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _after_fork()
+
+
+if hasattr(os, 'register_at_fork'):  # not on Windows
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_the_fork
+    )

@@ -423,6 +423,31 @@ def test_sigterm_in_a_hung_iteration(tmp_path):
     assert forked(hangs, timeout=50) == 143
 
 
+def test_sigterm_to_a_process_that_the_run_has_forked(tmp_path):
+    """As every pool ends its processes: they end, and the run takes no notice."""
+
+    def goes_on():
+        import multiprocessing
+        import time
+
+        run = runner(tmp_path)
+        hook = next(h for h in run.hooks if type(h).__name__ == 'PreemptionHook')
+        hook.grace = 0.5
+
+        def use_a_pool(_):
+            for _ in range(20):
+                with multiprocessing.get_context('fork').Pool(2, maxtasksperchild=1) as pool:
+                    assert pool.map(abs, [-1, -2, -3]) == [1, 2, 3]
+
+        run.register_hook(At(3, use_a_pool))
+        run.register_hook(At(5, lambda _: time.sleep(2)))
+        run.train()
+        assert not hook.asked
+
+    assert forked(goes_on, timeout=60) == 0
+    assert (tmp_path / 'last_checkpoint').read_text().endswith('epoch_3.pth')
+
+
 def test_preemption_without_a_hook_to_save_with(tmp_path):
     """The signal is left alone, and a warning says so."""
     log, handler = Lines(), signal.getsignal(signal.SIGTERM)
