@@ -16,6 +16,12 @@ detection_distiller = dict(
     distill_losses=dict(loss_cskd=dict(type='DenseCSKDLoss', mode='soft')),
     loss_forward_mappings=dict(loss_cskd=to_dense_cskd),
 )
+# An RPN begins undecided everywhere, not sure of background as other heads: the sum over all anchors is
+# then twenty times its own losses, and would undo the backbone it starts from.
+rpn_distiller = dict(
+    detection_distiller,
+    distill_losses=dict(loss_cskd=dict(type='DenseCSKDLoss', mode='soft', loss_weight=0.05)),
+)
 # On the grid of the student's patch tokens. A patch holds pixels of several classes, of which the mean
 # of logits would leave the surest alone.
 segmentation_distiller = dict(

@@ -16,6 +16,6 @@ model = dict(
         test_cfg=dict(rpn=_base_.model.test_cfg.rpn),
     ),
     teacher_ckpt='work_dirs/transfer/faster-rcnn_resnet18/iter_1000.pth',
-    distiller=_base_.detection_distiller,
+    distiller=_base_.rpn_distiller,
 )
 custom_hooks = [*_base_.custom_hooks, _base_.detection_fusion]

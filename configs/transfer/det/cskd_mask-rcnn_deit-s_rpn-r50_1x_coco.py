@@ -9,6 +9,6 @@ model = dict(
     # The first stage alone answers without proposals; its weights are those of the whole.
     teacher=dict(cfg_path='mmdet::rpn/rpn_r50_fpn_1x_coco.py', pretrained=False),
     teacher_ckpt='https://download.openmmlab.com/mmdetection/v2.0/faster_rcnn/faster_rcnn_r50_fpn_1x_coco/faster_rcnn_r50_fpn_1x_coco_20200130-047c8118.pth',
-    distiller=_base_.detection_distiller,
+    distiller=_base_.rpn_distiller,
 )
 custom_hooks = [*_base_.custom_hooks, _base_.detection_fusion]
