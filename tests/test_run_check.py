@@ -82,7 +82,7 @@ def test_stock_configs_are_not_refused(path):
             "val_evaluator.topk is \\['x'\\], expected a whole number or a list",
         ),
         ('val_evaluator', None, 'val_evaluator is missing'),
-        ('optim_wrapper.optimizer.lr', 'x', "optimizer.lr is 'x', expected"),
+        ('optim_wrapper.optimizer.lr', 'x', "optimizer.*lr.*'x'"),
         ('optim_wrapper.optimizer.lr', -1.0, 'optim_wrapper.optimizer cannot be used'),
         ('optim_wrapper.optimizer.type', 'AdamX', 'Nearest: "mmengine.Adam'),
         ('optim_wrapper.optimizer.betas', (0.9, 0.99, 0.999), 'optim_wrapper'),
@@ -128,7 +128,8 @@ def test_the_unused_is_not_checked(demo):
     cfg = copy.deepcopy(demo)
     cfg.optim_wrapper.optimizer.lr = 'x'
     check_run(cfg, ['test'])
-    with pytest.raises(TypeError):
+    # Which of the two is by whether this torch says of what type it is.
+    with pytest.raises((TypeError, ValueError), match='optim_wrapper.optimizer'):
         check_run(cfg, ['train'])
 
 
