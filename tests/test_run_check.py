@@ -62,6 +62,11 @@ def test_stock_configs_are_not_refused(path):
         ('train_dataloader.persistent_workers', True, 'needs train_dataloader.num_workers > 0'),
         ('train_dataloader.prefetch_factor', 2, 'needs train_dataloader.num_workers > 0'),
         ('train_dataloader.sampler.type', 'DefaultSample', 'Nearest: "mmengine.DefaultSampler"'),
+        (
+            'train_dataloader.sampler',
+            dict(type='RepeatAugSampler', num_repeats=-0.5),
+            'sampler.num_repeats is -0.5, expected a whole number',
+        ),
         ('train_dataloader.dataset.type', 'ClutteredDigit', 'Nearest: "ClutteredDigits"'),
         ('train_dataloader.dataset.pipeline', [], 'pipeline is missing or empty'),
         (
@@ -162,6 +167,22 @@ def test_errors_of_a_build_name_their_key():
     with pytest.raises(ValueError, match=match) as raised, build_errors_named():
         build_optim_wrapper(KeyError('x'))
     assert isinstance(raised.value.__cause__, KeyError)
+
+
+def before_run():
+    raise TypeError('of a hook')
+
+
+def test_errors_that_mmengine_raises_anew():
+    def call_hook():
+        try:
+            before_run()
+        except TypeError as error:
+            raise TypeError(f'{error} in it') from None
+
+    match = 'custom_hooks: TypeError: of a hook in it'
+    with pytest.raises(ValueError, match=match), build_errors_named():
+        call_hook()
 
 
 def test_other_errors_stay():

@@ -223,7 +223,8 @@ def check_loader(part: Any, key: str) -> None:
     for name, given in (('sampler', ('dataset',)), ('batch_sampler', ('sampler', 'batch_size'))):
         value = part.get(name)
         if not isinstance(value, Sampler) and (name == 'sampler' or value is not None):
-            _check_named(value, DATA_SAMPLERS, f'{key}.{name}', given)
+            kind = _check_named(value, DATA_SAMPLERS, f'{key}.{name}', given)
+            _check_given(kind, value, f'{key}.{name}', left_out=given)
     for name in ('collate_fn', 'worker_init_fn'):
         value = part.get(name)
         if isinstance(value, dict):

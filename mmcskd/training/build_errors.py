@@ -43,7 +43,9 @@ def build_errors_named():
         ours = isinstance(error, (ValueError, TypeError)) and frames[-1].filename.startswith(
             PACKAGE
         )
-        names = {frame.name for frame in frames}
+        # MMEngine raises some errors anew, from what it was.
+        cause = getattr(error.__cause__ or error.__context__, '__traceback__', None)
+        names = {frame.name for frame in (*frames, *traceback.extract_tb(cause))}
         keys = [key for name, key in KEYS.items() if name in names]
         if ours or not keys:
             raise
