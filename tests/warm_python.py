@@ -185,6 +185,7 @@ if __name__ == '__main__':
     import mmcskd  # noqa: F401
 
     if importlib.util.find_spec('mmcv._ext'):
+        import mmdet.apis  # noqa: F401
         import mmseg.apis  # noqa: F401
 
     # As in the tests' own process: configs are written without layout.

@@ -77,10 +77,7 @@ def check_run(cfg: Any, phases: Iterable[str] = ('train', 'val', 'test')) -> Non
         TypeError: For a value of another type than it must be.
         ValueError: For an unknown or missing key, name, or another value than it takes.
     """
-    kinds = {
-        **typing.get_type_hints(Runner.__init__),
-        **typing.get_type_hints(FlexibleRunner.__init__),
-    }
+    kinds = typing.get_type_hints(FlexibleRunner.__init__)
     kinds.update(typing.get_type_hints(Runner.__init__), work_dir=Optional[str])
     for key in ('model', 'cfg', 'custom_hooks', 'default_hooks'):
         kinds.pop(key)  # checked elsewhere
@@ -295,7 +292,8 @@ def _check_evaluator(part: Any, key: str) -> None:
 
 def _check_environment(part: Any) -> None:
     _check_options(part, ENVIRONMENT, 'env_cfg')
-    processes = (part or {}).get('mp_cfg', {})
+    part = part or {}
+    processes = part.get('mp_cfg', {})
     options = dict(mp_start_method=str, opencv_num_threads=int)
     _check_options(processes, options, 'env_cfg.mp_cfg')
     methods = multiprocessing.get_all_start_methods()
@@ -304,7 +302,7 @@ def _check_environment(part: Any) -> None:
         raise ValueError(
             f'env_cfg.mp_cfg.mp_start_method is "{method}". ' + nearest(method, methods)
         )
-    peers = (part or {}).get('dist_cfg', {})
+    peers = part.get('dist_cfg', {})
     known = inspect.signature(torch.distributed.init_process_group).parameters
     check_keys(peers, (*known, 'port', 'init_backend'), 'env_cfg.dist_cfg')
     _fits(peers, 'backend', str, 'env_cfg.dist_cfg')
@@ -353,7 +351,7 @@ def check_optimizer(part: Any, schedules: Any = None, ends: tuple = (1, 1)) -> N
     key = 'optim_wrapper'
     if not isinstance(part, dict):
         return
-    own = {'constructor': OPTIM_WRAPPER_CONSTRUCTORS, 'paramwise_cfg': None}
+    own = ('constructor', 'paramwise_cfg')
     wrapper = {name: value for name, value in part.items() if name not in own}
     wrapper.setdefault('type', 'OptimWrapper')
     _fits(part, 'paramwise_cfg', Optional[dict], key)
@@ -390,11 +388,8 @@ def _step(wrapper: dict, schedules: list, ends: dict) -> None:
     model = torch.nn.Linear(2, 1, device='meta').to_empty(device=get_device())
     for parameter in model.parameters():
         torch.nn.init.ones_(parameter)
-    options = {'params': list(model.parameters())}
-    optimizer = wrapper['optimizer']
-    optimizer = _built(
-        'optim_wrapper.optimizer', optimizer, OPTIMIZERS.build, {**optimizer, **options}
-    )
+    config = dict(wrapper['optimizer'], params=list(model.parameters()))
+    optimizer = _built('optim_wrapper.optimizer', wrapper['optimizer'], OPTIMIZERS.build, config)
     built = _built(
         'optim_wrapper', wrapper, OPTIM_WRAPPERS.build, dict(wrapper, optimizer=optimizer)
     )

@@ -1,7 +1,13 @@
 """Changes of one key of a config."""
 
 import copy
+import re
+import traceback
+from pathlib import Path
 
+import mmcskd
+
+PACKAGE = str(Path(mmcskd.__file__).parent)
 STRANGE = (
     None, -1, 0, 1, 3, 0.5, -0.5, 2.5, float('nan'), float('inf'), 10**9, '', 'x', 'hard', 'linear',
     True, False, [], [1], [7, 7], [0, 4], ['cls'], {}, dict(type='x'), dict(a=1), (1, 2, 3), b'x',
@@ -43,3 +49,13 @@ def changed(cfg, path, draw, strange=STRANGE):
         part[key] = copy.deepcopy(draw.choice(strange))
     now = part.get(key) if isinstance(part, dict) else None
     return f'{kind} {".".join(map(str, path))}', now, keys
+
+
+def names_a_key(error, keys):
+    """Whether this package raised the error, as a ValueError or TypeError that names one of the keys."""
+    last = traceback.extract_tb(error.__traceback__)[-1].filename
+    return (
+        isinstance(error, (ValueError, TypeError))
+        and last.startswith(PACKAGE)
+        and any(re.search(rf'(?<!\w){re.escape(key)}(?!\w)', str(error)) for key in keys)
+    )
