@@ -76,7 +76,7 @@ setup(
         'pictures': PICTURES,
         'transfer': TRANSFER,
         'test': [
-            'pytest>=7',
+            'pytest>=9',
             'pytest-xdist',
             'hypothesis',
             'ruff==0.17.6',

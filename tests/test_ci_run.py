@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 from runs import ROOT
@@ -41,3 +42,22 @@ def test_a_slow_machine_leaves_out_the_second_and_says_so(tmp_path):
         'transfer_tests.sh:\nNOT RUN: the first suite took .*run_tests.sh:\nclosing line\n$',
         done.stdout, re.S,
     )  # fmt: skip
+
+
+def test_a_test_that_hangs_is_a_failure(tmp_path):
+    """It says where; the others run. A process that is started anew would hang once more."""
+    shutil.copy(ROOT / 'pytest.ini', tmp_path)
+    (tmp_path / 'tests').mkdir()
+    (tmp_path / 'tests' / 'test_one.py').write_text(
+        'import time\ndef test_one():\n    time.sleep(50)  # for ever\n'
+    )
+    (tmp_path / 'tests' / 'test_two.py').write_text('def test_two():\n    pass\n')
+    options = re.search('pytest (-n .*) "', (ROOT / 'tools' / 'run_tests.sh').read_text())[1]
+    done = subprocess.run(
+        [sys.executable, '-m', 'pytest', *options.replace('${WORKERS:-2}', '2').replace('"', '').split(),
+         '-o', 'faulthandler_timeout=1', '-p', 'no:cacheprovider'],
+        cwd=tmp_path, capture_output=True, text=True, timeout=40,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert 'test_one.py", line 3 in test_one' in done.stderr
+    assert re.search('1 failed, 1 passed', done.stdout)

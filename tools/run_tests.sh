@@ -5,4 +5,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash tools/setup_env.sh
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-exec .venv/bin/python -m pytest -n "${WORKERS:-2}" --dist loadfile "$@"
+exec .venv/bin/python -m pytest -n "${WORKERS:-2}" --dist loadfile --max-worker-restart=0 "$@"

@@ -6,4 +6,4 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 VENV=.venv-transfer EXTRAS=test,transfer bash tools/setup_env.sh
 PYTHON=$PWD/.venv-transfer/bin/python bash tools/install_mmcv.sh
-exec .venv-transfer/bin/python -m pytest tests/transfer -n "${WORKERS:-2}" --dist loadfile "$@"
+exec .venv-transfer/bin/python -m pytest tests/transfer -n "${WORKERS:-2}" --dist loadfile --max-worker-restart=0 "$@"
