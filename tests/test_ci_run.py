@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 from runs import ROOT
@@ -42,6 +43,30 @@ def test_a_slow_machine_leaves_out_the_second_and_says_so(tmp_path):
         'transfer_tests.sh:\nNOT RUN: the first suite took .*run_tests.sh:\nclosing line\n$',
         done.stdout, re.S,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize('slow', ['tests', 'transfer_tests'])
+def test_what_takes_too_long_is_cut_off_and_says_so(slow, tmp_path):
+    """With all that it started, but for what left its group, which is not waited for."""
+    for folder in ('.ci', 'tools'):
+        (tmp_path / folder).mkdir()
+    run = shutil.copy(ROOT / '.ci' / 'run', tmp_path / '.ci' / 'run')
+    for suite in ('tests', 'transfer_tests'):
+        wait = 'sleep 50 & setsid sleep 4 & sleep 50\n' if suite == slow else ''
+        (tmp_path / 'tools' / f'run_{suite}.sh').write_text(f'{wait}echo "line of {suite}"\n')
+    begin = time.monotonic()
+    done = subprocess.run(
+        [run], env=dict(os.environ, CI_LIMIT='3', SECOND_SUITE_BY='2'),
+        capture_output=True, text=True, timeout=40,
+    )  # fmt: skip
+    assert time.monotonic() - begin < 20
+    last = {suite: f'line of {suite}' for suite in ('tests', 'transfer_tests')}
+    last[slow] = 'NOT FINISHED: cut off after . s'
+    if slow == 'tests':
+        last['transfer_tests'] = 'NOT RUN: the first suite took . s, more than 2'
+    assert re.search(f'transfer_tests.sh:\n{last["transfer_tests"]}\n', done.stdout)
+    assert re.search(f'run_tests.sh:\n{last["tests"]}\n$', done.stdout)
+    assert done.returncode == (slow == 'tests')
 
 
 def test_a_test_that_hangs_is_a_failure(tmp_path):
