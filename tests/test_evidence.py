@@ -1,6 +1,8 @@
 """The comparison of docs/evidence.md: its tool, its report, and its direction in small."""
 
 import csv
+import fcntl
+import os
 import re
 import shutil
 import sys
@@ -194,6 +196,25 @@ def test_table_replaces_and_orders(tmp_path):
     assert (tmp_path / 'a.csv').read_text() == 'name,seed,value\na,0,\nc,1,x\n'
     with pytest.raises(ValueError, match=r'a\.csv has the columns .*move it aside'):
         results.Table(tmp_path / 'a.csv', ('name', 'value'), ('name',))
+
+
+def test_a_process_forked_during_a_write_does_not_lock_the_table(tmp_path):
+    """It has the open file as well; a pool forks whenever one of its processes has ended."""
+    reading, writing = os.pipe()
+    with results._alone(tmp_path):
+        child = os.fork()
+        if child == 0:
+            os.close(writing)
+            os.read(reading, 1)
+            os._exit(0)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(handle)
+        os.close(writing)
+        os.waitpid(child, 0)
+        os.close(reading)
 
 
 def command(tmp_path, *more):

@@ -85,6 +85,8 @@ def _alone(folder: Path):
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
+        # Closed alone, it would stay locked by a process that was forked meanwhile, as a pool does.
+        fcntl.flock(handle, fcntl.LOCK_UN)
         os.close(handle)
 
 
