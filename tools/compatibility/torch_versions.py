@@ -37,7 +37,7 @@ KNOWN = {
 TESTED = ('mmcskd', 'configs', 'tools', 'tests', 'setup.py', 'pytest.ini')
 PLUGIN = ('-p', 'outcomes', '--continue-on-collection-errors')
 # As tools/run_tests.sh.
-PARALLEL = ('-n', os.environ.get('WORKERS', '2'), '--dist', 'loadfile')
+PARALLEL = ('-n', os.environ.get('WORKERS', '2'), '--dist', 'loadfile', '--max-worker-restart=0')
 VERSIONS = """
 import json, platform, numpy, torch, torchvision
 print(json.dumps(dict(torch=torch.__version__, torchvision=torchvision.__version__,
