@@ -1,8 +1,13 @@
+import gc
 import os
 import signal
 
-# Before torch is imported: tests that run at a time, and the processes they start, share two cores.
-os.environ.setdefault('OMP_NUM_THREADS', '1' if 'PYTEST_XDIST_WORKER' in os.environ else '2')
+# Before torch is imported: tests that run at a time, and the processes they start, share two cores. Such
+# a worker inherits what the process that started it has set here.
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    os.environ['OMP_NUM_THREADS'] = '1'
+else:
+    os.environ.setdefault('OMP_NUM_THREADS', '2')
 
 import pytest
 import torch
@@ -23,6 +28,13 @@ def plain_layout():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mmengine_config, 'FormatCode', lambda text, **_: (text, True))
         yield
+
+
+@pytest.fixture(scope='module', autouse=True)
+def quick_collections():
+    """MMEngine collects garbage for every dataset: not by looking at all that earlier files left."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+import torch
 from runs import ROOT
 
 
@@ -67,6 +68,12 @@ def test_what_takes_too_long_is_cut_off_and_says_so(slow, tmp_path):
     assert re.search(f'transfer_tests.sh:\n{last["transfer_tests"]}\n', done.stdout)
     assert re.search(f'run_tests.sh:\n{last["tests"]}\n$', done.stdout)
     assert done.returncode == (slow == 'tests')
+
+
+@pytest.mark.skipif('PYTEST_XDIST_WORKER' not in os.environ, reason='runs alone')
+def test_files_that_run_at_a_time_share_the_cores():
+    """Two threads for each of two cost many times the time that one each does."""
+    assert torch.get_num_threads() == 1 == int(os.environ['OMP_NUM_THREADS'])
 
 
 def test_a_test_that_hangs_is_a_failure(tmp_path):

@@ -48,11 +48,17 @@ SMALLER = (
     (re.compile('epoch_300'), 'epoch_1'),
     (
         re.compile(r'(benchmarks/step\.py)'),
-        r'\1 cskd_deit-ti_regnety --batch 2 --size 64 --rounds 2',
+        r'\1 cskd_deit-ti_regnety --threads 1 --batch 2 --size 64 --rounds 2',
     ),
-    (re.compile(r'(benchmarks/memory\.py)'), r'\1 --batch 2 --classes 100'),
-    (re.compile(r'(benchmarks/bank\.py)'), r'\1 --batch 2 --size 64 --rounds 2 --views 16'),
-    (re.compile(r'(benchmarks/hooks\.py)'), r'\1 --batch 2 --size 64 --rounds 2 --iterations 3'),
+    (re.compile(r'(benchmarks/memory\.py)'), r'\1 --threads 1 --batch 2 --classes 100'),
+    (
+        re.compile(r'(benchmarks/bank\.py)'),
+        r'\1 --threads 1 --batch 2 --size 64 --rounds 2 --views 16',
+    ),
+    (
+        re.compile(r'(benchmarks/hooks\.py)'),
+        r'\1 --threads 1 --batch 2 --size 64 --rounds 2 --iterations 3',
+    ),
     (re.compile(r'(benchmarks/budget\.py)'), r'\1 --size 64 --bytes-a-view 700'),
     (
         re.compile(r'(benchmarks/scale\.py)'),
@@ -158,7 +164,6 @@ def test_command(command, sandbox):
         **warm_python.environment(),
         PORT=str(29600 + os.getpid() % 300),
         PYTHONPATH=str(ROOT),
-        OMP_NUM_THREADS='2',
     )
     if '>' not in command and 'export_student' in command:
         command += ' --force'  # the documents name the same file more than once
