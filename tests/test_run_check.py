@@ -8,7 +8,9 @@ import pytest
 from mmengine.config import Config
 from models import CONFIGS
 
-from mmcskd.checks.run_check import check_loader, check_optimizer, check_run
+from mmcskd.checks.loader_check import check_loader
+from mmcskd.checks.optimizer_check import check_optimizer
+from mmcskd.checks.run_check import check_run
 from mmcskd.training.build_errors import build_errors_named
 
 STOCK = Path(mmpretrain.__file__).parent / '.mim' / 'configs'
