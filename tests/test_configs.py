@@ -37,14 +37,14 @@ GPUS = 8
 
 @pytest.fixture(scope='module')
 def imagenet(tmp_path_factory):
-    """ImageNet in its layout on the disk: a folder for each class, an image in four of them."""
+    """ImageNet in its layout on the disk: a folder for each class, an image in six of them."""
     root = tmp_path_factory.mktemp('imagenet')
     rng = np.random.default_rng(0)
     for split in ('train', 'val'):
         for index in range(1000):
             folder = root / split / f'n{index:08d}'
             folder.mkdir(parents=True)
-            if index < 4:
+            if index < 6:
                 height, width = rng.integers(230, 300, size=2)
                 pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / f'{folder.name}_{index}.JPEG')
@@ -53,11 +53,12 @@ def imagenet(tmp_path_factory):
 
 def reduce(path, imagenet, work_dir):
     """The config as the tools load it, in small and without a download."""
-    options = {'train_dataloader.batch_size': 2, 'train_dataloader.num_workers': 0}
+    # Three a batch: of two that are mixed with each other the gradients may cancel out.
+    options = {'train_dataloader.batch_size': 3, 'train_dataloader.num_workers': 0}
     options.update({'val_dataloader.batch_size': 4, 'val_dataloader.num_workers': 0})
     for loader in ('train_dataloader', 'val_dataloader'):
         if 'demo' in path.parts:
-            options[f'{loader}.dataset.length'] = 4
+            options[f'{loader}.dataset.length'] = 6
         else:
             options[f'{loader}.dataset.data_root'] = str(imagenet)
     args = Namespace(

@@ -155,7 +155,8 @@ def test_command(command, sandbox):
     """In the order of the documents: what one writes the next one reads."""
     if 'budget.py' in command and Version(torch.__version__) < Version('2.3'):
         pytest.skip('its counter and torch.nn.attention are newer')
-    if 'benchmarks/memory.py' in command and Version(torch.__version__) < Version('2.1'):
+    follows = re.search(r'benchmarks/(memory|all)\.py', command)
+    if follows and Version(torch.__version__) < Version('2.1'):
         pytest.skip('torch < 2.1 makes a new object of a storage each time: none can be followed')
     for pattern, replacement in SMALLER:
         command = pattern.sub(replacement, command)

@@ -76,7 +76,11 @@ def test_average_of_shards_is_refused():
     'change, message',
     [
         (dict(optim_wrapper=dict(clip_grad=dict(max_norm=1.0))), r'optim_wrapper\.clip_grad'),
-        (dict(strategy=dict(wrap=['Block'])), r'strategy\.wrap: .*"Block".*TransformerEncoderL'),
+        pytest.param(
+            dict(strategy=dict(wrap=['Block'])),
+            r'strategy\.wrap: .*"Block".*TransformerEncoderL',
+            marks=ON_CPU,
+        ),
     ],
 )
 def test_shards_refuse(place, change, message):

@@ -6,6 +6,7 @@ from mmengine.hub import get_config
 from mmengine.runner import CheckpointLoader
 from mmrazor.registry import MODELS
 from models import NUM_CLASSES, algorithm_config, batch, build, student_config, teacher_config
+from packaging.version import Version
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -304,8 +305,20 @@ FAMILIES = ('alexnet', 'convnext_v2/convnext-v2-atto_32xb32_in1k', 'resnet/resne
 
 # In place, as this package does it.
 COMPILES = pytest.mark.skipif(not hasattr(torch.nn.Module, 'compile'), reason='needs torch >= 2.2')
+COARSE = pytest.mark.skipif(
+    Version(torch.__version__) < Version('2.1'),
+    reason='torch < 2.1 adds up convolutions in bfloat16: half of the answer is rounding',
+)
+
+
+def marks(family, mode):
+    if mode == 'compile':
+        return COMPILES
+    return COARSE if 'resnet' in family and mode in ('autocast', 'half') else ()
+
+
 MODES = [
-    pytest.param(family, mode, marks=COMPILES if mode == 'compile' else ())
+    pytest.param(family, mode, marks=marks(family, mode))
     for family in FAMILIES
     for mode in ('inference', 'channels_last', 'autocast', 'half', 'compile')
     # AlexNet views its map as if it were contiguous.
