@@ -237,6 +237,17 @@ def test_mistakes_are_refused_when_the_run_is_built(change, message, tmp_path):
         Runner.from_cfg(cfg)
 
 
+def test_a_config_without_a_scope_is_mmpretrains(tmp_path):
+    cfg = Config.fromfile(ROOT / 'configs' / 'demo' / 'none_vit.py')
+    cfg._cfg_dict.pop('default_scope')
+    cfg.dump(tmp_path / 'config.py')
+    assert 'default_scope' not in Config.fromfile(tmp_path / 'config.py')
+    cfg = launch.load_config(Arguments(tmp_path / 'config.py'), ['train_dataloader'])
+    assert cfg.default_scope == 'mmpretrain'
+    cfg.work_dir = str(tmp_path)
+    assert type(Runner.from_cfg(cfg).model).__name__ == 'ImageClassifier'
+
+
 def test_loss_without_its_hook():
     cfg = Config.fromfile(ROOT / 'configs' / 'demo' / 'cskd_vit_resnet18.py')
     launch.check_fusion(cfg)

@@ -8,6 +8,7 @@ import pytest
 from mmengine.config import Config
 from models import CONFIGS
 
+from mmcskd.checks.config_check import check_config
 from mmcskd.checks.loader_check import check_loader
 from mmcskd.checks.optimizer_check import check_optimizer
 from mmcskd.checks.run_check import check_run
@@ -54,6 +55,15 @@ def test_stock_configs_are_not_refused(path):
     'key, value, message',
     [
         ('train_cfg.max_epochs', 0, 'train_cfg.max_epochs is 0, expected a number >= 1'),
+        ('optim_wrapper.optimizer.eps', float('nan'), 'optimizer.eps is nan, expected a number'),
+        (
+            'param_scheduler.1.begin',
+            20,
+            'param_scheduler.1.begin is 20, expected less than the end of the run, '
+            'train_cfg.max_epochs=14',
+        ),
+        ('default_scope', 3, 'default_scope is 3, expected text'),
+        ('default_scope', 'mmpretrained', 'default_scope is "mmpretrained". Nearest: "mmpretrain"'),
         ('train_cfg.max_epochs', '14', "train_cfg.max_epochs is '14', expected a whole number"),
         ('train_cfg.max_epoch', 14, 'train_cfg has no key "max_epoch". Nearest: "max_epochs"'),
         ('train_cfg.by_epoch', 1, 'train_cfg.by_epoch is 1, expected True or False'),
@@ -192,3 +202,13 @@ def test_other_errors_stay():
     with pytest.raises(RuntimeError) as raised, build_errors_named():
         raise error
     assert raised.value is error
+
+
+@pytest.mark.parametrize('key, other', [('default_hooks', (1, 2)), ('custom_hooks', dict(a=1))])
+def test_hooks_of_another_kind(demo, key, other):
+    cfg = copy.deepcopy(demo)
+    check_config(cfg)
+    for value in (other, '', 0):
+        cfg._cfg_dict[key] = value
+        with pytest.raises(TypeError, match=f'{key} is .*, expected a (dict|list)'):
+            check_config(cfg)

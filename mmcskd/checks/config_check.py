@@ -243,8 +243,10 @@ def check_config(cfg: Any) -> None:
                     with MODELS.switch_scope_and_registry(part.get('_scope_')):
                         check_part(part['head'], MODELS, f'model.{name}.head')
     for name, kind in (('custom_hooks', list), ('default_hooks', dict)):
-        hooks = cfg.get(name) or kind()
-        if not isinstance(hooks, (kind, tuple)):
+        hooks = cfg.get(name)
+        if hooks is None:
+            continue
+        if not isinstance(hooks, dict if kind is dict else (list, tuple)):
             raise TypeError(f'{name} is {hooks!r}, expected a {kind.__name__}.')
         for place, hook in hooks.items() if kind is dict else enumerate(hooks):
             left_out = kind is dict and hook is None

@@ -1,6 +1,7 @@
 """What the checks of a run share: a part against the registry and the annotations of what takes it."""
 
 import inspect
+import math
 import typing
 from typing import Any, Callable, Container
 
@@ -16,7 +17,7 @@ LEAST = dict(
 
 
 def check_value(part: dict, key: str, hint: Any, place: str = '') -> None:
-    """Whether a value is of its type and not below the least that means anything.
+    """Whether a value is of its type and no number below the least that means anything.
 
     Args:
         part (dict): What has it, or does not.
@@ -26,15 +27,16 @@ def check_value(part: dict, key: str, hint: Any, place: str = '') -> None:
 
     Raises:
         TypeError: If it is of another type.
-        ValueError: If it is too small.
+        ValueError: If it is too small or not a number.
     """
     if key not in part:
         return
     value, name = part[key], f'{place}.{key}' if place else key
     if not fits(value, hint):
         raise TypeError(f'{name} is {value!r}, expected {spelt(hint)}.')
-    if isinstance(value, (int, float)) and not value >= LEAST.get(key, value):
-        raise ValueError(f'{name} is {value!r}, expected a number >= {LEAST[key]}.')
+    if isinstance(value, (int, float)) and not value >= LEAST.get(key, -math.inf):
+        least = f' >= {LEAST[key]}' if key in LEAST else ''
+        raise ValueError(f'{name} is {value!r}, expected a number{least}.')
 
 
 def check_options(part: Any, options: dict, place: str) -> None:

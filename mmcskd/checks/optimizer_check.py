@@ -88,7 +88,13 @@ def _step(wrapper: dict, schedules: list, ends: dict) -> None:
     built('optim_wrapper', wrapper, step)
     for place, each in enumerate(schedules):
         key = f'param_scheduler.{place}'
-        end = ends[each.get('by_epoch', True)]
+        by_epoch = each.get('by_epoch', True)
+        end = ends[by_epoch]
+        if 'end' not in each and each.get('begin', 0) >= end:
+            raise ValueError(
+                f'{key}.begin is {each["begin"]}, expected less than the end of the run, '
+                f'train_cfg.{"max_epochs" if by_epoch else "max_iters"}={end}.'
+            )
         default = dict(optimizer=stepping, epoch_length=10, end=end)
         built(key, each, PARAM_SCHEDULERS.build, dict(each), default_args=default)
         # From its first step on, wherever that lies.

@@ -59,6 +59,7 @@ def check_run(cfg: Any, phases: Iterable[str] = ('train', 'val', 'test')) -> Non
         kinds.pop(key)  # checked elsewhere
     for key, hint in kinds.items():
         check_value(cfg, key, hint)
+    check_scope(cfg)
     _check_together(cfg)
     for key in phases:
         _check_loop(cfg.get(f'{key}_cfg'), f'{key}_cfg')
@@ -75,6 +76,22 @@ def check_run(cfg: Any, phases: Iterable[str] = ('train', 'val', 'test')) -> Non
         # Whichever of the two the loop does not count is as many as one could want.
         ends = tuple(loop.get(key, 2**31) for key in ('max_epochs', 'max_iters'))
         check_optimizer(cfg['optim_wrapper'], cfg.get('param_scheduler'), ends)
+
+
+def check_scope(cfg: Any) -> None:
+    """Whether the scope in which a config's names are looked up is one.
+
+    Args:
+        cfg (mmengine.Config): The config.
+
+    Raises:
+        TypeError: If it is no text.
+        ValueError: If it is the name of no package that MMEngine knows.
+    """
+    check_value(cfg, 'default_scope', str)
+    scope, scopes = cfg.get('default_scope', 'mmengine'), ('mmengine', *MODULE2PACKAGE)
+    if scope not in scopes:
+        raise ValueError(f'default_scope is "{scope}". ' + nearest(scope, scopes))
 
 
 def _check_together(cfg: Any) -> None:
@@ -153,9 +170,6 @@ def _check_logging(cfg: Any) -> None:
     if not isinstance(logging.getLevelName(level), int):
         levels = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
         raise ValueError(f'log_level is "{level}". ' + nearest(level, levels))
-    scope, scopes = cfg.get('default_scope', 'mmengine'), ('mmengine', *MODULE2PACKAGE)
-    if scope not in scopes:
-        raise ValueError(f'default_scope is "{scope}". ' + nearest(scope, scopes))
     part = cfg.get('log_processor')
     if part is not None:
         part = dict(dict(type='LogProcessor'), **part)

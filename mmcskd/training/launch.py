@@ -15,7 +15,7 @@ from ..checkpoints.atomic_checkpoint_hook import AtomicCheckpointHook
 from ..checkpoints.safe_loading import trust_checkpoints
 from ..checks.config_check import check_config
 from ..checks.config_type import type_name
-from ..checks.run_check import check_run
+from ..checks.run_check import check_run, check_scope
 from ..checks.suggest import nearest
 from ..compat import bridge_cpu_processes, has_accelerator
 from ..teacher.teacher_view import fit_view
@@ -102,13 +102,16 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
         cfg.merge_from_dict(args.cfg_options)
     if getattr(args, 'amp', False):
         cfg.optim_wrapper.type = 'mmrazor.DeviceAmpOptimWrapper'
+    # MMEngine's own default finds no classifier.
+    cfg.setdefault('default_scope', 'mmpretrain')
+    check_scope(cfg)
     for name in loaders:
         if cfg.get(name) is not None:
-            _fill_loader(cfg[name], cfg.get('default_scope', 'mmpretrain'))
+            _fill_loader(cfg[name], cfg.default_scope)
             check_dataset(cfg[name].get('dataset'), f'{name}.dataset')
     trust_checkpoints(cfg.get('trusted_checkpoints', []))
     trust_checkpoints(getattr(args, 'trust', []))
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
         check_config(cfg)
         check_run(cfg, [name[: -len('_dataloader')] for name in loaders])
     bridge_cpu_processes(cfg)

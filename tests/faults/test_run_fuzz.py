@@ -1,7 +1,7 @@
 """Fault: a config that is wrong where MMEngine reads it. Expected: it runs all the same, or we say so.
 
 Each mutation changes one key of loops, dataloaders with their pipelines, optimizer, schedules, evaluators,
-hooks or environment of a shipped config. The dataset is four photographs, the model one convolution.
+hooks or environment of a shipped config. The dataset is ten photographs, the model one convolution.
 """
 
 import copy
@@ -14,6 +14,7 @@ import pytest
 from fault_runs import At
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from mmpretrain.registry import MODELS
@@ -23,7 +24,7 @@ from PIL import Image
 from torch import nn
 
 from mmcskd.checks.config_check import check_config
-from mmcskd.checks.run_check import check_run
+from mmcskd.checks.run_check import check_run, check_scope
 from mmcskd.training.build_errors import build_errors_named
 
 COUNT = int(os.environ.get('MMCSKD_FAULTS_FUZZ', 5000)) // 25
@@ -62,11 +63,11 @@ class Enough(Exception):
 
 @pytest.fixture(scope='module')
 def shipped(tmp_path_factory):
-    """The shipped configs over four photographs in place of their datasets, one of each kind."""
+    """The shipped configs over ten photographs in place of their datasets, one of each kind."""
     root = tmp_path_factory.mktemp('photographs')
-    for index in range(4):
-        folder = root / 'ab'[index % 2]
-        folder.mkdir(exist_ok=True)
+    for index in range(10):
+        folder = root / 'abcdefghij'[index]
+        folder.mkdir()
         pixels = np.random.RandomState(index).randint(0, 255, (48, 40, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f'{index}.jpeg')
     found = {}
@@ -113,8 +114,11 @@ def use(cfg, work_dir):
     """As tools/train.py does: check, build, train; two iterations, then validate."""
     cfg = Config(copy.deepcopy(cfg))
     cfg.update(work_dir=str(work_dir), experiment_name=work_dir.name, launcher='none')
-    check_config(cfg)
-    check_run(cfg)
+    cfg.setdefault('default_scope', 'mmpretrain')
+    check_scope(cfg)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        check_config(cfg)
+        check_run(cfg)
 
     def enough(_):
         raise Enough
