@@ -20,7 +20,11 @@ import results
 import run
 import training
 
-SMALL = {'train_dataloader.dataset.length': 64, 'train_cfg.max_epochs': 2}
+SMALL = {
+    'train_dataloader.dataset.length': 64,
+    'train_cfg.max_epochs': 2,
+    'param_scheduler': [dict(type='ConstantLR', factor=1.0)],
+}
 
 
 @pytest.fixture
@@ -49,9 +53,15 @@ def test_arms_differ_in_what_they_say(setting, tmp_path):
     for cfg in configs.values():
         assert {key: cfg[key] for key in shared} == {key: one[key] for key in shared}
         assert cfg['model']['architecture']['backbone'] == one['model']['architecture']['backbone']
-        assert cfg['model']['teacher'] == one['model']['teacher']
-        assert cfg['model']['teacher_ckpt'] == str(tmp_path / setting / 'teacher.pth')
         assert cfg['randomness'] == dict(seed=3)
+        assert cfg['data_preprocessor'] == one['data_preprocessor']
+    for name in arms.ARMS.keys() - {arms.TWO_TEACHERS}:
+        model = configs[name]['model']
+        assert model['teacher'] == one['model']['teacher']
+        assert model['teacher_ckpt'] == str(tmp_path / setting / 'teacher.pth')
+    two = configs[arms.TWO_TEACHERS]['model']
+    assert two['teacher']['backbone']['parts'] == [one['model']['teacher']['backbone']] * 2
+    assert two['teacher_ckpt'] == str(tmp_path / setting / 'teachers.pth')
     dataset = one['train_dataloader']['dataset']
     assert dataset['split'] == 'fit'
     assert dataset['canvas'] == one['model']['architecture']['backbone']['img_size']
@@ -259,12 +269,18 @@ def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
     assert [r['teacher'] for r in before] == [r['teacher'] for r in after]
 
     page, figure = tmp_path / 'page.md', tmp_path / 'images' / 'figure.png'
+    readme = tmp_path / 'README.md'
     shutil.copy(ROOT / 'docs' / 'evidence.md', page)
-    report.main(['--results', str(tmp_path), '--page', str(page), '--figure', str(figure)])
+    shutil.copy(ROOT / 'README.md', readme)
+    report.main(
+        ['--results', str(tmp_path), '--page', str(page), '--readme', str(readme)]
+        + ['--figure', str(figure)]
+    )
     text = page.read_text()
     mean = (float(before[-2]['score']) + float(before[-3]['score'])) / 2
     assert [row['arm'] for row in before[-3:]] == ['none', 'none', 'teacher']
     assert f'| no distillation | 2 | {mean:.1f} ± ' in text
+    assert f'| no distillation | {mean:.1f} ± ' in readme.read_text()
     assert (
         'Compared so far: no distillation, feature mimicking, CSKD (soft) with 2 seeds in '
         'the plain setting.' in text
@@ -272,6 +288,22 @@ def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
     assert 'any arm of the crowded setting' in text
     assert len(re.findall(r'\*\*lr=', text)) >= 3
     assert figure.stat().st_size > 10_000 and '(images/figure.png)' in text
+
+
+def test_every_arm_trains(tmp_path, small, capsys):
+    """And is measured; the two teachers are made and put side by side."""
+    command(tmp_path, '--seeds', '0', '--untuned')
+    out = capsys.readouterr().out
+    assert 'teachers: 0 of 2' in out
+    rows = list(csv.DictReader((tmp_path / 'runs.csv').open()))
+    assert [row['arm'] for row in rows if row['arm'] != 'teacher'] == sorted(arms.ARMS)
+    assert [row['seed'] for row in rows if row['arm'] == 'teacher'] == ['0', '1']
+    digests = {row['arm']: row['teacher'] for row in rows if row['seed'] == '0'}
+    assert digests['none'] == digests['teacher'] != digests[arms.TWO_TEACHERS]
+    places = [tmp_path / 'work' / 'plain' / f'{name}.pth' for name in ('teacher', 'teacher_2')]
+    ours = [torch.load(place)['head.fc.bias'] for place in places]
+    both = torch.load(places[0].with_name('teachers.pth'))['head.fc.bias']
+    torch.testing.assert_close(both, sum(ours) / 2)
 
 
 def test_changed_config_is_run_anew(tmp_path, small, monkeypatch, capsys):
@@ -300,37 +332,47 @@ def test_report_refuses_runs_of_two_configs(tmp_path):
 
 
 def test_report_without_results(tmp_path):
-    page = tmp_path / 'page.md'
+    page, readme = tmp_path / 'page.md', tmp_path / 'README.md'
     shutil.copy(ROOT / 'docs' / 'evidence.md', page)
-    report.main(['--results', str(tmp_path), '--page', str(page)])
+    shutil.copy(ROOT / 'README.md', readme)
+    report.main(['--results', str(tmp_path), '--page', str(page), '--readme', str(readme)])
     text = page.read_text()
+    assert 'Nothing yet.' in readme.read_text()
     assert 'Compared so far: nothing.' in text and text.count('Nothing yet.') == 5
     assert 'any arm of the plain setting; any arm of the crowded setting' in text
 
 
 def test_page_is_that_of_the_results(tmp_path):
-    """docs/evidence.md is what report.py makes of the files beside it."""
-    page = tmp_path / 'evidence.md'
+    """docs/evidence.md and the README's table are what report.py makes of docs/evidence/."""
+    page, readme = tmp_path / 'evidence.md', tmp_path / 'README.md'
     shutil.copy(ROOT / 'docs' / 'evidence.md', page)
-    report.main(['--page', str(page), '--figure', str(tmp_path / 'images' / 'evidence.png')])
+    shutil.copy(ROOT / 'README.md', readme)
+    report.main(
+        ['--page', str(page), '--readme', str(readme)]
+        + ['--figure', str(tmp_path / 'images' / 'evidence.png')]
+    )
     assert page.read_text() == (ROOT / 'docs' / 'evidence.md').read_text()
+    assert readme.read_text() == (ROOT / 'README.md').read_text()
     assert not re.search(r'<!-- (\w+) -->\n<!-- /\1 -->', page.read_text())
 
 
-def test_direction(tmp_path, monkeypatch):
-    """In small: patches learn to name the digit by CSKD and not by DeiT.
+def test_direction(tmp_path):
+    """The first seed of two arms, cut after half of the epochs: spatial is above global only.
 
-    In full runs the patches' vote was right at the end on at least 66 % of the validation canvases
-    and at most 27 %, in such short ones on 47 % and 25 to 28 %; chance is 10 %. That CSKD is above
-    no distillation the full runs do not show, so it is no test.
+    By half of what separated the two after so many epochs in the full run whose seed was closest.
     """
-    monkeypatch.setattr(training, 'VALIDATION', 500)
-    monkeypatch.setattr(training, 'TEST', 500)
-    teacher = training.train_teacher(arms.Run('plain', arms.TEACHER, run.TEACHER_SEED), tmp_path)
-    assert teacher.test['score'] > 90
-    last = {}
-    for name in ('deit_hard', 'cskd_linear'):
-        options = {arms.RATE: 1.5e-3, 'train_cfg.max_epochs': 6}
-        one = arms.Run('plain', name, 0, tuple(options.items()))
-        last[name] = training.train(one, tmp_path, tuning=True).curve[6]
-    assert last['cskd_linear']['patch'] > last['deit_hard']['patch'] + 8
+    half = 4
+    full = report.Results(ROOT / 'docs' / 'evidence')
+    pair = ('cskd_local', 'cskd_global')
+    (spatial, _), (whole, _) = (full.at('plain', arm, 0.5) for arm in pair)
+    least = min(spatial[seed] - whole[seed] for seed in spatial)
+    assert len(spatial) == 5 and least > 2
+    training.train_teacher(arms.Run('plain', arms.TEACHER, 0), tmp_path)
+    score = {}
+    for name in pair:
+        chosen = full.tables['runs'].rows(setting='plain', arm=name)[0]['options']
+        one = arms.Run('plain', name, 0, ((arms.RATE, float(chosen.removeprefix('lr='))),))
+        curve = training.train(one, tmp_path, tuning=True, last=half).curve
+        assert max(curve) == half
+        score[name] = curve[half]['score']
+    assert score['cskd_local'] > score['cskd_global'] + least / 2

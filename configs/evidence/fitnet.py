@@ -1,4 +1,4 @@
-# Feature mimicking: the first of two layers, through a 1×1 convolution, matches the teacher's last
+# Feature mimicking: the second of three layers, through a 1×1 convolution, matches the teacher's last
 # feature map in L2, on top of the labels. The distillation token is there, and untaught.
 _base_ = './_base_/student.py'
 custom_imports = dict(imports=['mmcskd', 'packed_digits', 'patch_map_connector'])
@@ -8,7 +8,7 @@ model = dict(
     distiller=dict(
         _delete_=True,
         type='ConfigurableDistiller',
-        student_recorders=dict(tokens=dict(type='ModuleOutputs', source='backbone.layers.0')),
+        student_recorders=dict(tokens=dict(type='ModuleOutputs', source='backbone.layers.1')),
         teacher_recorders=dict(feature=dict(type='ModuleOutputs', source='backbone.layer2')),
         connectors=dict(
             regressor=[

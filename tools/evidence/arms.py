@@ -14,11 +14,14 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs' / 'evidence'
 SETTINGS = ('plain', 'crowded')
 TEACHER = 'teacher'
+SECOND = 'teacher_2'  # by another seed
+TEACHERS = 'teachers'  # the two side by side
+TWO_TEACHERS = 'cskd_teachers'  # the arm that has both
 REFERENCE = 'deit_hard'  # the arm that differences are taken to
 
 RATE = 'optim_wrapper.optimizer.lr'
 LOSSES = 'model.distiller.distill_losses'
-RATES = (4e-4, 8e-4, 1.5e-3)
+RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 TEMPERATURES = (1.0, 3.0)
 
 
@@ -51,6 +54,10 @@ ARMS = dict(
     cskd_x2=Arm('CSKD (x2)'),
     cskd_cos=Arm('CSKD (cos)'),
     cskd_soft=Arm('CSKD (soft)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)),
+    cskd_agreement=Arm('CSKD (by agreement)'),
+    cskd_confidence=Arm('CSKD (by confidence)'),
+    cskd_mixture=Arm('CSKD (mixture)'),
+    cskd_teachers=Arm('CSKD (two teachers)'),
 )
 
 
@@ -74,7 +81,8 @@ class Run(NamedTuple):
         if self.setting != SETTINGS[0]:
             cfg.merge_from_dict(overrides(self.setting, self.arm))
         if self.arm != TEACHER:
-            cfg.model.teacher_ckpt = str(teacher_file(work_dir, self.setting))
+            name = TEACHERS if self.arm == TWO_TEACHERS else TEACHER
+            cfg.model.teacher_ckpt = str(teacher_file(work_dir, self.setting, name))
         cfg.merge_from_dict(dict(self.options))
         cfg.randomness = dict(seed=self.seed)
         cfg.work_dir = str(work_dir / self.setting / 'logs' / f'{self.arm}_seed{self.seed}')
@@ -109,9 +117,9 @@ def overrides(setting: str, arm: str) -> dict:
     return dict(train_dataloader=dict(dataset=dataset))
 
 
-def teacher_file(work_dir: Path, setting: str) -> Path:
-    """Where the teacher's weights lie."""
-    return Path(work_dir) / setting / 'teacher.pth'
+def teacher_file(work_dir: Path, setting: str, name: str = TEACHER) -> Path:
+    """Where the weights lie of the teacher, of the second one or of the two side by side."""
+    return Path(work_dir) / setting / f'{name}.pth'
 
 
 def comparison(settings, arms, seeds):

@@ -8,7 +8,8 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 from arms import ARMS
 
-# CSKD with its schedules in one hue, what lacks a part of it in another, the rest in greys.
+# CSKD with its schedules in one hue, what lacks a part of it in another, what goes beyond it in a third,
+# the rest in greys.
 STYLES = dict(
     none=('0.6', '-'),
     deit_hard=('0.0', '-'),
@@ -20,6 +21,10 @@ STYLES = dict(
     cskd_x2=('C0', '--'),
     cskd_cos=('C0', ':'),
     cskd_soft=('C2', '-'),
+    cskd_agreement=('C3', '-'),
+    cskd_confidence=('C3', '--'),
+    cskd_mixture=('C3', ':'),
+    cskd_teachers=('C3', '-.'),
 )
 
 

@@ -1,6 +1,6 @@
 """Accuracies of a student head by head, and its agreement with the teacher."""
 
-from typing import Dict, NamedTuple
+from typing import Dict, NamedTuple, Optional
 
 import torch
 from mmengine.hooks import Hook
@@ -85,15 +85,22 @@ class CurveHook(Hook):
         data (Canvases): As of :func:`measure`.
         teacher_classes (Tensor): As of :func:`measure`.
         interval (int): In epochs.
+        last (int, optional): Epoch after which training stops. Defaults to None: all.
     """
 
     def __init__(
-        self, student: nn.Module, data: Canvases, teacher_classes: Tensor, interval: int
+        self,
+        student: nn.Module,
+        data: Canvases,
+        teacher_classes: Tensor,
+        interval: int,
+        last: Optional[int] = None,
     ) -> None:
         self.student = student
         self.data = data
         self.teacher_classes = teacher_classes
         self.interval = interval
+        self.last = last
         self.points = {}
 
     def after_train_epoch(self, runner) -> None:
@@ -105,3 +112,4 @@ class CurveHook(Hook):
         epoch = runner.epoch + 1
         if epoch in (1, runner.max_epochs) or epoch % self.interval == 0:
             self.points[epoch] = measure(self.student, self.data, self.teacher_classes)
+        runner.train_loop.stop_training = epoch == self.last

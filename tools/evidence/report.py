@@ -1,4 +1,4 @@
-"""Draw the figures and write the tables of docs/evidence.md from docs/evidence/*.csv."""
+"""Draw the figure and write the tables of docs/evidence.md and README.md from docs/evidence/*.csv."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import sys
 from itertools import product
 from pathlib import Path
 
-from arms import ARMS, REFERENCE, ROOT, SETTINGS, TEACHER
+from arms import ARMS, REFERENCE, ROOT, SETTINGS, TEACHER, TWO_TEACHERS
 from figures import draw_curves
 from paired import difference, summary
 from results import VERSIONS, tables
@@ -22,6 +22,9 @@ CLAIMS = (
     ('cskd_linear', 'cskd_global', 1),
     ('cskd_linear', 'fitnet', 1),
     ('cskd_linear', 'none', 1),
+    ('cskd_local', 'deit_hard', 1),
+    ('cskd_local', 'cskd_global', 1),
+    ('cskd_local', 'none', 1),
     ('cskd_linear', 'none', 0.25),
     ('cskd_linear', 'none', 0.1),
 )
@@ -80,7 +83,7 @@ def main_table(results, setting):
         f'| {setting} | seeds | accuracy, % | minus {ARMS[REFERENCE].label} | agreement, % | tuned |',
         '|---|---|---|---|---|---|',
     ]
-    for row in results.tables['runs'].rows(setting=setting, arm=TEACHER):
+    for row in results.tables['runs'].rows(setting=setting, arm=TEACHER, seed=0):
         lines.append(f'| the teacher | 1 | {float(row["score"]):.1f} | | | |')
     for name, arm in ARMS.items():
         scores = results.scores(setting, name)
@@ -93,6 +96,24 @@ def main_table(results, setting):
             f'| {arm.label} | {len(scores)} | {summary(scores)} | {above or ""} '
             f'| {summary(results.scores(setting, name, "agreement"))} | {options or "not tuned"} |'
         )
+    return '\n'.join(lines)
+
+
+def brief_table(results, settings):
+    """For the README: accuracy of each arm in all settings, and its difference to the reference."""
+    columns = [f'{setting} | minus {ARMS[REFERENCE].label}' for setting in settings]
+    lines = [f'| | {" | ".join(columns)} |', '|---' * (2 * len(settings) + 1) + '|']
+    teachers = [results.tables['runs'].rows(setting=s, arm=TEACHER, seed=0) for s in settings]
+    cells = [f'{float(rows[0]["score"]):.1f} | ' if rows else ' | ' for rows in teachers]
+    lines.append(f'| the teacher | {" | ".join(cells)} |')
+    for name, arm in ARMS.items():
+        cells = []
+        for setting in settings:
+            scores = results.scores(setting, name)
+            above = difference(scores, results.scores(setting, REFERENCE))
+            cells.append(f'{summary(scores)} | {above if above and name != REFERENCE else ""}')
+        if any(results.scores(setting, name) for setting in settings):
+            lines.append(f'| {arm.label} | {" | ".join(cells)} |')
     return '\n'.join(lines)
 
 
@@ -137,16 +158,15 @@ def claims_table(results):
 
 
 def tuning_table(results, setting):
-    """All that was tried, on the validation split with one seed; what was chosen is bold."""
+    """All that was tried, on the validation split with one seed; what the arm then ran with is bold."""
     lines = [f'| {setting} | tried: accuracy on the validation split, % |', '|---|---|']
     for name, arm in ARMS.items():
         tried = results.tables['tuning'].rows(setting=setting, arm=name)
         if tried:
-            best = max(float(row['score']) for row in tried)
+            ran = {row['options'] for row in results.tables['runs'].rows(setting=setting, arm=name)}
             cells = [f'{row["options"]}: {float(row["score"]):.1f}' for row in tried]
             cells = [
-                f'**{cell}**' if float(row['score']) == best else cell
-                for cell, row in zip(cells, tried)
+                f'**{cell}**' if row['options'] in ran else cell for cell, row in zip(cells, tried)
             ]
             lines.append(f'| {arm.label} | {", ".join(cells)} |')
     return '\n'.join(lines) if len(lines) > 2 else ''
@@ -191,7 +211,8 @@ def provenance(results):
         f'{len(rows)} runs, with tuning, took {hours:.1f} hours of one core; {", ".join(versions)}.'
     )
     for setting in SETTINGS:
-        teachers = {row['teacher'] for row in rows if row['setting'] == setting}
+        own = [row for row in rows if row['setting'] == setting and row['arm'] != TWO_TEACHERS]
+        teachers = {row['teacher'] for row in own if (row['arm'], row['seed']) != (TEACHER, '1')}
         if len(teachers) > 1:
             text += f' The {setting} setting had {len(teachers)} teachers, trained alike.'
     return text
@@ -203,6 +224,7 @@ def parse_args(arguments=None):
         '--results', type=Path, default=ROOT / 'docs' / 'evidence', help='folder of the CSV files'
     )
     parser.add_argument('--page', type=Path, default=ROOT / 'docs' / 'evidence.md')
+    parser.add_argument('--readme', type=Path, default=ROOT / 'README.md')
     parser.add_argument('--figure', type=Path, default=ROOT / 'docs' / 'images' / 'evidence.png')
     return parser.parse_args(arguments)
 
@@ -228,6 +250,8 @@ def main(arguments=None):
         sections['figure'] = f'![Accuracy over the epochs, for each arm]({place})'
     for name, text in sections.items():
         replace(args.page, name, text or 'Nothing yet.')
+    brief = brief_table(results, drawn) if drawn else 'Nothing yet.'
+    replace(args.readme, 'evidence', brief)
     print(f'Wrote {args.page}' + f' and {args.figure}' * bool(drawn))
 
 

@@ -23,12 +23,22 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from arms import ARMS, RATES, ROOT, SETTINGS, TEACHER, Run, comparison, teacher_file
+from arms import (
+    ARMS,
+    RATES,
+    ROOT,
+    SECOND,
+    SETTINGS,
+    TEACHER,
+    TWO_TEACHERS,
+    Run,
+    comparison,
+    teacher_file,
+)
 from results import tables
-from training import train, train_teacher
+from training import join_teachers, train, train_teacher
 
 TUNING_SEED = 1000
-TEACHER_SEED = 0
 
 
 def parse_args(arguments=None):
@@ -71,15 +81,18 @@ class Matrix:
         found = self.tables[table].rows(**named, **more, config=self._key(run))
         return found[0] if found else None
 
-    def teachers(self, settings):
+    def teachers(self, setting, arms):
         """Bring the teachers to their end; their weights are not in the repository."""
-        runs = [Run(setting, TEACHER, TEACHER_SEED) for setting in settings]
+        names = [TEACHER, *([SECOND] if TWO_TEACHERS in arms else [])]
+        runs = [Run(setting, TEACHER, seed) for seed, _ in enumerate(names)]
         done = [
             run
-            for run in runs
-            if self.row(run) and teacher_file(self.work_dir, run.setting).is_file()
+            for run, name in zip(runs, names)
+            if self.row(run) and teacher_file(self.work_dir, setting, name).is_file()
         ]
         self._do([run for run in runs if run not in done], len(done), 'teachers')
+        if TWO_TEACHERS in arms:
+            join_teachers(self.work_dir, setting)
 
     def tune(self, settings, arms):
         """Try the options of each arm, in two rounds."""
@@ -168,7 +181,7 @@ def main(arguments=None):
     matrix = Matrix(args.results, args.work_dir, args.jobs)
     # Setting by setting, so that what is there first is whole.
     for setting in args.settings:
-        matrix.teachers([setting])
+        matrix.teachers(setting, args.arms)
         if args.untuned:
             chosen = {(setting, arm): () for arm in args.arms}
         else:

@@ -5,12 +5,13 @@ import platform
 import time
 import warnings
 from pathlib import Path
-from typing import Dict, NamedTuple
+from typing import Dict, NamedTuple, Optional
 
 import mmpretrain
 import mmrazor
 import torch
-from arms import Run, teacher_file
+from arms import SECOND, TEACHER, TEACHERS, Run, teacher_file
+from beyond import side_by_side
 from head_accuracy import HEADS, CurveHook, canvases, classes_of, measure
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -21,7 +22,7 @@ import mmcskd
 from mmcskd.teacher.teacher_weights import digest, load_weights
 
 VALIDATION = 1000  # canvases, measured over the epochs
-TEST = 2000  # canvases, measured once
+TEST = 4000  # canvases, measured once
 POINTS = 8  # of a curve, besides the first epoch
 
 
@@ -45,7 +46,7 @@ class Outcome(NamedTuple):
     """What made it: config, teacher, CPU seconds and versions."""
 
 
-def train(run: Run, work_dir: Path, tuning: bool = False) -> Outcome:
+def train(run: Run, work_dir: Path, tuning: bool = False, last: Optional[int] = None) -> Outcome:
     """Train and measure.
 
     Args:
@@ -53,6 +54,8 @@ def train(run: Run, work_dir: Path, tuning: bool = False) -> Outcome:
         work_dir (Path): For the teachers and logs.
         tuning (bool): Whether the result decides something, so that the test split is out of
             bounds. Defaults to False.
+        last (int, optional): Stop after so many epochs, by the schedule of the whole run. Defaults
+            to None: at the end.
     """
     start = time.process_time()
     cfg = run.config(work_dir)
@@ -63,7 +66,11 @@ def train(run: Run, work_dir: Path, tuning: bool = False) -> Outcome:
     teacher = _teacher(cfg)
     epochs = runner.max_epochs
     curve = CurveHook(
-        student, validation, classes_of(teacher, validation.images), max(1, epochs // POINTS)
+        student,
+        validation,
+        classes_of(teacher, validation.images),
+        max(1, epochs // POINTS),
+        last,
     )
     runner.register_hook(curve)
     runner.train()
@@ -79,7 +86,7 @@ def train_teacher(run: Run, work_dir: Path) -> Outcome:
     """Train a setting's teacher, measure it and keep its weights.
 
     Args:
-        run (Run): Of the arm ``'teacher'``.
+        run (Run): Of the arm ``'teacher'``; the second teacher has another seed than 0.
         work_dir (Path): For its weights.
     """
     start = time.process_time()
@@ -89,12 +96,23 @@ def train_teacher(run: Run, work_dir: Path) -> Outcome:
     data = canvases(cfg.train_dataloader.dataset, 'test', TEST, runner.model.data_preprocessor)
     right = classes_of(runner.model, data.images) == data.labels
     test = dict(score=100 * right.float().mean().item())
-    path = teacher_file(work_dir, run.setting)
+    path = teacher_file(work_dir, run.setting, SECOND if run.seed else TEACHER)
+    _save(runner.model.state_dict(), path)
+    return Outcome({}, test, dict(teacher=digest(runner.model), **_origin(run, start)))
+
+
+def join_teachers(work_dir: Path, setting: str) -> None:
+    """Make one file of a setting's two teachers, for the arm that has both."""
+    files = [teacher_file(work_dir, setting, name) for name in (TEACHER, SECOND)]
+    states = [torch.load(file, weights_only=True) for file in files]
+    _save(side_by_side(states), teacher_file(work_dir, setting, TEACHERS))
+
+
+def _save(weights: dict, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix('.partial')
-    torch.save(runner.model.state_dict(), partial)
+    torch.save(weights, partial)
     partial.replace(path)
-    return Outcome({}, test, dict(teacher=digest(runner.model), **_origin(run, start)))
 
 
 def _runner(cfg) -> Runner:
