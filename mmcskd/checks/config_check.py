@@ -242,13 +242,14 @@ def check_config(cfg: Any) -> None:
                 if 'head' in part and 'cfg_path' not in part:
                     with MODELS.switch_scope_and_registry(part.get('_scope_')):
                         check_part(part['head'], MODELS, f'model.{name}.head')
-    for name, kind in (('custom_hooks', list), ('default_hooks', dict)):
+    for name, kinds in (('custom_hooks', (list, tuple)), ('default_hooks', (dict,))):
         hooks = cfg.get(name)
         if hooks is None:
             continue
-        if not isinstance(hooks, dict if kind is dict else (list, tuple)):
-            raise TypeError(f'{name} is {hooks!r}, expected a {kind.__name__}.')
-        for place, hook in hooks.items() if kind is dict else enumerate(hooks):
-            left_out = kind is dict and hook is None
+        if not isinstance(hooks, kinds):
+            raise TypeError(f'{name} is {hooks!r}, expected a {kinds[0].__name__}.')
+        named = isinstance(hooks, dict)
+        for place, hook in hooks.items() if named else enumerate(hooks):
+            left_out = named and hook is None
             if not left_out and not isinstance(hook, Hook):
                 check_part(hook, HOOKS, f'{name}.{place}', given=('priority',))

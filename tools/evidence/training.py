@@ -15,10 +15,11 @@ from beyond import side_by_side
 from head_accuracy import HEADS, CurveHook, canvases, classes_of, measure
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
+from mmengine.runner import Runner, save_checkpoint
 from mmpretrain.registry import MODELS
 
 import mmcskd
+from mmcskd.checkpoints.safe_loading import read
 from mmcskd.teacher.teacher_weights import digest, load_weights
 
 VALIDATION = 1000  # canvases, measured over the epochs
@@ -104,15 +105,11 @@ def train_teacher(run: Run, work_dir: Path) -> Outcome:
 def join_teachers(work_dir: Path, setting: str) -> None:
     """Make one file of a setting's two teachers, for the arm that has both."""
     files = [teacher_file(work_dir, setting, name) for name in (TEACHER, SECOND)]
-    states = [torch.load(file, weights_only=True) for file in files]
-    _save(side_by_side(states), teacher_file(work_dir, setting, TEACHERS))
+    _save(side_by_side([read(file) for file in files]), teacher_file(work_dir, setting, TEACHERS))
 
 
 def _save(weights: dict, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix('.partial')
-    torch.save(weights, partial)
-    partial.replace(path)
+    save_checkpoint(weights, str(path), backend_args=dict(backend='atomic'))
 
 
 def _runner(cfg) -> Runner:

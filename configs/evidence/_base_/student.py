@@ -65,8 +65,7 @@ model = dict(
     teacher_ckpt='work_dirs/evidence/plain/teacher.pth',
     distiller=_base_.cskd_distiller,
 )
-# One group of parameters, stepped together: a group for each takes a fifth of an iteration. Without
-# clipping, runs of the arms that have no loss on the patches break down at some rates.
+# One group of parameters, stepped together: a group for each takes a fifth of an iteration.
 optim_wrapper = dict(
     _delete_=True,
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05, foreach=True),
