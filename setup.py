@@ -69,7 +69,7 @@ setup(
         'scikit-learn',
         'tensorboard',
         'tqdm',
-        'matplotlib',
+        'matplotlib>=3.7',
     ],
     extras_require={
         'export': EXPORT,

@@ -14,6 +14,7 @@ from runs import ROOT, TOOLS
 
 sys.path.insert(0, str(TOOLS / 'evidence'))
 import arms
+import fused_response
 import head_accuracy
 import paired
 import report
@@ -93,6 +94,14 @@ def test_key_is_that_of_the_configs(monkeypatch):
     assert one.key() != before
 
 
+@pytest.mark.parametrize(
+    'best, further', [(5e-4, [2.5e-4]), (1e-3, []), (2e-3, []), (4e-3, [8e-3])]
+)
+def test_a_best_rate_at_the_end_is_passed(best, further):
+    found = arms.ARMS['fitnet'].beyond_the_edge({arms.RATE: best, 'weight': 1.0})
+    assert found == [{arms.RATE: rate, 'weight': 1.0} for rate in further]
+
+
 @pytest.mark.parametrize('name', arms.ARMS)
 def test_options_reach_the_config(name, tmp_path):
     """A key that is misspelt would make another one and change nothing."""
@@ -154,6 +163,34 @@ def test_canvases_of_another_split(tmp_path):
         image = torch.from_numpy(item['img']).permute(2, 0, 1).float()
         assert torch.allclose(data.images[index], (image - 32) / 64)
         assert data.labels[index] == item['gt_label']
+
+
+class Painted(torch.nn.Module):
+    """A teacher that answers at each place with the class that is painted at its corner."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool = torch.nn.AdaptiveAvgPool2d(1)
+        self.head = torch.nn.Flatten()
+
+    def forward(self, images, mode):
+        classes = torch.nn.functional.one_hot(images[:, 0, ::4, ::4].long(), 10)
+        return self.head(self.pool(classes.permute(0, 3, 1, 2).float()))
+
+
+def test_fused_response_is_right_where_it_names_what_is_there():
+    """Two images of 8 × 8 with places of 4 × 4."""
+    inputs = torch.zeros(2, 4, 8, 8)
+    painted, labels = inputs[:, 0], inputs[:, -1]
+    labels[0] = painted[0, :, :4] = painted[0, 4:] = 3  # at three places; 0 at the last
+    labels[1] = painted[1, 4:] = 5
+    labels[1, :2] = painted[1, :4, :4] = 7  # at half of its place; 0 beside it
+    teacher = Painted().eval()
+    recorders = fused_response.attached(teacher, dict(response=dict(type='SpatialResponse')))
+    found = fused_response.right_places(teacher, recorders, inputs)
+    # Global are 3 and 5; with a weight of a quarter only the first image's last place is theirs.
+    apart, moved, alike = 3 / 4 + 5 / 8, 1 + 5 / 8, 1 + 6 / 8
+    assert found == {1.0: apart, 0.75: apart, 0.5: apart, 0.25: moved, 0.0: alike}
 
 
 def test_packed_once(tmp_path):
@@ -241,8 +278,9 @@ def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
     command(tmp_path, *arguments)
     out = capsys.readouterr().out
     assert 'teachers: 0 of 1 runs are done.' in out
-    # Two learning rates each; then one more temperature, two more weights.
-    assert 'tuning: 0 of 6 runs are done.' in out and 'tuning: 0 of 3 runs are done.' in out
+    # Two learning rates each, either of them an end; one beyond; one more temperature, two more weights.
+    assert 'tuning: 0 of 6 runs are done.' in out
+    assert out.count('tuning: 0 of 3 runs are done.') == 2
     assert 'comparison: 0 of 3 runs are done.' in out
     rows = {row['arm']: row for row in csv.DictReader((tmp_path / 'runs.csv').open())}
     assert set(rows) == {'teacher', 'none', 'fitnet', 'cskd_soft'}
@@ -259,7 +297,8 @@ def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
 
     command(tmp_path, *arguments[:-1], '0', '1')
     out = capsys.readouterr().out
-    assert 'tuning: 6 of 6' in out and 'tuning: 3 of 3' in out and 'comparison: 3 of 6' in out
+    assert 'tuning: 6 of 6' in out and out.count('tuning: 3 of 3') == 2
+    assert 'comparison: 3 of 6' in out
     # A teacher whose weights are gone comes back the same.
     before = list(csv.DictReader((tmp_path / 'runs.csv').open()))
     shutil.rmtree(tmp_path / 'work')
@@ -288,6 +327,9 @@ def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
     )
     assert 'any arm of the crowded setting' in text
     assert len(re.findall(r'\*\*lr=', text)) >= 3
+    assert (
+        len(re.findall(r'^\| plain, (?:whole|cut and mixed)(?: \| [\d.]+){5} \|$', text, re.M)) == 2
+    )
     assert figure.stat().st_size > 10_000 and '(images/figure.png)' in text
 
 
@@ -339,7 +381,7 @@ def test_report_without_results(tmp_path):
     report.main(['--results', str(tmp_path), '--page', str(page), '--readme', str(readme)])
     text = page.read_text()
     assert 'Nothing yet.' in readme.read_text()
-    assert 'Compared so far: nothing.' in text and text.count('Nothing yet.') == 5
+    assert 'Compared so far: nothing.' in text and text.count('Nothing yet.') == 6
     assert 'any arm of the plain setting; any arm of the crowded setting' in text
 
 

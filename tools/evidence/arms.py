@@ -37,6 +37,11 @@ class Arm(NamedTuple):
         key, values = self.tuned
         return [{RATE: rate, **({key: values[0]} if key else {})} for rate in RATES]
 
+    def beyond_the_edge(self, best: Dict[str, float]):
+        """Options to try next if the best learning rate is the least or the largest: one further."""
+        further = {min(RATES): min(RATES) / 2, max(RATES): max(RATES) * 2}
+        return [{**best, RATE: further[best[RATE]]}] if best[RATE] in further else []
+
     def second_round(self, best: Dict[str, float]):
         """Options to try next, at the best learning rate: the other values of ``tuned``."""
         key, values = self.tuned
@@ -54,6 +59,10 @@ ARMS = dict(
     cskd_x2=Arm('CSKD (x2)'),
     cskd_cos=Arm('CSKD (cos)'),
     cskd_soft=Arm('CSKD (soft)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)),
+    cskd_local_soft=Arm(
+        'spatial without CKF (soft)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)
+    ),
+    cskd_heavy=Arm('CSKD (× 16)'),
     cskd_agreement=Arm('CSKD (by agreement)'),
     cskd_confidence=Arm('CSKD (by confidence)'),
     cskd_mixture=Arm('CSKD (mixture)'),

@@ -21,6 +21,8 @@ STYLES = dict(
     cskd_x2=('C0', '--'),
     cskd_cos=('C0', ':'),
     cskd_soft=('C2', '-'),
+    cskd_local_soft=('C2', '--'),
+    cskd_heavy=('C4', '-'),
     cskd_agreement=('C3', '-'),
     cskd_confidence=('C3', '--'),
     cskd_mixture=('C3', ':'),
@@ -37,7 +39,11 @@ def draw_curves(results, settings, path):
         path (Path): PNG, SVG or whatever else matplotlib writes.
     """
     figure, axes = plt.subplots(
-        1, len(settings), figsize=(6.4 * len(settings), 4.2), layout='constrained', squeeze=False
+        1,
+        len(settings),
+        figsize=(5.6 * len(settings) + 2, 4.2),
+        layout='constrained',
+        squeeze=False,
     )
     for axis, setting in zip(axes[0], settings):
         for name, arm in ARMS.items():
@@ -53,9 +59,14 @@ def draw_curves(results, settings, path):
             axis.plot(list(curve), means, style, color=color, label=arm.label, linewidth=1.4)
             low = [mean - sd for mean, sd in zip(means, spread)]
             high = [mean + sd for mean, sd in zip(means, spread)]
-            axis.fill_between(list(curve), low, high, color=color, alpha=0.1, linewidth=0)
+            axis.fill_between(list(curve), low, high, color=color, alpha=0.07, linewidth=0)
         axis.set(title=setting, xlabel='epoch', ylabel='accuracy on the validation split, %')
-        axis.legend(fontsize=7)
+    # Arms of any panel, once, beside them all.
+    entries = {}
+    for axis in axes[0]:
+        entries |= {label: line for line, label in zip(*axis.get_legend_handles_labels())}
+    labels = [arm.label for arm in ARMS.values() if arm.label in entries]
+    figure.legend([entries[label] for label in labels], labels, loc='outside right', fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -25,8 +25,24 @@ CLAIMS = (
     ('cskd_local', 'deit_hard', 1),
     ('cskd_local', 'cskd_global', 1),
     ('cskd_local', 'none', 1),
+    ('cskd_cos', 'deit_hard', 1),
+    ('cskd_cos', 'cskd_local', 1),
+    ('cskd_soft', 'deit_hard', 1),
+    ('cskd_soft', 'deit_soft', 1),
+    ('cskd_soft', 'cskd_linear', 1),
+    ('cskd_soft', 'cskd_heavy', 1),
+    ('cskd_heavy', 'cskd_linear', 1),
+    ('cskd_soft', 'cskd_local_soft', 1),
+    ('cskd_soft', 'fitnet', 1),
     ('cskd_linear', 'none', 0.25),
     ('cskd_linear', 'none', 0.1),
+    ('cskd_soft', 'none', 0.25),
+    ('cskd_soft', 'none', 0.1),
+    # What goes beyond the paper, against the paper.
+    ('cskd_agreement', 'cskd_linear', 1),
+    ('cskd_confidence', 'cskd_linear', 1),
+    ('cskd_mixture', 'cskd_linear', 1),
+    ('cskd_teachers', 'cskd_linear', 1),
 )
 
 
@@ -133,6 +149,22 @@ def heads_table(results, setting):
     return '\n'.join(lines)
 
 
+def fusion_table(results):
+    """How right the teacher's fused response is at its places."""
+    rows = results.tables['fused'].rows()
+    weights = sorted({float(row['fusion_weight']) for row in rows}, reverse=True)
+    ends = {1.0: ', spatial', 0.0: ', global'}
+    heads = [f'λ = {weight:g}{ends.get(weight, "")}' for weight in weights]
+    lines = [f'| | {" | ".join(heads)} |', '|---' * (len(heads) + 1) + '|']
+    for setting, (mixed, kind) in product(SETTINGS, enumerate(('whole', 'cut and mixed'))):
+        of_kind = results.tables['fused'].rows(setting=setting, mixed=mixed)
+        found = {float(row['fusion_weight']): float(row['accuracy']) for row in of_kind}
+        if found:
+            cells = [f'{found[weight]:.1f}' for weight in weights]
+            lines.append(f'| {setting}, {kind} | {" | ".join(cells)} |')
+    return '\n'.join(lines) if rows else ''
+
+
 def claims_table(results):
     """Which differences the data settle."""
     lines = [
@@ -233,12 +265,19 @@ def main(arguments=None):
     args = parse_args(arguments)
     results = Results(args.results)
     sections = dict(
-        run=what_was_run(results), accuracy='', claims='', tuning='', heads='', figure=''
+        run=what_was_run(results),
+        accuracy='',
+        claims='',
+        tuning='',
+        heads='',
+        fusion='',
+        figure='',
     )
     settings = results.settings()
     if settings:
         sections['run'] += ' ' + provenance(results)
         sections['claims'] = claims_table(results)
+        sections['fusion'] = fusion_table(results)
         tables_of = dict(accuracy=main_table, tuning=tuning_table, heads=heads_table)
         for name, table in tables_of.items():
             written = [table(results, setting) for setting in settings]

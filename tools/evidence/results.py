@@ -108,7 +108,7 @@ ORIGIN = ('config', 'teacher', 'seconds', *VERSIONS)
 
 
 def tables(folder: Path) -> Dict[str, Table]:
-    """The three files of results, by name: ``runs``, ``curves`` and ``tuning``.
+    """The files of results, by name: ``runs``, ``curves``, ``tuning`` and ``fused``.
 
     Args:
         folder (Path): Where they lie.
@@ -121,5 +121,10 @@ def tables(folder: Path) -> Dict[str, Table]:
             folder / 'tuning.csv',
             ('setting', 'arm', 'options', 'seed', 'score', *ORIGIN),
             ('setting', 'arm', 'options', 'seed'),
+        ),
+        fused=Table(
+            folder / 'fused.csv',
+            ('setting', 'mixed', 'fusion_weight', 'accuracy', *ORIGIN),
+            ('setting', 'mixed', 'fusion_weight'),
         ),
     )

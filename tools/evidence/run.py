@@ -31,10 +31,12 @@ from arms import (
     SETTINGS,
     TEACHER,
     TWO_TEACHERS,
+    Arm,
     Run,
     comparison,
     teacher_file,
 )
+from fused_response import ARM, measure_fusion
 from results import tables
 from training import join_teachers, train, train_teacher
 
@@ -94,23 +96,30 @@ class Matrix:
         if TWO_TEACHERS in arms:
             join_teachers(self.work_dir, setting)
 
+    def fusion(self, setting):
+        """How right the teacher's fused response is."""
+        key = self._key(Run(setting, ARM, 0))
+        if not self.tables['fused'].rows(setting=setting, config=key):
+            self.tables['fused'].put(measure_fusion(setting, self.work_dir))
+
     def tune(self, settings, arms):
-        """Try the options of each arm, in two rounds."""
+        """Try the options of each arm: all rates, one beyond if an end is best, then the rest."""
         pairs = [(setting, arm) for setting in settings for arm in arms]
-        first = [
+        tried = [
             Run(setting, arm, TUNING_SEED, tuple(options.items()))
             for index in range(len(RATES))
             for setting, arm in pairs
             for options in ARMS[arm].first_round()[index : index + 1]
         ]
-        self._finish(first, tuning=True)
-        second = [
-            Run(setting, arm, TUNING_SEED, tuple(options.items()))
-            for setting, arm in pairs
-            for options in ARMS[arm].second_round(dict(self._best(setting, arm, first)))
-        ]
-        self._finish(second, tuning=True)
-        tried = [*first, *second]
+        self._finish(tried, tuning=True)
+        for further in (Arm.beyond_the_edge, Arm.second_round):
+            more = [
+                Run(setting, arm, TUNING_SEED, tuple(options.items()))
+                for setting, arm in pairs
+                for options in further(ARMS[arm], dict(self._best(setting, arm, tried)))
+            ]
+            self._finish(more, tuning=True)
+            tried += more
         return {pair: self._best(*pair, tried) for pair in pairs}
 
     def compare(self, chosen, seeds):
@@ -182,6 +191,7 @@ def main(arguments=None):
     # Setting by setting, so that what is there first is whole.
     for setting in args.settings:
         matrix.teachers(setting, args.arms)
+        matrix.fusion(setting)
         if args.untuned:
             chosen = {(setting, arm): () for arm in args.arms}
         else:

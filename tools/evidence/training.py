@@ -17,6 +17,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner, save_checkpoint
 from mmpretrain.registry import MODELS
+from torch import nn
 
 import mmcskd
 from mmcskd.checkpoints.safe_loading import read
@@ -64,7 +65,7 @@ def train(run: Run, work_dir: Path, tuning: bool = False, last: Optional[int] = 
     student = runner.model.architecture
     dataset, preprocessor = cfg.train_dataloader.dataset, runner.model.data_preprocessor
     validation = canvases(dataset, 'validation', VALIDATION, preprocessor)
-    teacher = _teacher(cfg)
+    teacher = teacher_of(cfg)
     epochs = runner.max_epochs
     curve = CurveHook(
         student,
@@ -79,8 +80,8 @@ def train(run: Run, work_dir: Path, tuning: bool = False, last: Optional[int] = 
     if not tuning:
         data = canvases(dataset, 'test', TEST, preprocessor)
         test = measure(student, data, classes_of(teacher, data.images))
-    origin = dict(teacher=digest(teacher), **_origin(run, start))
-    return Outcome(_told(curve.points, student), _told({0: test}, student)[0], origin)
+    told = _told(curve.points, student), _told({0: test}, student)[0]
+    return Outcome(*told, origin_of(run, teacher, start))
 
 
 def train_teacher(run: Run, work_dir: Path) -> Outcome:
@@ -99,13 +100,51 @@ def train_teacher(run: Run, work_dir: Path) -> Outcome:
     test = dict(score=100 * right.float().mean().item())
     path = teacher_file(work_dir, run.setting, SECOND if run.seed else TEACHER)
     _save(runner.model.state_dict(), path)
-    return Outcome({}, test, dict(teacher=digest(runner.model), **_origin(run, start)))
+    return Outcome({}, test, origin_of(run, runner.model, start))
 
 
 def join_teachers(work_dir: Path, setting: str) -> None:
     """Make one file of a setting's two teachers, for the arm that has both."""
     files = [teacher_file(work_dir, setting, name) for name in (TEACHER, SECOND)]
     _save(side_by_side([read(file) for file in files]), teacher_file(work_dir, setting, TEACHERS))
+
+
+def teacher_of(cfg: Config) -> nn.Module:
+    """The teacher alone, with its batch norms: a run folds those of its own on the first batch.
+
+    Args:
+        cfg (mmengine.Config): Of a student's run, whose teacher is there.
+
+    Returns:
+        nn.Module: In evaluation mode.
+    """
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        teacher = MODELS.build(cfg.model.teacher)
+    load_weights(teacher, cfg.model.teacher_ckpt)
+    return teacher.eval()
+
+
+def origin_of(run: Run, teacher: nn.Module, start: float) -> Dict[str, object]:
+    """What made a result.
+
+    Args:
+        run (Run): Of its config.
+        teacher (nn.Module): The one it had.
+        start (float): The process's CPU seconds when it began.
+
+    Returns:
+        dict: Values of the columns ``results.ORIGIN``.
+    """
+    return dict(
+        config=run.key(),
+        teacher=digest(teacher),
+        seconds=round(time.process_time() - start),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        mmpretrain=mmpretrain.__version__,
+        mmrazor=mmrazor.__version__,
+        mmcskd=mmcskd.__version__,
+    )
 
 
 def _save(weights: dict, path: Path) -> None:
@@ -119,14 +158,6 @@ def _runner(cfg) -> Runner:
     return runner
 
 
-def _teacher(cfg):
-    """The teacher alone, with its batch norms: a run folds those of its own on the first batch."""
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        teacher = MODELS.build(cfg.model.teacher)
-    load_weights(teacher, cfg.model.teacher_ckpt)
-    return teacher.eval()
-
-
 def _told(points, student):
     """Measures of heads that nothing taught are left out."""
     untaught = () if 'dist' in student.head.vote else (*HEADS[1:], 'average')
@@ -134,15 +165,3 @@ def _told(points, student):
         epoch: {name: '' if name in untaught else value for name, value in found.items()}
         for epoch, found in points.items()
     }
-
-
-def _origin(run: Run, start: float) -> Dict[str, object]:
-    return dict(
-        config=run.key(),
-        seconds=round(time.process_time() - start),
-        python=platform.python_version(),
-        torch=torch.__version__,
-        mmpretrain=mmpretrain.__version__,
-        mmrazor=mmrazor.__version__,
-        mmcskd=mmcskd.__version__,
-    )
