@@ -17,6 +17,7 @@ TEACHER = 'teacher'
 SECOND = 'teacher_2'  # by another seed
 TEACHERS = 'teachers'  # the two side by side
 TWO_TEACHERS = 'cskd_teachers'  # the arm that has both
+FUSED = 'cskd_linear'  # whose recorder and batch augmentation show the teacher's fused response
 REFERENCE = 'deit_hard'  # the arm that differences are taken to
 
 RATE = 'optim_wrapper.optimizer.lr'

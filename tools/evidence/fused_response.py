@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import training
-from arms import Run
+from arms import FUSED, Run
 from head_accuracy import canvases
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from mmcskd.bank.banked_batch import fuse
 
-ARM = 'cskd_linear'  # whose recorder and batch augmentation are taken
 WEIGHTS = (1.0, 0.75, 0.5, 0.25, 0.0)
 BATCH = 64  # what is put together comes from one batch, as in training
 
@@ -36,7 +35,7 @@ def measure_fusion(setting: str, work_dir: Path) -> List[Dict[str, object]]:
         list[dict]: Rows of ``fused.csv``: percent of the places at which the class of the fused
         response is right, for each fusion weight.
     """
-    start, run = time.process_time(), Run(setting, ARM, 0)
+    start, run = time.process_time(), Run(setting, FUSED, 0)
     cfg = run.config(work_dir)
     teacher = training.teacher_of(cfg)
     with DefaultScope.overwrite_default_scope('mmpretrain'):

@@ -267,15 +267,8 @@ def parse_args(arguments=None):
 def main(arguments=None):
     args = parse_args(arguments)
     results = Results(args.results)
-    sections = dict(
-        run=what_was_run(results),
-        accuracy='',
-        claims='',
-        tuning='',
-        heads='',
-        fusion='',
-        figure='',
-    )
+    sections = dict.fromkeys(('accuracy', 'claims', 'tuning', 'heads', 'fusion', 'figure'), '')
+    sections['run'] = what_was_run(results)
     settings = results.settings()
     if settings:
         sections['run'] += ' ' + provenance(results)

@@ -25,6 +25,7 @@ from pathlib import Path
 import torch
 from arms import (
     ARMS,
+    FUSED,
     RATES,
     ROOT,
     SECOND,
@@ -36,7 +37,7 @@ from arms import (
     comparison,
     teacher_file,
 )
-from fused_response import ARM, measure_fusion
+from fused_response import measure_fusion
 from results import tables
 from training import join_teachers, train, train_teacher
 
@@ -98,7 +99,7 @@ class Matrix:
 
     def fusion(self, setting):
         """How right the teacher's fused response is."""
-        key = self._key(Run(setting, ARM, 0))
+        key = self._key(Run(setting, FUSED, 0))
         if not self.tables['fused'].rows(setting=setting, config=key):
             self.tables['fused'].put(measure_fusion(setting, self.work_dir))
 
