@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Make or refresh the environment .venv in this checkout; quick when nothing changed. Prints nothing
-# but what it does. PYTHON chooses the interpreter, TORCH the torch to install, VENV another folder and
-# EXTRAS other extras than those of the tests.
+# but what it does. PYTHON chooses the interpreter, TORCH the torch to install, VENV another folder,
+# EXTRAS other extras than those of the tests, and BESIDE an environment of this checkout that has most
+# of it already: its files are linked, so that torch's gigabytes are on the disk once.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python3}
@@ -14,7 +15,14 @@ if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     exit 0
 fi
 echo "Setting up $VENV (a few minutes the first time) …"
-[ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
+linked() { # whole or not at all: what is cut short has no pip
+    rm -rf "$VENV" "$VENV.lib"
+    cp -al "$1/lib" "$VENV.lib" && "$PYTHON" -m venv --without-pip "$VENV" && rm -r "$VENV/lib" \
+        && mv "$VENV.lib" "$VENV/lib"
+}
+if ! "$VENV/bin/python" -m pip --version > /dev/null 2>&1; then
+    { [ -n "${BESIDE:-}" ] && linked "$BESIDE" 2> /dev/null; } || "$PYTHON" -m venv --clear "$VENV"
+fi
 pip() { "$VENV/bin/python" -m pip --quiet --disable-pip-version-check "$@" 2> >(grep -v '^WARNING: Location' >&2); }
 pip install 'setuptools<81' wheel
 # torch and torchvision together, so that their builds match; named again, so that nothing replaces
