@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs' / 'evidence'
-SETTINGS = ('plain', 'crowded')
+SETTINGS = ('plain', 'long', 'crowded')
 TEACHER = 'teacher'
 SECOND = 'teacher_2'  # by another seed
 TEACHERS = 'teachers'  # the two side by side
@@ -92,7 +92,7 @@ class Run(NamedTuple):
             cfg.merge_from_dict(overrides(self.setting, self.arm))
         if self.arm != TEACHER:
             name = TEACHERS if self.arm == TWO_TEACHERS else TEACHER
-            cfg.model.teacher_ckpt = str(teacher_file(work_dir, self.setting, name))
+            cfg.model.teacher_ckpt = str(teacher_file(work_dir, taught_in(self.setting), name))
         cfg.merge_from_dict(dict(self.options))
         cfg.randomness = dict(seed=self.seed)
         cfg.work_dir = str(work_dir / self.setting / 'logs' / f'{self.arm}_seed{self.seed}')
@@ -103,7 +103,7 @@ class Run(NamedTuple):
         cfg = self._replace(seed=0).config(Path('work_dirs')).to_dict()
         text = json.dumps(cfg, sort_keys=True, default=str)
         if self.arm != TEACHER:
-            text += Run(self.setting, TEACHER, 0).key()
+            text += Run(taught_in(self.setting), TEACHER, 0).key()
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def described(self) -> str:
@@ -125,6 +125,12 @@ def overrides(setting: str, arm: str) -> dict:
     dataset = dict(changes['train_dataloader']['dataset'])
     dataset.pop('length', None)
     return dict(train_dataloader=dict(dataset=dataset))
+
+
+def taught_in(setting: str) -> str:
+    """The setting whose teacher it has: of those with the same canvases the first."""
+    own = setting != SETTINGS[0] and 'train_dataloader' in composed(f'settings/{setting}.py')
+    return setting if own else SETTINGS[0]
 
 
 def teacher_file(work_dir: Path, setting: str, name: str = TEACHER) -> Path:

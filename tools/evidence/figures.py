@@ -38,14 +38,17 @@ def draw_curves(results, settings, path):
         settings (list[str]): Those to draw.
         path (Path): PNG, SVG or whatever else matplotlib writes.
     """
+    columns = min(2, len(settings))
+    rows = -(-len(settings) // columns)
+    spare = rows * columns - len(settings)
     figure, axes = plt.subplots(
-        1,
-        len(settings),
-        figsize=(5.6 * len(settings) + 2, 4.2),
+        rows,
+        columns,
+        figsize=(5.6 * columns + (0 if spare else 2), 4.2 * rows),
         layout='constrained',
         squeeze=False,
     )
-    for axis, setting in zip(axes[0], settings):
+    for axis, setting in zip(axes.flat, settings):
         for name, arm in ARMS.items():
             curve = results.curve(setting, name)
             if not curve:
@@ -61,12 +64,17 @@ def draw_curves(results, settings, path):
             high = [mean + sd for mean, sd in zip(means, spread)]
             axis.fill_between(list(curve), low, high, color=color, alpha=0.07, linewidth=0)
         axis.set(title=setting, xlabel='epoch', ylabel='accuracy on the validation split, %')
-    # Arms of any panel, once, beside them all.
+    # Arms of any panel, once: where a panel is to spare, else beside them all.
     entries = {}
-    for axis in axes[0]:
+    for axis in axes.flat:
         entries |= {label: line for line, label in zip(*axis.get_legend_handles_labels())}
     labels = [arm.label for arm in ARMS.values() if arm.label in entries]
-    figure.legend([entries[label] for label in labels], labels, loc='outside right', fontsize=8)
+    lines = [entries[label] for label in labels]
+    if spare:
+        axes.flat[-1].axis('off')
+        axes.flat[-1].legend(lines, labels, loc='center', ncols=2)
+    else:
+        figure.legend(lines, labels, loc='outside right', fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)

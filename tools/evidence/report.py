@@ -6,7 +6,7 @@ import sys
 from itertools import product
 from pathlib import Path
 
-from arms import ARMS, REFERENCE, ROOT, SETTINGS, TEACHER, TWO_TEACHERS
+from arms import ARMS, REFERENCE, ROOT, SETTINGS, TEACHER, TWO_TEACHERS, taught_in
 from figures import draw_curves
 from paired import difference, summary
 from results import VERSIONS, tables
@@ -73,6 +73,10 @@ class Results:
         """Settings in which anything was run."""
         return [s for s in SETTINGS if any(t.rows(setting=s) for t in self.tables.values())]
 
+    def teacher(self, setting):
+        """The rows of a setting's teacher: one, or none."""
+        return self.tables['runs'].rows(setting=taught_in(setting), arm=TEACHER, seed=0)
+
     def scores(self, setting, arm, measure='score'):
         """Of the test split at the end, by seed; empty for what was not measured."""
         rows = self.tables['runs'].rows(setting=setting, arm=arm)
@@ -102,7 +106,7 @@ def main_table(results, setting):
         f'| {setting} | seeds | accuracy, % | minus {ARMS[REFERENCE].label} | agreement, % | tuned |',
         '|---|---|---|---|---|---|',
     ]
-    for row in results.tables['runs'].rows(setting=setting, arm=TEACHER, seed=0):
+    for row in results.teacher(setting):
         lines.append(f'| the teacher | 1 | {float(row["score"]):.1f} | | | |')
     for name, arm in ARMS.items():
         scores = results.scores(setting, name)
@@ -122,7 +126,7 @@ def brief_table(results, settings):
     """For the README: accuracy of each arm in all settings, and its difference to the reference."""
     columns = [f'{setting} | minus {ARMS[REFERENCE].label}' for setting in settings]
     lines = [f'| | {" | ".join(columns)} |', '|---' * (2 * len(settings) + 1) + '|']
-    teachers = [results.tables['runs'].rows(setting=s, arm=TEACHER, seed=0) for s in settings]
+    teachers = [results.teacher(s) for s in settings]
     cells = [f'{float(rows[0]["score"]):.1f} | ' if rows else ' | ' for rows in teachers]
     lines.append(f'| the teacher | {" | ".join(cells)} |')
     for name, arm in ARMS.items():

@@ -35,6 +35,7 @@ from arms import (
     Arm,
     Run,
     comparison,
+    taught_in,
     teacher_file,
 )
 from fused_response import measure_fusion
@@ -191,8 +192,8 @@ def main(arguments=None):
     matrix = Matrix(args.results, args.work_dir, args.jobs)
     # Setting by setting, so that what is there first is whole.
     for setting in args.settings:
-        matrix.teachers(setting, args.arms)
-        matrix.fusion(setting)
+        matrix.teachers(taught_in(setting), args.arms)
+        matrix.fusion(taught_in(setting))
         if args.untuned:
             chosen = {(setting, arm): () for arm in args.arms}
         else:
