@@ -32,6 +32,8 @@ class Arm(NamedTuple):
     label: str
     tuned: Tuple[str, Tuple[float, ...]] = ('', ())
     """A further config key and its values; the first goes with every learning rate."""
+    brief: bool = True
+    """Whether the README's table has it."""
 
     def first_round(self):
         """Options to try first: every learning rate."""
@@ -63,11 +65,11 @@ ARMS = dict(
     cskd_local_soft=Arm(
         'spatial without CKF (soft)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)
     ),
-    cskd_heavy=Arm('CSKD (× 16)'),
-    cskd_agreement=Arm('CSKD (by agreement)'),
-    cskd_confidence=Arm('CSKD (by confidence)'),
-    cskd_mixture=Arm('CSKD (mixture)'),
-    cskd_teachers=Arm('CSKD (two teachers)'),
+    cskd_heavy=Arm('CSKD (× 16)', brief=False),
+    cskd_agreement=Arm('CSKD (by agreement)', brief=False),
+    cskd_confidence=Arm('CSKD (by confidence)', brief=False),
+    cskd_mixture=Arm('CSKD (mixture)', brief=False),
+    cskd_teachers=Arm('CSKD (two teachers)', brief=False),
 )
 
 

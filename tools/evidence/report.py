@@ -123,7 +123,7 @@ def main_table(results, setting):
 
 
 def brief_table(results, settings):
-    """For the README: accuracy of each arm in all settings, and its difference to the reference."""
+    """For the README: accuracy of arms in all settings, and their difference to the reference."""
     columns = [f'{setting} | minus {ARMS[REFERENCE].label}' for setting in settings]
     lines = [f'| | {" | ".join(columns)} |', '|---' * (2 * len(settings) + 1) + '|']
     teachers = [results.teacher(s) for s in settings]
@@ -135,7 +135,7 @@ def brief_table(results, settings):
             scores = results.scores(setting, name)
             above = difference(scores, results.scores(setting, REFERENCE))
             cells.append(f'{summary(scores)} | {above if above and name != REFERENCE else ""}')
-        if any(results.scores(setting, name) for setting in settings):
+        if arm.brief and any(results.scores(setting, name) for setting in settings):
             lines.append(f'| {arm.label} | {" | ".join(cells)} |')
     return '\n'.join(lines)
 
