@@ -37,6 +37,8 @@ CLAIMS = (
     ('cskd_local_soft', 'deit_hard', 1),
     ('cskd_local_soft', 'deit_soft', 1),
     ('cskd_local_soft', 'cskd_local', 1),
+    ('cskd_linear', 'deit_hard', 0.5),
+    ('cskd_linear', 'none', 0.5),
     ('cskd_linear', 'none', 0.25),
     ('cskd_linear', 'none', 0.1),
     ('cskd_soft', 'none', 0.25),
