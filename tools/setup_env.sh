@@ -15,13 +15,14 @@ if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     exit 0
 fi
 echo "Setting up $VENV (a few minutes the first time) …"
-linked() { # whole or not at all: what is cut short has no pip
+has_pip() { "$VENV/bin/python" -m pip --version; }
+linked() { # whole or not at all: what is cut short, or is another Python's, has no pip
     rm -rf "$VENV" "$VENV.lib"
     cp -al "$1/lib" "$VENV.lib" && "$PYTHON" -m venv --without-pip "$VENV" && rm -r "$VENV/lib" \
-        && mv "$VENV.lib" "$VENV/lib"
+        && mv "$VENV.lib" "$VENV/lib" && has_pip
 }
-if ! "$VENV/bin/python" -m pip --version > /dev/null 2>&1; then
-    { [ -n "${BESIDE:-}" ] && linked "$BESIDE" 2> /dev/null; } || "$PYTHON" -m venv --clear "$VENV"
+if ! has_pip > /dev/null 2>&1; then
+    { [ -n "${BESIDE:-}" ] && linked "$BESIDE" > /dev/null 2>&1; } || "$PYTHON" -m venv --clear "$VENV"
 fi
 pip() { "$VENV/bin/python" -m pip --quiet --disable-pip-version-check "$@" 2> >(grep -v '^WARNING: Location' >&2); }
 pip install 'setuptools<81' wheel
