@@ -26,24 +26,19 @@ with compat.bridge_mmcls_names():
 
 compat.bridge_process_group()
 
-from .checkpoints import safe_loading  # noqa: E402
+from .runs import safe_loading  # noqa: E402
 
 safe_loading.register()
 
+from .algorithm import FrozenTeacherDistill  # noqa: E402
 from .bank.banked_teacher import BankedResponseRecorder  # noqa: E402
 from .bank.response_bank_hook import ResponseBankHook  # noqa: E402
-from .checkpoints.atomic_checkpoint_hook import AtomicCheckpointHook  # noqa: E402
-from .checkpoints.exact_resume_hook import ExactResumeHook  # noqa: E402
-from .checkpoints.preemption_hook import PreemptionHook  # noqa: E402
-from .checkpoints.safe_loading import trust_checkpoints  # noqa: E402
-from .data.cluttered_digits import ClutteredDigits  # noqa: E402
-from .data.data_check_hook import DataCheckHook  # noqa: E402
-from .data.inaturalist import INaturalist  # noqa: E402
-from .data.load_whole_image import LoadWholeImage  # noqa: E402
+from .datasets.cluttered_digits import ClutteredDigits  # noqa: E402
+from .datasets.digit_scenes import DigitScenes  # noqa: E402
+from .datasets.inaturalist import INaturalist  # noqa: E402
 from .dense.backbone_layer_decay import BackboneLayerDecay  # noqa: E402
 from .dense.dense_cskd_loss import DenseCSKDLoss  # noqa: E402
 from .dense.dense_response_recorder import DenseResponseRecorder  # noqa: E402
-from .dense.digit_scenes import DigitScenes  # noqa: E402
 from .dense.ignored_region_recorder import IgnoredRegionRecorder  # noqa: E402
 from .dense.simple_feature_pyramid import SimpleFeaturePyramid  # noqa: E402
 from .dense.windowed_vision_transformer import WindowedVisionTransformer  # noqa: E402
@@ -51,20 +46,25 @@ from .fusion.ckf_hook import CKFHook  # noqa: E402
 from .fusion.fusion_schedule import FUSION_SCHEDULES, build_schedule  # noqa: E402
 from .losses.cskd_loss import CSKDLoss  # noqa: E402
 from .losses.deit_loss import DeiTLoss  # noqa: E402
+from .runs.amp_optim_wrapper import DeviceAmpOptimWrapper  # noqa: E402
+from .runs.atomic_checkpoint_hook import AtomicCheckpointHook  # noqa: E402
+from .runs.data_check_hook import DataCheckHook  # noqa: E402
+from .runs.deferred_runtime_info_hook import DeferredRuntimeInfoHook  # noqa: E402
+from .runs.distilled_init_hook import DistilledInitHook  # noqa: E402
+from .runs.exact_resume_hook import ExactResumeHook  # noqa: E402
+from .runs.finite_loss_hook import FiniteLossHook  # noqa: E402
+from .runs.load_whole_image import LoadWholeImage  # noqa: E402
+from .runs.preemption_hook import PreemptionHook  # noqa: E402
+from .runs.safe_loading import trust_checkpoints  # noqa: E402
+from .runs.student_fsdp_strategy import StudentFSDPStrategy  # noqa: E402
 from .student.cskd_classifier import CSKDClassifier  # noqa: E402
 from .student.cskd_deit_head import CSKDDeiTHead  # noqa: E402
 from .student.cskd_vit_head import CSKDViTHead  # noqa: E402
 from .student.dist_token_connector import DistTokenConnector  # noqa: E402
-from .student.distilled_init_hook import DistilledInitHook  # noqa: E402
 from .student.finetune_deit_head import FinetuneDeiTHead  # noqa: E402
 from .student.patch_token_connector import PatchTokenConnector  # noqa: E402
 from .student.patch_token_recorder import PatchTokenRecorder, PatchTokens  # noqa: E402
 from .teacher.spatial_response_recorder import SpatialResponseRecorder  # noqa: E402
-from .training.amp_optim_wrapper import DeviceAmpOptimWrapper  # noqa: E402
-from .training.deferred_runtime_info_hook import DeferredRuntimeInfoHook  # noqa: E402
-from .training.finite_loss_hook import FiniteLossHook  # noqa: E402
-from .training.frozen_teacher_distill import FrozenTeacherDistill  # noqa: E402
-from .training.student_fsdp_strategy import StudentFSDPStrategy  # noqa: E402
 from .version import __version__  # noqa: E402
 
 __all__ = [

@@ -13,7 +13,7 @@ import pytest
 import torch
 from mmengine.config import config as mmengine_config
 from mmengine.registry import DefaultScope, init_default_scope
-from runs import prepare
+from tool_runs import prepare
 
 import mmcskd  # noqa: F401, fills the registries
 

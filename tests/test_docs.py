@@ -13,22 +13,22 @@ import warm_python
 from mmengine.config import Config
 from models import build
 from packaging.version import Version
-from runs import ROOT, SMALL
+from tool_runs import ROOT, SMALL
 
 import mmcskd
 
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 # Commands that something else runs, or that would change the environment the tests run in.
 ELSEWHERE = {
-    'bash tools/demo.sh': 'half the tests here are parts of it; takes minutes',
+    'bash demo/demo.sh': 'half the tests here are parts of it; takes minutes',
     'bash tools/run_tests.sh': 'runs these tests',
     'python -m pytest tests/faults': 'tools/run_tests.sh',
     'MMCSKD_FAULTS=all python -m pytest tests/faults': 'the same, for longer',
-    'python tools/support/sweep.py --out docs/support.md': 'tests/test_support.py, in part; takes half an hour',
-    'python tools/compatibility/torch_versions.py': 'tests/test_compatibility.py, in part; takes an hour',
-    'python tools/compatibility/torch_versions.py --torch 2.14.1': 'the same',
+    'python .dev_scripts/support/sweep.py --out docs/support.md': 'tests/test_support.py, in part; takes half an hour',
+    'python .dev_scripts/compatibility/torch_versions.py': 'tests/test_compatibility.py, in part; takes an hour',
+    'python .dev_scripts/compatibility/torch_versions.py --torch 2.14.1': 'the same',
     'git clone --branch v1.0.0 --depth 1 https://github.com/open-mmlab/mmrazor.git': 'of others',
-    'python tools/compatibility/mmrazor_tests.py mmrazor': 'tests/test_compatibility.py, in small',
+    'python .dev_scripts/compatibility/mmrazor_tests.py mmrazor': 'tests/test_compatibility.py, in small',
     'pip install torch torchvision': 'tools/setup_env.sh',
     'pip install .': 'tests/test_packaging.py',
     "pip install '.[pictures]'": 'tools/setup_env.sh, as part of .[test]',
@@ -36,11 +36,11 @@ ELSEWHERE = {
     "pip install '.[transfer]'": 'tools/run_transfer_tests.sh, by tools/setup_env.sh',
     'tools/dist_train.sh configs/transfer/det/mask-rcnn_deit-s_1x_coco.py 8 --cfg-options '
     'custom_hooks.0.checkpoint=work_dirs/deit-s_backbone.pth': 'tests/transfer/test_transfer_processes.py',
-    'python tools/make_digit_scenes.py': 'tests/transfer/test_transfer_runs.py',
-    'python tools/evidence/run.py': 'takes hours; in small: tests/test_evidence.py',
-    'python tools/evidence/report.py': 'tests/test_evidence.py; it would write the page itself',
-    'python tools/transfer_demo.py': 'tests/transfer/test_transfer_demo.py, in small; takes an hour',
-    'python tools/benchmarks/teacher.py': 'compiles a RegNetY-16GF, which takes minutes',
+    'python demo/make_digit_scenes.py': 'tests/transfer/test_transfer_runs.py',
+    'python .dev_scripts/evidence/run.py': 'takes hours; in small: tests/test_evidence.py',
+    'python .dev_scripts/evidence/report.py': 'tests/test_evidence.py; it would write the page itself',
+    'python demo/transfer_demo.py': 'tests/transfer/test_transfer_demo.py, in small; takes an hour',
+    'python .dev_scripts/benchmarks/teacher.py': 'compiles a RegNetY-16GF, which takes minutes',
 }
 # The same commands in small.
 SMALLER = (

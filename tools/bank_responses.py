@@ -5,9 +5,9 @@ import argparse
 from mmengine.dist import is_main_process
 
 import mmcskd  # noqa: F401, registers everything
+from mmcskd.app.launch import add_amp, add_arguments, load_config
 from mmcskd.bank.bank_writer import BankWriter
 from mmcskd.bank.top_k import describe
-from mmcskd.training.launch import add_amp, add_arguments, load_config
 
 
 def parse_args(arguments=None):

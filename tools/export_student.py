@@ -7,9 +7,9 @@ vote=('cls', 'dist'). ONNX gives the student's own score, of all its voters.
 
 import argparse
 
-from mmcskd.checkpoints.export import TARGETS, export_student
-from mmcskd.checkpoints.safe_loading import trust_checkpoints
-from mmcskd.training.launch import add_trust
+from mmcskd.app.launch import add_trust
+from mmcskd.export.export_student import TARGETS, export_student
+from mmcskd.runs.safe_loading import trust_checkpoints
 
 
 def parse_args():

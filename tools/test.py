@@ -8,8 +8,8 @@ from mmengine.runner import Runner
 from mmpretrain.evaluation import Accuracy
 
 import mmcskd  # noqa: F401, registers everything
-from mmcskd.training.build_errors import build_errors_named
-from mmcskd.training.launch import add_arguments, build_student, build_teacher, load_config
+from mmcskd.app.build_errors import build_errors_named
+from mmcskd.app.launch import add_arguments, build_student, build_teacher, load_config
 
 
 def parse_args():

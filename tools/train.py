@@ -6,8 +6,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmcskd  # noqa: F401, registers everything
-from mmcskd.training.build_errors import build_errors_named
-from mmcskd.training.launch import (
+from mmcskd.app.build_errors import build_errors_named
+from mmcskd.app.launch import (
     add_amp,
     add_arguments,
     check_fusion,

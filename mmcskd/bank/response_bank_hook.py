@@ -3,8 +3,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 from mmrazor.registry import HOOKS
 
-from ..checkpoints.exact_resume_hook import ExactResumeHook
-from ..training.wrapped_model import unwrapped
+from ..runs.exact_resume_hook import ExactResumeHook
+from ..runs.wrapped_model import unwrapped
 from .bank_fingerprint import ABSENT, FILE, WEIGHTS, difference, fingerprint, read
 from .banked_teacher import BankedTeacher
 from .response_bank import Shard, shard_path

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..checks.typed import typed
 from ..losses.cskd_loss import CSKDLoss
-from ..training.wrapped_model import unwrapped
+from ..runs.wrapped_model import unwrapped
 from .fusion_schedule import build_schedule
 
 

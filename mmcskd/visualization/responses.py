@@ -13,8 +13,8 @@ from mmpretrain.registry import DATASETS
 from mmrazor.models.task_modules.recorder import RecorderManager
 from torch import Tensor, nn
 
+from ..app.launch import build_student, build_teacher
 from ..student.patch_token_connector import StudentResponse
-from ..training.launch import build_student, build_teacher
 
 
 class Responses(NamedTuple):

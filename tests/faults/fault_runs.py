@@ -18,8 +18,8 @@ from mmpretrain.structures import DataSample
 from models import NUM_CLASSES, algorithm_config
 from torch.utils.data import Dataset
 
-from mmcskd.checkpoints.safe_loading import read
 from mmcskd.compat import bridge_cpu_processes
+from mmcskd.runs.safe_loading import read
 
 CHECKPOINT = dict(type='mmrazor.AtomicCheckpointHook', interval=1, max_keep_ckpts=2)
 

@@ -11,10 +11,10 @@ from fault_runs import At, Lines, final, forked, kill, runner, same
 from mmengine.evaluator import BaseMetric, Evaluator
 
 from mmcskd import AtomicCheckpointHook, PreemptionHook
-from mmcskd.checkpoints import atomic_file
-from mmcskd.checkpoints.atomic_file import AtomicBackend, damage
-from mmcskd.checkpoints.resume_choice import candidates, training_fault
-from mmcskd.checkpoints.safe_loading import read
+from mmcskd.runs import atomic_file
+from mmcskd.runs.atomic_file import AtomicBackend, damage
+from mmcskd.runs.resume_choice import candidates, training_fault
+from mmcskd.runs.safe_loading import read
 
 
 @pytest.fixture(scope='module')

@@ -13,7 +13,7 @@ from models import NUM_CLASSES, algorithm_config
 from PIL import Image
 
 from mmcskd import LoadWholeImage
-from mmcskd.data.keyed_views import KeyedDataset
+from mmcskd.runs.keyed_views import KeyedDataset
 
 
 def photo(size=48):

@@ -9,7 +9,7 @@ from mmpretrain.registry import MODELS
 from models import ARCH, NUM_CLASSES, algorithm_config, student_config
 from torch import nn
 
-from mmcskd.training import deferred_runtime_info_hook
+from mmcskd.runs import deferred_runtime_info_hook
 
 LONG = os.environ.get('MMCSKD_FAULTS') == 'all'
 EARLY, LATE = (200, 2000) if LONG else (20, 200)

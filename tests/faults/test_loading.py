@@ -19,10 +19,10 @@ from models import algorithm_config, build, student_config, teacher_config
 from torch._weights_only_unpickler import _get_allowed_globals
 
 from mmcskd import DistilledInitHook, trust_checkpoints
-from mmcskd.checkpoints import safe_loading
-from mmcskd.checkpoints.export import export_student
-from mmcskd.teacher.teacher_weights import load_weights
-from mmcskd.training.launch import add_trust
+from mmcskd.app.launch import add_trust
+from mmcskd.export.export_student import export_student
+from mmcskd.runs import safe_loading
+from mmcskd.runs.weights import load_weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -113,7 +113,7 @@ def test_trusted_by_name(evil, reader, monkeypatch):
 def test_every_scheme_is_ours():
     """None of MMEngine's own loaders is left, so none depends on torch's default."""
     modules = {scheme: loader.__module__ for scheme, loader in CheckpointLoader._schemes.items()}
-    assert set(modules.values()) == {'mmcskd.checkpoints.safe_loading'}, modules
+    assert set(modules.values()) == {'mmcskd.runs.safe_loading'}, modules
     assert {'', 'http://', 'https://', 'torchvision://', 'openmmlab://'} < set(modules)
 
 

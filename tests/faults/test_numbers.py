@@ -12,8 +12,8 @@ from mmengine.hooks import EMAHook
 from models import algorithm_config, batch, distiller_config
 
 from mmcskd import FiniteLossHook
-from mmcskd.checkpoints.safe_loading import read
-from mmcskd.training.finite_loss_hook import Record
+from mmcskd.runs.finite_loss_hook import Record
+from mmcskd.runs.safe_loading import read
 
 
 def algorithm(run):

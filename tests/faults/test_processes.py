@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from fault_runs import At, Pictures, ended, forked, runner, start, together
 
-from mmcskd.checkpoints.resume_choice import training_fault
+from mmcskd.runs.resume_choice import training_fault
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,7 +165,7 @@ def test_workers_outlive_the_signal(tmp_path, whom):
 @needs_proc
 def test_workers_need_their_shield(tmp_path, monkeypatch):
     """The test above can fail."""
-    monkeypatch.setattr('mmcskd.checkpoints.preemption_hook.shield_workers', lambda loop: None)
+    monkeypatch.setattr('mmcskd.runs.preemption_hook.shield_workers', lambda loop: None)
     assert preempted_with_workers(tmp_path, 'group') != 143
     assert not list(tmp_path.glob('preempted_*'))
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mmrazor.registry import HOOKS, MODELS
 
 import mmcskd
-from mmcskd.checkpoints.export import export_student
 from mmcskd.checks.config_check import check_keys, check_part
+from mmcskd.export.export_student import export_student
 
 PACKAGE = str(Path(mmcskd.__file__).parent)
 QUICK = settings(

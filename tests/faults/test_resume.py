@@ -11,7 +11,7 @@ import torch
 from fault_runs import At, forked, kill, runner, same, together
 from models import NUM_CLASSES, algorithm_config, student_config
 
-from mmcskd.checkpoints.safe_loading import read
+from mmcskd.runs.safe_loading import read
 
 KILLED = 128 + 9
 MORE = os.environ.get('MMCSKD_FAULTS') == 'all'

@@ -23,9 +23,9 @@ from mutations import STRANGE, changed, names_a_key
 from PIL import Image
 from torch import nn
 
+from mmcskd.app.build_errors import build_errors_named
 from mmcskd.checks.config_check import check_config
 from mmcskd.checks.run_check import check_run, check_scope
-from mmcskd.training.build_errors import build_errors_named
 
 COUNT = int(os.environ.get('MMCSKD_FAULTS_FUZZ', 5000)) // 25
 # Numbers that are valid and would take for ever are none of a typo's.

@@ -8,8 +8,8 @@ import torch
 from fault_runs import At, final, runner, same, together
 from packaging.version import Version
 
-from mmcskd.checkpoints.resume_choice import training_fault
-from mmcskd.training.launch import choose_checkpoint
+from mmcskd.app.launch import choose_checkpoint
+from mmcskd.runs.resume_choice import training_fault
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available() and Version(torch.__version__) < Version('2.1'),

@@ -9,7 +9,7 @@ import traceback
 
 import torch
 from mmengine.registry import DefaultScope
-from runs import TOOLS
+from tool_runs import TOOLS
 
 LIMIT = 500  # seconds
 

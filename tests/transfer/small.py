@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmrazor.registry import MODELS
-from runs import ROOT
+from tool_runs import ROOT
 
 CONFIGS = ROOT / 'configs' / 'transfer'
 DEMO = CONFIGS / 'demo'

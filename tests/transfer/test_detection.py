@@ -230,7 +230,7 @@ def test_annotations_of_the_scenes_as_mmdet_reads_them(tmp_path):
     from mmdet.registry import DATASETS
 
     from mmcskd import DigitScenes
-    from mmcskd.dense.digit_scenes import box_of
+    from mmcskd.datasets.digit_scenes import box_of
 
     scenes = DigitScenes(str(tmp_path), training=5, validation=2, canvas=64, sides=(16, 24))
     scenes.write()

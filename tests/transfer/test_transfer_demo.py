@@ -1,4 +1,4 @@
-"""tools/transfer_demo.py in small: its runs, the table it writes, what is done not done again."""
+"""demo/transfer_demo.py in small: its runs, the table it writes, what is done not done again."""
 
 import importlib
 import json
@@ -6,8 +6,8 @@ import re
 
 import pytest
 from forked import forked, tool
-from runs import TOOLS
 from small_demo import make_small_demo
+from tool_runs import DEMO
 
 PAGE = 'Before\n<!-- digits -->\nold\n<!-- /digits -->\nAfter\n'
 
@@ -19,7 +19,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def demo_tool(monkeypatch, place):
-    monkeypatch.syspath_prepend(str(TOOLS))
+    monkeypatch.syspath_prepend(str(DEMO))
     module = importlib.import_module('transfer_demo')  # by its name, as its processes know it
     monkeypatch.setattr(module, 'CONFIGS', place)
     return module

@@ -4,8 +4,8 @@ import json
 
 import pytest
 from forked import tool, tool_of_two
-from runs import TOOLS, run
 from small_demo import TASKS, make_small_demo, metrics_of
+from tool_runs import TOOLS, run
 
 import mmcskd  # noqa: F401
 

@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 from forked import tool
-from runs import losses
 from small import DEMO
 from small_demo import STUDENTS, TEACHERS, make_small_demo, metrics_of
+from tool_runs import losses
 
 import mmcskd  # noqa: F401
 

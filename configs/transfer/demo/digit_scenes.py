@@ -1,4 +1,4 @@
-# The transfer demo's images: several real digits on a canvas, written by tools/make_digit_scenes.py.
+# The transfer demo's images: several real digits on a canvas, written by demo/make_digit_scenes.py.
 scenes = dict(
     type='DigitScenes',
     out='data/digit_scenes',

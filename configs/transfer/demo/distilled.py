@@ -1,4 +1,4 @@
-# From the backbone that CSKD distilled on single digits: tools/demo.sh.
+# From the backbone that CSKD distilled on single digits: demo/demo.sh.
 custom_hooks = [
     dict(
         type='mmrazor.DistilledInitHook',

@@ -1,0 +1,145 @@
+"""What is compared with what: settings, arms and the values tried for each, as composed configs."""
+
+import copy
+import hashlib
+import json
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Dict, NamedTuple, Tuple
+
+from mmengine.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / 'configs' / 'evidence'
+SETTINGS = ('plain', 'long', 'crowded')
+TEACHER = 'teacher'
+SECOND = 'teacher_2'  # by another seed
+TEACHERS = 'teachers'  # the two side by side
+TWO_TEACHERS = 'cskd_teachers'  # the arm that has both
+FUSED = 'cskd_linear'  # whose recorder and batch augmentation show the teacher's fused response
+REFERENCE = 'deit_hard'  # the arm that differences are taken to
+
+RATE = 'optim_wrapper.optimizer.lr'
+LOSSES = 'model.distiller.distill_losses'
+RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+TEMPERATURES = (1.0, 3.0)
+
+
+class Arm(NamedTuple):
+    """One way to train the student, by the config file of the same name."""
+
+    label: str
+    tuned: Tuple[str, Tuple[float, ...]] = ('', ())
+    """A further config key and its values; the first goes with every learning rate."""
+    brief: bool = True
+    """Whether the README's table has it."""
+
+    def first_round(self):
+        """Options to try first: every learning rate."""
+        key, values = self.tuned
+        return [{RATE: rate, **({key: values[0]} if key else {})} for rate in RATES]
+
+    def beyond_the_edge(self, best: Dict[str, float]):
+        """Options to try next if the best learning rate is the least or the largest: one further."""
+        further = {min(RATES): min(RATES) / 2, max(RATES): max(RATES) * 2}
+        return [{**best, RATE: further[best[RATE]]}] if best[RATE] in further else []
+
+    def second_round(self, best: Dict[str, float]):
+        """Options to try next, at the best learning rate: the other values of ``tuned``."""
+        key, values = self.tuned
+        return [{**best, key: value} for value in values[1:]]
+
+
+ARMS = dict(
+    none=Arm('no distillation'),
+    deit_hard=Arm('DeiT (hard)'),
+    deit_soft=Arm('DeiT (soft)', (f'{LOSSES}.loss_deit.temperature', TEMPERATURES)),
+    fitnet=Arm('feature mimicking', (f'{LOSSES}.loss_feature.loss_weight', (1.0, 0.1, 10.0))),
+    cskd_local=Arm('spatial without CKF'),
+    cskd_global=Arm('global only'),
+    cskd_linear=Arm('CSKD (linear)'),
+    cskd_x2=Arm('CSKD (x2)'),
+    cskd_cos=Arm('CSKD (cos)'),
+    cskd_soft=Arm('CSKD (soft)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)),
+    cskd_local_soft=Arm(
+        'spatial without CKF (soft)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)
+    ),
+    cskd_heavy=Arm('CSKD (× 16)', brief=False),
+    cskd_agreement=Arm('CSKD (by agreement)', brief=False),
+    cskd_confidence=Arm('CSKD (by confidence)', brief=False),
+    cskd_mixture=Arm('CSKD (mixture)', brief=False),
+    cskd_teachers=Arm('CSKD (two teachers)', brief=False),
+)
+
+
+class Run(NamedTuple):
+    """One training: everything that decides its result."""
+
+    setting: str
+    arm: str
+    seed: int
+    options: Tuple[Tuple[str, float], ...] = ()
+    """Config keys and values that are not in the arm's file."""
+
+    def config(self, work_dir: Path) -> Config:
+        """The arm's config in the setting.
+
+        Args:
+            work_dir (Path): Where the teachers are and the logs go.
+        """
+        cfg = copy.deepcopy(composed(f'{self.arm}.py'))
+        # The arms are written for the plain setting.
+        if self.setting != SETTINGS[0]:
+            cfg.merge_from_dict(overrides(self.setting, self.arm))
+        if self.arm != TEACHER:
+            name = TEACHERS if self.arm == TWO_TEACHERS else TEACHER
+            cfg.model.teacher_ckpt = str(teacher_file(work_dir, taught_in(self.setting), name))
+        cfg.merge_from_dict(dict(self.options))
+        cfg.randomness = dict(seed=self.seed)
+        cfg.work_dir = str(work_dir / self.setting / 'logs' / f'{self.arm}_seed{self.seed}')
+        return cfg
+
+    def key(self) -> str:
+        """A fingerprint of the config and the teacher's, without the seed and without places."""
+        cfg = self._replace(seed=0).config(Path('work_dirs')).to_dict()
+        text = json.dumps(cfg, sort_keys=True, default=str)
+        if self.arm != TEACHER:
+            text += Run(taught_in(self.setting), TEACHER, 0).key()
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def described(self) -> str:
+        """The options by the last parts of their keys."""
+        return ' '.join(f'{key.split(".")[-1]}={value:g}' for key, value in self.options)
+
+
+@cache
+def composed(name: str) -> Config:
+    """A file of .dev_scripts/evidence/configs; composing it takes longer than copying it."""
+    return Config.fromfile(CONFIGS / name)
+
+
+def overrides(setting: str, arm: str) -> dict:
+    """What a setting changes; of a teacher the canvases, not how many there are and how long."""
+    changes = composed(f'settings/{setting}.py').to_dict()
+    if arm != TEACHER:
+        return changes
+    dataset = dict(changes['train_dataloader']['dataset'])
+    dataset.pop('length', None)
+    return dict(train_dataloader=dict(dataset=dataset))
+
+
+def taught_in(setting: str) -> str:
+    """The setting whose teacher it has: of those with the same canvases the first."""
+    own = setting != SETTINGS[0] and 'train_dataloader' in composed(f'settings/{setting}.py')
+    return setting if own else SETTINGS[0]
+
+
+def teacher_file(work_dir: Path, setting: str, name: str = TEACHER) -> Path:
+    """Where the weights lie of the teacher, of the second one or of the two side by side."""
+    return Path(work_dir) / setting / f'{name}.pth'
+
+
+def comparison(settings, arms, seeds):
+    """(setting, seed, arm), seed by seed, so that a table cut short has whole comparisons."""
+    return list(product(settings, seeds, arms))

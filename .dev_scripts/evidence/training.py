@@ -1,0 +1,167 @@
+"""One run: train by MMEngine's runner, measure, and say what it was."""
+
+import logging
+import platform
+import time
+import warnings
+from pathlib import Path
+from typing import Dict, NamedTuple, Optional
+
+import mmpretrain
+import mmrazor
+import torch
+from arms import SECOND, TEACHER, TEACHERS, Run, teacher_file
+from beyond import side_by_side
+from head_accuracy import HEADS, CurveHook, canvases, classes_of, measure
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner, save_checkpoint
+from mmpretrain.registry import MODELS
+from torch import nn
+
+import mmcskd
+from mmcskd.runs.safe_loading import read
+from mmcskd.runs.weights import digest, load_weights
+
+VALIDATION = 1000  # canvases, measured over the epochs
+TEST = 4000  # canvases, measured once
+POINTS = 8  # of a curve, besides the first epoch
+
+
+class PlainConfig(Config):
+    """A config whose text is not laid out, for which a short run takes half its time."""
+
+    @property
+    def pretty_text(self) -> str:
+        """Valid Python, a line for each key."""
+        return ''.join(f'{key} = {value!r}\n' for key, value in self.to_dict().items())
+
+
+class Outcome(NamedTuple):
+    """What a run gives."""
+
+    curve: Dict[int, Dict[str, float]]
+    """Measures on the validation split after epochs."""
+    test: Dict[str, float]
+    """Measures on the test split at the end; empty for a run that is to choose hyperparameters."""
+    origin: Dict[str, object]
+    """What made it: config, teacher, CPU seconds and versions."""
+
+
+def train(run: Run, work_dir: Path, tuning: bool = False, last: Optional[int] = None) -> Outcome:
+    """Train and measure.
+
+    Args:
+        run (Run): A student's, whose teacher is there.
+        work_dir (Path): For the teachers and logs.
+        tuning (bool): Whether the result decides something, so that the test split is out of
+            bounds. Defaults to False.
+        last (int, optional): Stop after so many epochs, by the schedule of the whole run. Defaults
+            to None: at the end.
+    """
+    start = time.process_time()
+    cfg = run.config(work_dir)
+    runner = _runner(cfg)
+    student = runner.model.architecture
+    dataset, preprocessor = cfg.train_dataloader.dataset, runner.model.data_preprocessor
+    validation = canvases(dataset, 'validation', VALIDATION, preprocessor)
+    teacher = teacher_of(cfg)
+    epochs = runner.max_epochs
+    curve = CurveHook(
+        student,
+        validation,
+        classes_of(teacher, validation.images),
+        max(1, epochs // POINTS),
+        last,
+    )
+    runner.register_hook(curve)
+    runner.train()
+    test = {}
+    if not tuning:
+        data = canvases(dataset, 'test', TEST, preprocessor)
+        test = measure(student, data, classes_of(teacher, data.images))
+    told = _told(curve.points, student), _told({0: test}, student)[0]
+    return Outcome(*told, origin_of(run, teacher, start))
+
+
+def train_teacher(run: Run, work_dir: Path) -> Outcome:
+    """Train a setting's teacher, measure it and keep its weights.
+
+    Args:
+        run (Run): Of the arm ``'teacher'``; the second teacher has another seed than 0.
+        work_dir (Path): For its weights.
+    """
+    start = time.process_time()
+    cfg = run.config(work_dir)
+    runner = _runner(cfg)
+    runner.train()
+    data = canvases(cfg.train_dataloader.dataset, 'test', TEST, runner.model.data_preprocessor)
+    right = classes_of(runner.model, data.images) == data.labels
+    test = dict(score=100 * right.float().mean().item())
+    path = teacher_file(work_dir, run.setting, SECOND if run.seed else TEACHER)
+    _save(runner.model.state_dict(), path)
+    return Outcome({}, test, origin_of(run, runner.model, start))
+
+
+def join_teachers(work_dir: Path, setting: str) -> None:
+    """Make one file of a setting's two teachers, for the arm that has both."""
+    files = [teacher_file(work_dir, setting, name) for name in (TEACHER, SECOND)]
+    _save(side_by_side([read(file) for file in files]), teacher_file(work_dir, setting, TEACHERS))
+
+
+def teacher_of(cfg: Config) -> nn.Module:
+    """The teacher alone, with its batch norms: a run folds those of its own on the first batch.
+
+    Args:
+        cfg (mmengine.Config): Of a student's run, whose teacher is there.
+
+    Returns:
+        nn.Module: In evaluation mode.
+    """
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        teacher = MODELS.build(cfg.model.teacher)
+    load_weights(teacher, cfg.model.teacher_ckpt)
+    return teacher.eval()
+
+
+def origin_of(run: Run, teacher: nn.Module, start: float) -> Dict[str, object]:
+    """What made a result.
+
+    Args:
+        run (Run): Of its config.
+        teacher (nn.Module): The one it had.
+        start (float): The process's CPU seconds when it began.
+
+    Returns:
+        dict: Values of the columns ``results.ORIGIN``.
+    """
+    return dict(
+        config=run.key(),
+        teacher=digest(teacher),
+        seconds=round(time.process_time() - start),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        mmpretrain=mmpretrain.__version__,
+        mmrazor=mmrazor.__version__,
+        mmcskd=mmcskd.__version__,
+    )
+
+
+def _save(weights: dict, path: Path) -> None:
+    save_checkpoint(weights, str(path), backend_args=dict(backend='atomic'))
+
+
+def _runner(cfg) -> Runner:
+    warnings.filterwarnings('ignore')
+    runner = Runner.from_cfg(PlainConfig(cfg.to_dict()))
+    runner.logger.setLevel(logging.WARNING)
+    return runner
+
+
+def _told(points, student):
+    """Measures of heads that nothing taught are left out."""
+    untaught = () if 'dist' in student.head.vote else (*HEADS[1:], 'average')
+    return {
+        epoch: {name: '' if name in untaught else value for name, value in found.items()}
+        for epoch, found in points.items()
+    }

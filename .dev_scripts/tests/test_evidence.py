@@ -1,0 +1,428 @@
+"""The comparison of docs/evidence.md: its tool, its report, and its direction in small."""
+
+import csv
+import fcntl
+import os
+import re
+import shutil
+import statistics
+import sys
+
+import pytest
+import torch
+from tool_runs import LABORATORY, ROOT
+
+sys.path.insert(0, str(LABORATORY / 'evidence'))
+import arms
+import fused_response
+import head_accuracy
+import paired
+import report
+import results
+import run
+import training
+
+SMALL = {
+    'train_dataloader.dataset.length': 64,
+    'train_cfg.max_epochs': 2,
+    'param_scheduler': [dict(type='ConstantLR', factor=1.0)],
+}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Runs of two epochs of 64 canvases, one learning rate to choose from."""
+    config = arms.Run.config
+
+    def shortened(self, work_dir):
+        cfg = config(self, work_dir)
+        cfg.merge_from_dict(SMALL)
+        return cfg
+
+    monkeypatch.setattr(arms.Run, 'config', shortened)
+    monkeypatch.setattr(arms, 'RATES', (1e-3, 2e-3))
+    monkeypatch.setattr(run, 'RATES', (1e-3, 2e-3))
+    monkeypatch.setattr(training, 'VALIDATION', 50)
+    monkeypatch.setattr(training, 'TEST', 50)
+
+
+@pytest.mark.parametrize('setting', arms.SETTINGS)
+def test_arms_differ_in_what_they_say(setting, tmp_path):
+    """The same student, data, schedule and teacher in all arms of a setting."""
+    configs = {name: arms.Run(setting, name, 3).config(tmp_path).to_dict() for name in arms.ARMS}
+    shared = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'randomness')
+    one = configs['none']
+    taught_in = dict(long='plain').get(setting, setting)
+    for cfg in configs.values():
+        assert {key: cfg[key] for key in shared} == {key: one[key] for key in shared}
+        assert cfg['model']['architecture']['backbone'] == one['model']['architecture']['backbone']
+        assert cfg['randomness'] == dict(seed=3)
+        assert cfg['data_preprocessor'] == one['data_preprocessor']
+    for name in arms.ARMS.keys() - {arms.TWO_TEACHERS}:
+        model = configs[name]['model']
+        assert model['teacher'] == one['model']['teacher']
+        assert model['teacher_ckpt'] == str(tmp_path / taught_in / 'teacher.pth')
+    two = configs[arms.TWO_TEACHERS]['model']
+    assert two['teacher']['backbone']['parts'] == [one['model']['teacher']['backbone']] * 2
+    assert two['teacher_ckpt'] == str(tmp_path / taught_in / 'teachers.pth')
+    dataset = one['train_dataloader']['dataset']
+    assert dataset['split'] == 'fit'
+    assert dataset['canvas'] == one['model']['architecture']['backbone']['img_size']
+    teacher = arms.Run(taught_in, arms.TEACHER, 3).config(tmp_path).to_dict()
+    canvases = {**one['train_dataloader']['dataset'], 'length': 8000}
+    assert teacher['train_dataloader']['dataset'] == canvases
+    keys = {arms.Run(setting, name, 0).key() for name in arms.ARMS}
+    assert len(keys) == len(arms.ARMS)
+
+
+def test_key_is_that_of_the_configs(monkeypatch):
+    one = arms.Run('plain', 'cskd_linear', 0, ((arms.RATE, 1e-3),))
+    assert one.key() == one._replace(seed=7).key()
+    assert one.key() != one._replace(options=((arms.RATE, 2e-3),)).key()
+    assert one.key() != one._replace(setting='crowded').key()
+    assert one.described() == 'lr=0.001'
+    # Another teacher makes another result.
+    before, config = one.key(), arms.Run.config
+    monkeypatch.setattr(
+        arms.Run,
+        'config',
+        lambda self, work_dir: (
+            config(self._replace(arm='none'), work_dir)
+            if self.arm == arms.TEACHER
+            else config(self, work_dir)
+        ),
+    )
+    assert one.key() != before
+
+
+@pytest.mark.parametrize(
+    'best, further', [(5e-4, [2.5e-4]), (1e-3, []), (2e-3, []), (4e-3, [8e-3])]
+)
+def test_a_best_rate_at_the_end_is_passed(best, further):
+    found = arms.ARMS['fitnet'].beyond_the_edge({arms.RATE: best, 'weight': 1.0})
+    assert found == [{arms.RATE: rate, 'weight': 1.0} for rate in further]
+
+
+@pytest.mark.parametrize('name', arms.ARMS)
+def test_options_reach_the_config(name, tmp_path):
+    """A key that is misspelt would make another one and change nothing."""
+    plain = arms.Run('plain', name, 0).config(tmp_path)
+    first = arms.ARMS[name].first_round()
+    assert [options[arms.RATE] for options in first] == list(arms.RATES)
+    for options in [*first, *arms.ARMS[name].second_round(first[0])]:
+        cfg = arms.Run('plain', name, 0, tuple(options.items())).config(tmp_path)
+        for key, value in options.items():
+            at, was = cfg, plain
+            for part in key.split('.'):
+                assert part in was or part == 'temperature', key
+                at, was = at[part], was.get(part)
+            assert at == value
+
+
+def test_measures(tmp_path):
+    """Each head against its own labels."""
+    from mmpretrain.registry import MODELS
+
+    cfg = arms.Run('plain', 'cskd_linear', 0).config(tmp_path)
+    torch.manual_seed(0)
+    student = MODELS.build(cfg.model.architecture)
+    images = torch.randn(30, 3, 16, 16)
+    tokens = student.eval().backbone(images)[-1]
+    votes = dict(
+        cls=student.head.layers.head(tokens[:, 0]),
+        dist=student.head.layers.head_dist(tokens[:, 1]),
+        patch=student.head.layers.head_dist(tokens[:, 2:]).mean(1),
+    )
+    score = sum(votes.values()).argmax(1)
+    for name, found in votes.items():
+        data = head_accuracy.Canvases(images, found.argmax(1))
+        percent = head_accuracy.measure(student, data, score)
+        assert percent[name] == 100
+        assert percent['agreement'] == 100
+        assert percent['average'] == percent['score']
+    student.head.vote = ('dist',)
+    percent = head_accuracy.measure(
+        student, head_accuracy.Canvases(images, score), votes['dist'].argmax(1)
+    )
+    assert percent['average'] == 100 and percent['agreement'] == 100
+    assert percent['score'] == percent['dist']
+
+
+def test_canvases_of_another_split(tmp_path):
+    from mmpretrain.registry import MODELS
+
+    from mmcskd import ClutteredDigits
+
+    cfg = arms.Run('crowded', 'none', 0).config(tmp_path)
+    preprocessor = MODELS.build(cfg.data_preprocessor)
+    data = head_accuracy.canvases(cfg.train_dataloader.dataset, 'validation', 5, preprocessor)
+    kinds = ('canvas', 'digit', 'fragments', 'fragment')
+    own = {k: v for k, v in cfg.train_dataloader.dataset.items() if k in kinds}
+    dataset = ClutteredDigits(split='validation', length=5, **own)
+    for index in range(5):
+        item = dataset[index]
+        image = torch.from_numpy(item['img']).permute(2, 0, 1).float()
+        assert torch.allclose(data.images[index], (image - 32) / 64)
+        assert data.labels[index] == item['gt_label']
+
+
+class Painted(torch.nn.Module):
+    """A teacher that answers at each place with the class that is painted at its corner."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool = torch.nn.AdaptiveAvgPool2d(1)
+        self.head = torch.nn.Flatten()
+
+    def forward(self, images, mode):
+        classes = torch.nn.functional.one_hot(images[:, 0, ::4, ::4].long(), 10)
+        return self.head(self.pool(classes.permute(0, 3, 1, 2).float()))
+
+
+def test_fused_response_is_right_where_it_names_what_is_there():
+    """Two images of 8 × 8 with places of 4 × 4."""
+    inputs = torch.zeros(2, 4, 8, 8)
+    painted, labels = inputs[:, 0], inputs[:, -1]
+    labels[0] = painted[0, :, :4] = painted[0, 4:] = 3  # at three places; 0 at the last
+    labels[1] = painted[1, 4:] = 5
+    labels[1, :2] = painted[1, :4, :4] = 7  # at half of its place; 0 beside it
+    teacher = Painted().eval()
+    recorders = fused_response.attached(teacher, dict(response=dict(type='SpatialResponse')))
+    found = fused_response.right_places(teacher, recorders, inputs)
+    # Global are 3 and 5; with a weight of a quarter only the first image's last place is theirs.
+    apart, moved, alike = 3 / 4 + 5 / 8, 1 + 5 / 8, 1 + 6 / 8
+    assert found == {1.0: apart, 0.75: apart, 0.5: apart, 0.25: moved, 0.0: alike}
+
+
+def test_packed_once(tmp_path):
+    """The same items as of the dataset that packs in every epoch."""
+    from mmpretrain.registry import DATASETS
+
+    own = arms.Run('plain', 'none', 0).config(tmp_path).train_dataloader.dataset.to_dict()
+    own['length'] = 5
+    packed = DATASETS.build(own)
+    dataset = DATASETS.build({**own, 'type': 'ClutteredDigits'})
+    assert len(packed) == 5 and packed.get_gt_labels().tolist() == dataset.get_gt_labels().tolist()
+    for index in range(5):
+        assert torch.equal(packed[index]['inputs'], dataset[index]['inputs'])
+        assert packed[index]['data_samples'].gt_label == dataset[index]['data_samples'].gt_label
+        assert packed[index] is packed[index] and dataset[index] is not dataset[index]
+
+
+def test_plain_config_says_all(tmp_path):
+    cfg = arms.Run('plain', 'cskd_linear', 0).config(tmp_path)
+    found = {}
+    exec(training.PlainConfig(cfg.to_dict()).pretty_text, found)
+    found.pop('__builtins__')
+    assert found == cfg.to_dict()
+
+
+def test_paired_difference():
+    found = paired.difference(
+        {'0': 3.0, '1': 5.0, '2': 4.0, '9': 50.0}, {'0': 1.0, '1': 2.0, '2': 3.0}
+    )
+    # Differences 2, 3, 1: mean 2, standard error 1 / √3, t at 97.5 % with two degrees 4.3027.
+    assert found.mean == 2 and found.seeds == 3
+    assert found.half == pytest.approx(4.30265 / 3**0.5, abs=1e-4)
+    assert found.verdict == 'open' and str(found) == '+2.0 ± 2.5'
+    assert paired.difference({'0': 1.0}, {'1': 1.0}) is None
+    single = paired.difference({'0': 1.0}, {'0': 4.0})
+    assert single.half is None and single.verdict == 'open' and str(single) == '-3.0'
+    assert paired.difference({'0': 3.0, '1': 3.1}, {'0': 1.0, '1': 1.1}).verdict == 'above'
+    assert paired.difference({'0': 1.0, '1': 1.1}, {'0': 3.0, '1': 3.1}).verdict == 'below'
+
+
+def test_table_replaces_and_orders(tmp_path):
+    table = results.Table(tmp_path / 'a.csv', ('name', 'seed', 'value'), ('name', 'seed'))
+    table.put([dict(name='b', seed=10, value=1.0), dict(name='b', seed=9, value=0.123456)])
+    table.put([dict(name='a', seed=0, value=''), dict(name='b', seed=10, value=2.5)])
+    assert (tmp_path / 'a.csv').read_text() == 'name,seed,value\na,0,\nb,9,0.1235\nb,10,2.5\n'
+    again = results.Table(tmp_path / 'a.csv', ('name', 'seed', 'value'), ('name', 'seed'))
+    assert again.rows(name='b', seed=10) == [dict(name='b', seed='10', value='2.5')]
+    # Another process has written meanwhile.
+    table.put([dict(name='c', seed=1, value='x')])
+    again.put([], instead=dict(name='b'))
+    assert (tmp_path / 'a.csv').read_text() == 'name,seed,value\na,0,\nc,1,x\n'
+    with pytest.raises(ValueError, match=r'a\.csv has the columns .*move it aside'):
+        results.Table(tmp_path / 'a.csv', ('name', 'value'), ('name',))
+
+
+def test_a_process_forked_during_a_write_does_not_lock_the_table(tmp_path):
+    """It has the open file as well; a pool forks whenever one of its processes has ended."""
+    reading, writing = os.pipe()
+    with results._alone(tmp_path):
+        child = os.fork()
+        if child == 0:
+            os.close(writing)
+            os.read(reading, 1)
+            os._exit(0)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(handle)
+        os.close(writing)
+        os.waitpid(child, 0)
+        os.close(reading)
+
+
+def command(tmp_path, *more):
+    run.main(
+        ['--settings', 'plain', '--results', str(tmp_path), '--work-dir', str(tmp_path / 'work')]
+        + list(more)
+    )
+
+
+def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
+    """Teacher, tuning and comparison; only what is missing the second time."""
+    arguments = ('--arms', 'none', 'fitnet', 'cskd_soft', '--seeds', '0')
+    command(tmp_path, *arguments)
+    out = capsys.readouterr().out
+    assert 'teachers: 0 of 1 runs are done.' in out
+    # Two learning rates each, either of them an end; one beyond; one more temperature, two more weights.
+    assert 'tuning: 0 of 6 runs are done.' in out
+    assert out.count('tuning: 0 of 3 runs are done.') == 2
+    assert 'comparison: 0 of 3 runs are done.' in out
+    rows = {row['arm']: row for row in csv.DictReader((tmp_path / 'runs.csv').open())}
+    assert set(rows) == {'teacher', 'none', 'fitnet', 'cskd_soft'}
+    assert len({row['teacher'] for row in rows.values()}) == 1
+    assert rows['none']['dist'] == '' and rows['none']['score'] == rows['none']['cls']
+    assert rows['cskd_soft']['score'] == rows['cskd_soft']['average']
+    assert rows['cskd_soft']['torch'] == torch.__version__
+    curves = list(csv.DictReader((tmp_path / 'curves.csv').open()))
+    assert [row['epoch'] for row in curves if row['arm'] == 'fitnet'] == ['1', '2']
+    tried = list(csv.DictReader((tmp_path / 'tuning.csv').open()))
+    for arm in ('none', 'fitnet', 'cskd_soft'):
+        scores = {row['options']: float(row['score']) for row in tried if row['arm'] == arm}
+        assert scores[rows[arm]['options']] == max(scores.values())
+
+    command(tmp_path, *arguments[:-1], '0', '1')
+    out = capsys.readouterr().out
+    assert 'tuning: 6 of 6' in out and out.count('tuning: 3 of 3') == 2
+    assert 'comparison: 3 of 6' in out
+    # A teacher whose weights are gone comes back the same.
+    before = list(csv.DictReader((tmp_path / 'runs.csv').open()))
+    shutil.rmtree(tmp_path / 'work')
+    command(tmp_path, *arguments[:-1], '0', '1')
+    out = capsys.readouterr().out
+    assert 'teachers: 0 of 1' in out and 'comparison: 6 of 6' in out
+    after = list(csv.DictReader((tmp_path / 'runs.csv').open()))
+    assert [r['teacher'] for r in before] == [r['teacher'] for r in after]
+
+    page, figure = tmp_path / 'page.md', tmp_path / 'images' / 'figure.png'
+    readme = tmp_path / 'README.md'
+    shutil.copy(ROOT / 'docs' / 'evidence.md', page)
+    shutil.copy(ROOT / 'README.md', readme)
+    report.main(
+        ['--results', str(tmp_path), '--page', str(page), '--readme', str(readme)]
+        + ['--figure', str(figure)]
+    )
+    text = page.read_text()
+    mean = (float(before[-2]['score']) + float(before[-3]['score'])) / 2
+    assert [row['arm'] for row in before[-3:]] == ['none', 'none', 'teacher']
+    assert f'| no distillation | 2 | {mean:.1f} ± ' in text
+    assert f'| no distillation | {mean:.1f} ± ' in readme.read_text()
+    assert (
+        'Compared so far: no distillation, feature mimicking, CSKD (soft) with 2 seeds in '
+        'the plain setting.' in text
+    )
+    assert 'any arm of the crowded setting' in text
+    assert len(re.findall(r'\*\*lr=', text)) >= 3
+    assert (
+        len(re.findall(r'^\| plain, (?:whole|cut and mixed)(?: \| [\d.]+){5} \|$', text, re.M)) == 2
+    )
+    assert figure.stat().st_size > 10_000 and '(images/figure.png)' in text
+
+
+def test_every_arm_trains(tmp_path, small, capsys):
+    """And is measured; the two teachers are made and put side by side."""
+    command(tmp_path, '--seeds', '0', '--untuned')
+    out = capsys.readouterr().out
+    assert 'teachers: 0 of 2' in out
+    rows = list(csv.DictReader((tmp_path / 'runs.csv').open()))
+    assert [row['arm'] for row in rows if row['arm'] != 'teacher'] == sorted(arms.ARMS)
+    assert [row['seed'] for row in rows if row['arm'] == 'teacher'] == ['0', '1']
+    digests = {row['arm']: row['teacher'] for row in rows if row['seed'] == '0'}
+    assert digests['none'] == digests['teacher'] != digests[arms.TWO_TEACHERS]
+    places = [tmp_path / 'work' / 'plain' / f'{name}.pth' for name in ('teacher', 'teacher_2')]
+    ours = [torch.load(place)['head.fc.bias'] for place in places]
+    both = torch.load(places[0].with_name('teachers.pth'))['head.fc.bias']
+    torch.testing.assert_close(both, sum(ours) / 2)
+
+
+def test_changed_config_is_run_anew(tmp_path, small, monkeypatch, capsys):
+    arguments = ('--arms', 'none', '--seeds', '0', '--untuned')
+    command(tmp_path, *arguments)
+    monkeypatch.setitem(SMALL, 'train_cfg.max_epochs', 3)
+    capsys.readouterr()
+    command(tmp_path, *arguments)
+    out = capsys.readouterr().out
+    assert 'teachers: 0 of 1' in out and 'comparison: 0 of 1' in out
+    rows = list(csv.DictReader((tmp_path / 'runs.csv').open()))
+    assert [(row['arm'], row['epochs']) for row in rows] == [('none', '3'), ('teacher', '')]
+    assert rows[0]['options'] == '' and not (tmp_path / 'tuning.csv').exists()
+    curve = list(csv.DictReader((tmp_path / 'curves.csv').open()))
+    assert [row['epoch'] for row in curve][-1] == '3' and len(curve) == len(
+        {r['epoch'] for r in curve}
+    )
+
+
+def test_report_refuses_runs_of_two_configs(tmp_path):
+    table = results.tables(tmp_path)['runs']
+    row = dict.fromkeys(table.columns, '1') | dict(setting='plain', arm='none')
+    table.put([dict(row, seed=0, config='a'), dict(row, seed=1, config='b')])
+    with pytest.raises(ValueError, match='2 configs of the arm none in the plain setting'):
+        report.main(['--results', str(tmp_path)])
+
+
+def test_report_without_results(tmp_path):
+    page, readme = tmp_path / 'page.md', tmp_path / 'README.md'
+    shutil.copy(ROOT / 'docs' / 'evidence.md', page)
+    shutil.copy(ROOT / 'README.md', readme)
+    report.main(['--results', str(tmp_path), '--page', str(page), '--readme', str(readme)])
+    text = page.read_text()
+    assert 'Nothing yet.' in readme.read_text()
+    assert 'Compared so far: nothing.' in text and text.count('Nothing yet.') == 6
+    assert '; '.join(f'any arm of the {setting} setting' for setting in arms.SETTINGS) in text
+
+
+def test_page_is_that_of_the_results(tmp_path):
+    """docs/evidence.md and the README's table are what report.py makes of docs/evidence/."""
+    page, readme = tmp_path / 'evidence.md', tmp_path / 'README.md'
+    shutil.copy(ROOT / 'docs' / 'evidence.md', page)
+    shutil.copy(ROOT / 'README.md', readme)
+    report.main(
+        ['--page', str(page), '--readme', str(readme)]
+        + ['--figure', str(tmp_path / 'images' / 'evidence.png')]
+    )
+    assert page.read_text() == (ROOT / 'docs' / 'evidence.md').read_text()
+    assert readme.read_text() == (ROOT / 'README.md').read_text()
+    assert not re.search(r'<!-- (\w+) -->\n<!-- /\1 -->', page.read_text())
+
+
+def test_direction(tmp_path):
+    """The first seed of two arms, cut after half of the epochs: patches learn what DeiT leaves untaught.
+
+    By half of what separated the two after so many epochs in the full run whose seed was closest, which
+    is four standard deviations over seeds below their mean.
+    """
+    half = 4
+    full = report.Results(ROOT / 'docs' / 'evidence')
+
+    def patches(arm):
+        rows = full.tables['curves'].rows(setting='plain', arm=arm, epoch=half)
+        return {row['seed']: float(row['patch']) for row in rows}
+
+    spatial, deit = patches('cskd_local'), patches('deit_hard')
+    apart = [spatial[seed] - deit[seed] for seed in spatial]
+    least = min(apart) / 2
+    assert len(apart) == 5 and least < statistics.mean(apart) - 4 * statistics.stdev(apart)
+    training.train_teacher(arms.Run('plain', arms.TEACHER, 0), tmp_path)
+    found = {}
+    for name in ('cskd_local', 'deit_hard'):
+        chosen = full.tables['runs'].rows(setting='plain', arm=name)[0]['options']
+        one = arms.Run('plain', name, 0, ((arms.RATE, float(chosen.removeprefix('lr='))),))
+        curve = training.train(one, tmp_path, tuning=True, last=half).curve
+        assert max(curve) == half
+        found[name] = curve[half]['patch']
+    assert found['cskd_local'] > found['deit_hard'] + least

@@ -1,0 +1,1 @@
+"""The front doors: what the commands share."""

@@ -1,0 +1,255 @@
+"""What ``tools/train.py`` and ``tools/test.py`` share: arguments, config, checks, model parts."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Iterable, Optional, Tuple
+
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.registry import DefaultScope
+from mmengine.runner import FlexibleRunner
+from mmrazor.registry import MODELS
+from torch import nn
+
+from ..checks.config_check import check_config
+from ..checks.config_type import type_name
+from ..checks.run_check import check_run, check_scope
+from ..checks.suggest import nearest
+from ..compat import bridge_cpu_processes, has_accelerator
+from ..runs.atomic_checkpoint_hook import AtomicCheckpointHook
+from ..runs.safe_loading import trust_checkpoints
+from ..runs.weights import load_weights
+from ..teacher.teacher_view import fit_view
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that the MM toolboxes share.
+
+    Args:
+        parser (argparse.ArgumentParser): Receives ``config``, ``--work-dir``, ``--cfg-options``,
+            ``--launcher`` and ``--local-rank``.
+    """
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='where logs and checkpoints go')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config: key=value, key="[a,b]"',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes were started',
+    )
+    add_trust(parser)
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust``.
+
+    Args:
+        parser (argparse.ArgumentParser): Receives the argument.
+    """
+    parser.add_argument(
+        '--trust',
+        metavar='FILE',
+        action='append',
+        default=[],
+        help='execute what lies in this checkpoint, named as where it is loaded; without it '
+        'nothing but weights and plain values is read',
+    )
+
+
+def add_amp(parser: argparse.ArgumentParser) -> None:
+    """Add ``--amp``, which :func:`load_config` obeys.
+
+    Args:
+        parser (argparse.ArgumentParser): Receives the argument.
+    """
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+
+
+def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
+    """Read the config, merge the command line, check it and join the other processes.
+
+    Args:
+        args (argparse.Namespace): Of a parser that went through :func:`add_arguments`.
+        loaders (Iterable[str]): The dataloaders that will be used.
+
+    Returns:
+        mmengine.Config: Ready to build a Runner from.
+
+    Raises:
+        ValueError: If the config or a dataset is missing.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    path = Path(args.config)
+    if not path.is_file():
+        there = path.parent.glob('*.py') if path.parent.is_dir() else []
+        raise ValueError(
+            f'CONFIG "{args.config}" is no file. ' + nearest(str(path), map(str, sorted(there)))
+        )
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / path.stem)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if getattr(args, 'amp', False):
+        cfg.optim_wrapper.type = 'mmrazor.DeviceAmpOptimWrapper'
+    # MMEngine's own default finds no classifier.
+    cfg.setdefault('default_scope', 'mmpretrain')
+    check_scope(cfg)
+    for name in loaders:
+        if cfg.get(name) is not None:
+            _fill_loader(cfg[name], cfg.default_scope)
+            check_dataset(cfg[name].get('dataset'), f'{name}.dataset')
+    trust_checkpoints(cfg.get('trusted_checkpoints', []))
+    trust_checkpoints(getattr(args, 'trust', []))
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        check_config(cfg)
+        check_run(cfg, [name[: -len('_dataloader')] for name in loaders])
+    bridge_cpu_processes(cfg)
+    return cfg
+
+
+def _fill_loader(loader: ConfigDict, scope: str) -> None:
+    """The defaults of MMPretrain's own tools; elsewhere images of a batch differ in size."""
+    collate = 'default_collate' if scope == 'mmpretrain' else 'pseudo_collate'
+    loader.setdefault('collate_fn', dict(type=collate))
+    loader.setdefault('pin_memory', has_accelerator())
+    loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
+
+
+def check_dataset(dataset: Optional[dict], key: str) -> None:
+    """Refuse a dataset that is not on the disk.
+
+    Args:
+        dataset (dict, optional): The dataset's config; wrapped ones are checked in turn.
+        key (str): Where it stands in the config, for the message.
+
+    Raises:
+        ValueError: Naming the directory and the key.
+    """
+    if not isinstance(dataset, dict):
+        return
+    root = dataset.get('data_root')
+    if root and '://' not in root and not Path(root).exists() and not dataset.get('download'):
+        raise ValueError(
+            f'{key}.data_root="{root}" does not exist (looked in {Path.cwd()}): put the dataset '
+            f'there, link it, or set {key}.data_root.'
+        )
+    check_dataset(dataset.get('dataset'), f'{key}.dataset')
+    for index, inner in enumerate(dataset.get('datasets', [])):
+        check_dataset(inner, f'{key}.datasets.{index}')
+
+
+def check_fusion(cfg: Config) -> None:
+    """Refuse a CSKD loss that nothing steers before any of the run is built.
+
+    Args:
+        cfg (mmengine.Config): The training config.
+
+    Raises:
+        ValueError: If a ``CSKDLoss`` has no fixed fusion weight and there is no ``CKFHook``.
+    """
+    losses = (cfg.model.get('distiller') or {}).get('distill_losses') or {}
+    hooks = [type_name(hook) for hook in cfg.get('custom_hooks') or []]
+    for name, loss in losses.items():
+        steered = loss.get('fusion_weight') is not None or 'CKFHook' in hooks
+        kind = type_name(loss)
+        if kind in ('CSKDLoss', 'DenseCSKDLoss') and not steered:
+            raise ValueError(
+                f'model.distiller.distill_losses.{name} has no fusion weight: add '
+                'dict(type="mmrazor.CKFHook") to custom_hooks, or set its fusion_weight.'
+            )
+
+
+def check_shards(cfg: Config) -> None:
+    """Refuse what would go wrong silently where the student lies in shards.
+
+    Args:
+        cfg (mmengine.Config): The training config.
+
+    Raises:
+        ValueError: If an ``EMAHook`` would average shards and save one of them as the student.
+    """
+    kinds = [type_name(hook) for hook in cfg.get('custom_hooks') or []]
+    if 'FSDP' in str((cfg.get('strategy') or {}).get('type')) and 'EMAHook' in kinds:
+        raise ValueError(
+            'custom_hooks has an EMAHook, which under strategy.type="StudentFSDPStrategy" would '
+            "save the average of the first process's shard alone: take it out of custom_hooks, or "
+            'leave out runner_type and strategy.'
+        )
+
+
+def choose_checkpoint(runner) -> None:
+    """Choose the checkpoint to resume from, which a FlexibleRunner loads before its first hook.
+
+    Args:
+        runner (Runner | FlexibleRunner): Before it trains; a Runner asks its hooks in time.
+
+    Raises:
+        ValueError: If there are checkpoints but no good one.
+    """
+    if isinstance(runner, FlexibleRunner):
+        for hook in runner.hooks:
+            if isinstance(hook, AtomicCheckpointHook):
+                hook.before_run(runner)
+
+
+def build_student(cfg: Config, checkpoint: str) -> nn.Module:
+    """The student alone, whether the config distils it or not, with its weights.
+
+    Args:
+        cfg (mmengine.Config): The training config.
+        checkpoint (str): File or URL.
+
+    Returns:
+        nn.Module: A classifier; the teacher is neither built nor loaded.
+
+    Raises:
+        ValueError: If the checkpoint does not fill the student completely.
+    """
+    model, preprocessor = _build(cfg, cfg.model.get('architecture', cfg.model))
+    model.data_preprocessor = preprocessor
+    load_weights(model, checkpoint, key='CHECKPOINT')
+    return model
+
+
+def build_teacher(cfg: Config) -> nn.Module:
+    """The teacher alone, with its weights.
+
+    Args:
+        cfg (mmengine.Config): The training config.
+
+    Returns:
+        nn.Module: A classifier.
+
+    Raises:
+        ValueError: If the config has no teacher or its weights do not fill it.
+    """
+    if 'teacher' not in cfg.model:
+        raise ValueError('--teacher: the config distils nothing, model.teacher is not set.')
+    if not cfg.model.get('teacher_ckpt'):
+        raise ValueError('--teacher: model.teacher_ckpt is not set.')
+    model, preprocessor = _build(cfg, cfg.model.teacher)
+    load_weights(model, cfg.model.teacher_ckpt)
+    fit_view(model, preprocessor, cfg.model.get('teacher_view'))
+    model.data_preprocessor = preprocessor
+    return model
+
+
+def _build(cfg: Config, model: ConfigDict) -> Tuple[nn.Module, nn.Module]:
+    """A part of the algorithm and the preprocessor whose batches it is given."""
+    preprocessor = cfg.model.get('data_preprocessor', cfg.get('data_preprocessor'))
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
+        model = MODELS.build(model)
+        if preprocessor is None:
+            return model, model.data_preprocessor
+        return model, MODELS.build({'type': 'mmpretrain.ClsDataPreprocessor', **preprocessor})

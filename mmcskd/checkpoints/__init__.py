@@ -1,1 +1,0 @@
-"""Files of a run: written whole, read safely, resumed exactly, exported."""

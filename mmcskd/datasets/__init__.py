@@ -1,0 +1,1 @@
+"""Datasets that the shipped configs name."""

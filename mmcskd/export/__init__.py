@@ -1,0 +1,1 @@
+"""The trained student in the forms that others load."""

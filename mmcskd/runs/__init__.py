@@ -1,0 +1,1 @@
+"""Running anything well under MMEngine: checkpoints, resume, preemption, precision, data checks."""

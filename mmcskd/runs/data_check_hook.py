@@ -1,0 +1,118 @@
+from collections import Counter
+from typing import Optional
+
+from mmengine.dist import all_gather_object
+from mmengine.hooks import Hook
+from mmengine.hooks.hook import DATA_BATCH
+from mmengine.runner import IterBasedTrainLoop
+from mmrazor.registry import HOOKS
+
+from .load_whole_image import LoadWholeImage
+from .wrapped_model import unwrapped
+
+
+@HOOKS.register_module()
+class DataCheckHook(Hook):
+    """Refuse data that would hang or mislead the training, before it starts.
+
+    - Each process must have batches, and all the same number of them: one that ends early leaves
+      the others waiting in their gradient exchange.
+    - Labels must lie in the range of the model's classes. On CUDA a label outside of it is an
+      assertion of the device, without the name of the image.
+    - Images that :class:`~mmcskd.LoadWholeImage` skipped are counted in the log after each epoch,
+      or as many iterations; those of wrapped and concatenated datasets too.
+    - Classes without an image get a warning: legitimate in a subset, else a broken download.
+
+    Labels are those that the dataset lists without opening an image (``get_gt_labels``, as
+    MMPretrain's datasets do); others are not checked.
+
+    Raises:
+        ValueError: Before training, if batches or labels are not as they must be.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner) -> None:
+        """Check shards and labels.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        loader = runner.train_dataloader
+        lengths = all_gather_object(len(loader))
+        if min(lengths) == 0 or len(set(lengths)) > 1:
+            raise ValueError(
+                f'train_dataloader has {" / ".join(map(str, lengths))} batches on the processes, '
+                f'expected the same number > 0 on all: {len(loader.dataset)} images at batch size '
+                f'{loader.batch_size} (drop_last={loader.drop_last}) do not go round. Take fewer '
+                'processes, a smaller batch_size, drop_last=False or sampler.round_up=True.'
+            )
+        classes = _num_classes(unwrapped(runner))
+        listed = getattr(loader.dataset, 'get_gt_labels', None)
+        if classes is None or listed is None:
+            return
+        counts = Counter(map(int, listed()))
+        bad = {label: count for label, count in counts.items() if not 0 <= label < classes}
+        if bad:
+            label, count = next(iter(bad.items()))
+            raise ValueError(
+                f'train_dataloader.dataset has {sum(bad.values())} labels outside of 0 to '
+                f'{classes - 1}, the first is {label} ({count} times): set the number of classes '
+                'of model, teacher and data_preprocessor to that of the dataset.'
+            )
+        empty = [label for label in range(classes) if label not in counts]
+        if empty:
+            names = loader.dataset.metainfo.get('classes') or range(classes)
+            named = [str(names[i]) if i < len(names) else str(i) for i in empty[:3]]
+            runner.logger.warning(
+                f'{len(empty)} of {classes} classes have no image in train_dataloader.dataset, '
+                f'such as {", ".join(named)}.'
+            )
+
+    def after_train_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
+        """Report in a loop of iterations, whose one epoch ends with the training.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): The index of the current batch in the train loop.
+            data_batch (dict | tuple | list, optional): Data from the dataloader.
+            outputs (dict, optional): Of the model.
+        """
+        due = isinstance(runner.train_loop, IterBasedTrainLoop) and self.every_n_train_iters(
+            runner, len(runner.train_dataloader)
+        )
+        # The end of the last iteration is that of the epoch.
+        if due and not self.is_last_train_iter(runner):
+            self.after_train_epoch(runner)
+
+    def after_train_epoch(self, runner) -> None:
+        """Report the images that were skipped on this process.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        # A step may be shared by several datasets.
+        steps = {id(step): step for step in _steps(runner.train_dataloader.dataset)}.values()
+        skipped = sum(int(step.skipped) for step in steps if isinstance(step, LoadWholeImage))
+        if skipped:
+            runner.logger.warning(f'{skipped} images could not be used so far, others were taken.')
+            runner.message_hub.update_info('skipped_images', skipped)
+
+
+def _steps(dataset) -> list:
+    """The transforms of a dataset and of those that it wraps."""
+    inner = [*getattr(dataset, 'datasets', ()), getattr(dataset, 'dataset', None)]
+    found = [step for each in inner if each is not None for step in _steps(each)]
+    return found + list(getattr(getattr(dataset, 'pipeline', None), 'transforms', ()))
+
+
+def _num_classes(model) -> Optional[int]:
+    head = getattr(getattr(model, 'architecture', model), 'head', None)
+    found = getattr(head, 'num_classes', None)
+    return found if isinstance(found, int) else None

@@ -1,0 +1,157 @@
+import math
+from typing import Dict, Optional
+
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.runner import CheckpointLoader
+from mmrazor.registry import HOOKS
+from torch import Tensor, nn
+
+from ..checks.suggest import nearest
+from ..checks.typed import typed
+from .weights import PREFIXES, state_dict_of
+from .wrapped_model import unwrapped
+
+
+@HOOKS.register_module()
+class DistilledInitHook(Hook):
+    """Start fine-tuning from a distilled student, completely or not at all.
+
+    Acts once, before the first iteration of a run that neither resumes nor is only a test.
+    MMEngine's ``init_cfg=dict(type='Pretrained')`` leaves at random whatever it does not find, and
+    its ``load_from`` too; here every weight of the backbone comes from the checkpoint, in which
+    the student may lie by itself (``backbone.…``, also without that prefix) or inside the
+    algorithm (``architecture.backbone.…``). The head starts anew unless asked for.
+
+    Two things may differ: the image size, position embeddings then being interpolated by
+    MMPretrain's ``resize_pos_embed``; and the distillation token, which a plain
+    ``VisionTransformer`` drops together with its position embedding.
+
+    Args:
+        checkpoint (str, optional): File or URL of the distilled student. Defaults to None, which
+            is refused before training, so that no run starts from random weights unnoticed.
+        head (bool): Whether to take the head over as well, for the same classes. Defaults to
+            False.
+
+    Raises:
+        ValueError: Before training, if the checkpoint is not set, cannot be read, holds no
+            backbone, lacks a weight or holds one that the model has no place for, if shapes
+            differ, or if ``load_from`` is set beside it.
+    """
+
+    priority = 'VERY_HIGH'
+
+    @typed
+    def __init__(self, checkpoint: Optional[str] = None, head: bool = False) -> None:
+        self.checkpoint = checkpoint
+        self.head = head
+
+    @property
+    def key(self) -> str:
+        return f'DistilledInitHook.checkpoint="{self.checkpoint}" (in custom_hooks)'
+
+    def before_train(self, runner) -> None:
+        """Fill the model, unless the run was resumed.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        if runner.iter > 0:
+            return
+        if runner.cfg.get('load_from') and not runner.cfg.get('resume'):
+            raise ValueError(
+                f'load_from="{runner.cfg.load_from}" and DistilledInitHook both say where to start '
+                'from: take one out of the config.'
+            )
+        model = unwrapped(runner)
+        self.load(getattr(model, 'architecture', model))
+
+    def load(self, model: nn.Module) -> None:
+        """Fill a model from the checkpoint.
+
+        Args:
+            model (nn.Module): An MMPretrain classifier with a ``backbone`` and a ``head``.
+        """
+        state = self._student()
+        backbone = {k[len('backbone.') :]: v for k, v in state.items() if k[:9] == 'backbone.'}
+        if not backbone:
+            raise ValueError(
+                f'{self.key} holds no vision transformer, no "backbone.pos_embed": give a '
+                'checkpoint of a distilled student.'
+            )
+        self._fill(model.backbone, _fit_tokens(model.backbone, backbone), 'backbone')
+        taken = 'backbone'
+        if self.head:
+            head = {k[len('head.') :]: v for k, v in state.items() if k[:5] == 'head.'}
+            wanted = model.head.state_dict()
+            # A head without a distillation token has no place for the distillation head.
+            self._fill(model.head, {k: head[k] for k in head if k in wanted}, 'head')
+            taken = 'backbone and head'
+        MMLogger.get_current_instance().info(f'Fine-tuning the {taken} of {self.checkpoint}.')
+
+    def _student(self) -> Dict[str, Tensor]:
+        """The checkpoint's weights under the student's own names."""
+        if not self.checkpoint:
+            raise ValueError(
+                'DistilledInitHook has no checkpoint, fine-tuning would start from random weights: '
+                'set its "checkpoint" in custom_hooks to a distilled student.'
+            )
+        try:
+            content = CheckpointLoader.load_checkpoint(self.checkpoint, map_location='cpu')
+        except Exception as error:  # whatever the file system, a server or the unpickler says
+            raise ValueError(
+                f'{self.key} cannot be read ({type(error).__name__}: {error}): give a checkpoint '
+                'file or URL of a distilled student.'
+            ) from error
+        state = state_dict_of(content)
+        for prefix in PREFIXES:
+            inner = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+            state = inner or state
+        if 'pos_embed' in state:
+            return {f'backbone.{name}': value for name, value in state.items()}
+        return state if 'backbone.pos_embed' in state else {}
+
+    def _fill(self, module: nn.Module, state: Dict[str, Tensor], part: str) -> None:
+        wanted = module.state_dict()
+        for name in wanted:
+            if name not in state:
+                raise ValueError(
+                    f'{self.key} lacks "{part}.{name}", which would stay random. '
+                    f'{nearest(name, state)} Does model.{part} belong to the checkpoint?'
+                )
+        for name, value in state.items():
+            if name not in wanted:
+                raise ValueError(
+                    f'{self.key} holds "{part}.{name}", for which model.{part} has no place: set '
+                    f'model.{part} as it was distilled.'
+                )
+            if value.shape != wanted[name].shape and name != 'pos_embed':
+                raise ValueError(
+                    f'{self.key}: "{part}.{name}" has shape {tuple(value.shape)}, expected '
+                    f'{tuple(wanted[name].shape)} by model.{part}.'
+                )
+        if 'pos_embed' in wanted:
+            self._check_grid(module, state['pos_embed'])
+        module.load_state_dict(state)
+
+    def _check_grid(self, backbone: nn.Module, pos_embed: Tensor) -> None:
+        """MMPretrain interpolates square grids only, and takes any other for the next smaller."""
+        wanted = tuple(backbone.pos_embed.shape)
+        patches = pos_embed.shape[1] - backbone.num_extra_tokens
+        square = patches > 0 and math.isqrt(patches) ** 2 == patches
+        if tuple(pos_embed.shape) != wanted and (pos_embed.shape[2] != wanted[2] or not square):
+            raise ValueError(
+                f'{self.key}: "backbone.pos_embed" has shape {tuple(pos_embed.shape)}, which '
+                f'cannot be interpolated to {wanted}: expected a square grid behind '
+                f'{backbone.num_extra_tokens} tokens, of the same width.'
+            )
+
+
+def _fit_tokens(backbone: nn.Module, state: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """Without the distillation token, second of the tokens, for a backbone that has none."""
+    if 'dist_token' not in state or hasattr(backbone, 'dist_token'):
+        return state
+    embed = state['pos_embed']
+    state = {name: value for name, value in state.items() if name != 'dist_token'}
+    state['pos_embed'] = embed[:, [i for i in range(embed.shape[1]) if i != 1]]
+    return state

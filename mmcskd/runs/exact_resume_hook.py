@@ -1,0 +1,307 @@
+import hashlib
+import random
+import struct
+from itertools import islice
+from typing import Optional
+
+import numpy as np
+import torch
+from mmengine.dist import gather_object, get_rank, get_world_size, is_main_process
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks.hook import DATA_BATCH
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmrazor.registry import HOOKS
+
+from .keyed_views import key_views
+from .student_fsdp_strategy import is_sharded
+from .wrapped_model import unwrapped
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Let a resumed run continue as if it had never been interrupted.
+
+    Weights, optimizer, schedules, scaler and averages lie in MMEngine's checkpoints. This hook
+    takes care of what does not:
+
+    - Random numbers are keyed, not stored: before each iteration's forward pass the generators
+      of Python, NumPy and torch are seeded from the run's seed, the rank and the iteration.
+      Dropout, mixup and cutmix are then functions of the iteration. The random transforms of a
+      view are functions of the seed, the epoch, the sample and its place in the epoch, whatever
+      the number of data workers, see :func:`~mmcskd.runs.keyed_views.key_views`.
+    - The order of the data follows the checkpoint's seed, also where the config sets none.
+    - A checkpoint from the middle of an epoch goes on behind the last batch it saw; an
+      iteration-based loop goes there directly instead of loading all the batches before.
+    - Gradients under accumulation are part of the checkpoint, those of each process; where the
+      student lies in shards they are not, and a warning says so.
+    - A checkpoint that does not fit is refused: other weights than the model's, which MMEngine
+      would leave at random, or another global batch, with which iterations would mean something
+      else. Another number of processes with the same global batch is welcome.
+
+    A batch sampler without a sampler has no places to key: transforms in data workers then draw
+    from the workers' own generators, which no checkpoint can hold.
+
+    Raises:
+        ValueError: On resume, if the checkpoint does not fit the run.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self.period: Optional[int] = None  # epochs after which all draws come again
+        self._gradients: Optional[list] = None
+        self._resumed_gradients: Optional[list] = None
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Refuse a checkpoint that does not fit; take over its seed and gradients.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            checkpoint (dict): Its content.
+        """
+        if not runner._resume:
+            return
+        if is_sharded(runner.model):
+            # All processes gather, and the first one has the whole.
+            whole = runner.model.state_dict()
+            if is_main_process():
+                _check_weights(whole, checkpoint['state_dict'])
+        else:
+            _check_weights(unwrapped(runner).state_dict(), checkpoint['state_dict'])
+        meta = checkpoint['meta']
+        now, then = _global_batch(runner), meta.get('global_batch')
+        if then is not None and now != then:
+            raise ValueError(
+                f'The checkpoint was trained with a total batch of {then}, this run has {now} '
+                f'({get_world_size()} processes × train_dataloader.batch_size): an iteration '
+                f'would be something else. Make the product {then}.'
+            )
+        sampler = runner.train_dataloader.sampler
+        if meta.get('seed') is not None and hasattr(sampler, 'seed'):
+            sampler.seed = meta['seed']
+        self._resumed_gradients = checkpoint.pop('gradients', None)
+
+    def before_train(self, runner) -> None:
+        """Put gradients and the order of the data where the run stopped.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        loader, loop = runner.train_dataloader, runner.train_loop
+        # An iterator draws a number for its workers; not from the generator of the transforms.
+        seed = runner.seed or 0
+        loader.generator = torch.Generator().manual_seed(iteration_key(seed, 0, 'loader') >> 1)
+        by_iteration = type(loop) is IterBasedTrainLoop
+        if by_iteration or isinstance(loop, EpochBasedTrainLoop):
+            key_views(loader, seed, self.period)
+        if self._resumed_gradients is not None:
+            _restore(unwrapped(runner), self._resumed_gradients)
+            self._resumed_gradients = None
+        if by_iteration:
+            # Its iterator, and workers with it, were there before the keys.
+            loader._iterator = None
+            loop.dataloader_iterator = _Ahead(loader, runner.iter)
+        elif isinstance(loop, EpochBasedTrainLoop) and runner.iter > 0:
+            seen = runner.iter - runner.epoch * len(loader)
+            if not 0 <= seen <= len(loader):
+                raise ValueError(
+                    f'The checkpoint is at iteration {runner.iter} of epoch {runner.epoch}, but '
+                    f'an epoch has {len(loader)} iterations: the dataset or batch size is another.'
+                )
+            _skip(loader, seen)
+
+    def before_train_epoch(self, runner) -> None:
+        """Key the fetching of the epoch's first batch.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        self._seed(runner, runner.iter, 'data')
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch: DATA_BATCH = None) -> None:
+        """Key the forward pass.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): The index of the current batch in the train loop.
+            data_batch (dict | tuple | list, optional): Data from the dataloader.
+        """
+        self._seed(runner, runner.iter, 'model')
+
+    def after_train_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
+        """Key the fetching of the next batch.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            batch_idx (int): The index of the current batch in the train loop.
+            data_batch (dict | tuple | list, optional): Data from the dataloader.
+            outputs (dict, optional): Of the model.
+        """
+        self._gradients = None
+        if not runner.optim_wrapper.should_update() and _saves_now(runner):
+            self._gradients = _gather(runner)
+        self._seed(runner, runner.iter + 1, 'data')
+
+    def after_train_epoch(self, runner) -> None:
+        """Collect gradients under accumulation, before the checkpoint is made.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        if not runner.optim_wrapper.should_update():
+            self._gradients = _gather(runner)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Add what the resumed run needs.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            checkpoint (dict): What is about to be written.
+        """
+        checkpoint['meta']['global_batch'] = _global_batch(runner)
+        if self._gradients is not None and 'optimizer' in checkpoint:
+            checkpoint['gradients'] = self._gradients
+
+    def _seed(self, runner, iteration: int, purpose: str) -> None:
+        if self.period is not None:
+            iteration %= self.period * len(runner.train_dataloader)
+        seed_iteration(iteration_key(runner.seed or 0, iteration, purpose))
+
+
+class _SkipFirst:
+    """A sampler that once leaves out its first items."""
+
+    def __init__(self, sampler, count: int):
+        self.sampler = sampler
+        self.count = count
+
+    def __iter__(self):
+        count, self.count = self.count, 0
+        return islice(iter(self.sampler), count, None)
+
+    def __len__(self):
+        return len(self.sampler)
+
+    def __getattr__(self, name):
+        return getattr(self.sampler, name)
+
+
+class _Ahead:
+    """The endless iterator of an ``IterBasedTrainLoop``, already where the run stopped.
+
+    The loop draws the batches before that point one by one; they are not loaded.
+    """
+
+    def __init__(self, loader, iteration: int):
+        from mmengine.runner.loops import _InfiniteDataloaderIterator
+
+        self.left = iteration
+        sampler = loader.sampler
+        if hasattr(sampler, '_indices_of_rank'):  # MMEngine's InfiniteSampler, of any length
+            sampler.indices = sampler._indices_of_rank()
+            epoch, seen = 0, iteration
+        else:
+            epoch, seen = divmod(iteration, len(loader))
+            if hasattr(sampler, 'set_epoch'):
+                sampler.set_epoch(epoch)
+        _skip(loader, seen)
+        self.iterator = _InfiniteDataloaderIterator(loader)
+        self.iterator._epoch = epoch
+
+    def __next__(self):
+        if self.left:
+            self.left -= 1
+            return None
+        return next(self.iterator)
+
+
+def _skip(loader, batches: int) -> None:
+    if batches == 0:
+        return
+    if not hasattr(loader.batch_sampler, 'sampler'):
+        raise ValueError(
+            f'train_dataloader.batch_sampler {type(loader.batch_sampler).__name__} has no sampler '
+            'to resume from the middle of an epoch: resume from a checkpoint of an epoch.'
+        )
+    batch_sampler = loader.batch_sampler
+    batch_sampler.sampler = _SkipFirst(batch_sampler.sampler, batches * batch_sampler.batch_size)
+
+
+def _global_batch(runner) -> Optional[int]:
+    size = getattr(runner.train_dataloader.batch_sampler, 'batch_size', None)
+    return None if size is None else size * get_world_size()
+
+
+def iteration_key(seed: int, iteration: int, purpose: str) -> int:
+    """64 bits out of all that a process's draws in an iteration may depend on."""
+    text = struct.pack('<qqq', seed, get_rank(), iteration) + purpose.encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), 'little')
+
+
+def seed_iteration(key: int) -> None:
+    """Host work only: generators on a device are told their seed without waiting for it."""
+    random.seed(key)
+    np.random.seed(key & 0xFFFFFFFF)
+    torch.manual_seed(key >> 1)
+
+
+def _saves_now(runner) -> bool:
+    return any(
+        not hook.by_epoch
+        and (
+            hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
+            or hook.is_last_train_iter(runner)
+        )
+        for hook in runner.hooks
+        if isinstance(hook, CheckpointHook)
+    )
+
+
+def _gather(runner) -> Optional[list]:
+    if is_sharded(runner.model):
+        runner.logger.warning(
+            'A checkpoint between two steps of the optimizer has no gradients of a sharded '
+            'student: a resumed run misses those of the iterations since the last step.'
+        )
+        return None
+    mine = {
+        name: value.grad.detach().cpu()
+        for name, value in unwrapped(runner).named_parameters()
+        if value.grad is not None
+    }
+    return gather_object(mine)
+
+
+def _restore(model, gradients: list) -> None:
+    """Each process its own; to another number of processes the mean, which sums up to the same."""
+    rank = get_rank()
+    same = len(gradients) == get_world_size()
+    for name, value in model.named_parameters():
+        found = [gradients[rank]] if same else gradients
+        found = [part[name] for part in found if name in part]
+        if found:
+            mean = found[0] if len(found) == 1 else torch.stack(found).mean(0)
+            value.grad = mean.to(value.device, value.dtype)
+
+
+def _check_weights(wanted: dict, state: dict) -> None:
+    for names, others, what in ((wanted, state, 'lacks'), (state, wanted, 'holds unknown')):
+        missing = [name for name in names if name not in others]
+        if missing:
+            raise ValueError(
+                f'The checkpoint to resume from {what} weights, the first is "{missing[0]}": it '
+                'belongs to another model. To start from its weights alone use load_from.'
+            )
+    for name, value in wanted.items():
+        if value.shape != state[name].shape:
+            raise ValueError(
+                f'In the checkpoint to resume from "{name}" has shape '
+                f'{tuple(state[name].shape)}, expected {tuple(value.shape)}: it belongs to '
+                'another model. To start from its weights alone use load_from.'
+            )

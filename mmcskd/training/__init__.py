@@ -1,1 +1,0 @@
-"""The algorithm and what MMEngine's runner needs to train it anywhere."""

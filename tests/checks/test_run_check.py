@@ -1,0 +1,214 @@
+"""A config that MMEngine would trip over is refused before anything is built, by its key."""
+
+import copy
+from pathlib import Path
+
+import mmpretrain
+import pytest
+from mmengine.config import Config
+from models import CONFIGS
+
+from mmcskd.app.build_errors import build_errors_named
+from mmcskd.checks.config_check import check_config
+from mmcskd.checks.loader_check import check_loader
+from mmcskd.checks.optimizer_check import check_optimizer
+from mmcskd.checks.run_check import check_run
+
+STOCK = Path(mmpretrain.__file__).parent / '.mim' / 'configs'
+DEMO = CONFIGS / 'demo' / 'cskd_vit_resnet18.py'
+
+
+@pytest.fixture(scope='module')
+def demo():
+    return Config.fromfile(DEMO)
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        'deit/deit-small_4xb256_in1k.py',
+        'vision_transformer/vit-base-p16_64xb64_in1k-384px.py',
+        'swin_transformer/swin-tiny_16xb64_in1k.py',
+        'resnet/resnet50_8xb32_in1k.py',
+        'resnet/resnet18_8xb16_cifar10.py',
+        'resnet/resnet50_8xb32-mixup_in1k.py',
+        'convnext/convnext-tiny_32xb128_in1k.py',
+        'efficientnet/efficientnet-b0_8xb32_in1k.py',
+        'regnet/regnetx-1.6gf_8xb128_in1k.py',
+        'mobilenet_v3/mobilenet-v3-small_8xb128_in1k.py',
+        'beit/benchmarks/beit-base-p16_8xb128-coslr-100e_in1k.py',
+        'deit3/deit3-small-p16_64xb64_in1k.py',
+        'repvgg/repvgg-A0_8xb32_in1k.py',
+        'mobileone/mobileone-s0_8xb32_in1k.py',
+        'csra/resnet101-csra_1xb16_voc07-448px.py',
+        'arcface/resnet50-arcface_8xb32_inshop.py',
+    ],
+)
+def test_stock_configs_are_not_refused(path):
+    if not (STOCK / path).is_file():
+        pytest.fail(f'{path} is none of {sorted(p.name for p in (STOCK / path).parent.iterdir())}')
+    cfg = Config.fromfile(STOCK / path)
+    check_run(cfg, ['train'])
+
+
+@pytest.mark.parametrize(
+    'key, value, message',
+    [
+        ('train_cfg.max_epochs', 0, 'train_cfg.max_epochs is 0, expected a number >= 1'),
+        ('optim_wrapper.optimizer.eps', float('nan'), 'optimizer.eps is nan, expected a number'),
+        (
+            'param_scheduler.1.begin',
+            20,
+            'param_scheduler.1.begin is 20, expected less than the end of the run, '
+            'train_cfg.max_epochs=14',
+        ),
+        ('default_scope', 3, 'default_scope is 3, expected text'),
+        ('default_scope', 'mmpretrained', 'default_scope is "mmpretrained". Nearest: "mmpretrain"'),
+        ('train_cfg.max_epochs', '14', "train_cfg.max_epochs is '14', expected a whole number"),
+        ('train_cfg.max_epoch', 14, 'train_cfg has no key "max_epoch". Nearest: "max_epochs"'),
+        ('train_cfg.by_epoch', 1, 'train_cfg.by_epoch is 1, expected True or False'),
+        ('train_cfg.type', 'IterBasedTrainLoop', 'has both "type" and "by_epoch"'),
+        ('train_cfg.dynamic_intervals', [[3, 0]], r'dynamic_intervals has \[3, 0\]'),
+        ('train_dataloader.batch_size', 0, 'train_dataloader.batch_size is 0'),
+        ('train_dataloader.num_worker', 2, 'Nearest: "num_workers"'),
+        ('train_dataloader.persistent_workers', True, 'needs train_dataloader.num_workers > 0'),
+        ('train_dataloader.prefetch_factor', 2, 'needs train_dataloader.num_workers > 0'),
+        ('train_dataloader.sampler.type', 'DefaultSample', 'Nearest: "mmengine.DefaultSampler"'),
+        (
+            'train_dataloader.sampler',
+            dict(type='RepeatAugSampler', num_repeats=-0.5),
+            'sampler.num_repeats is -0.5, expected a whole number',
+        ),
+        ('train_dataloader.dataset.type', 'ClutteredDigit', 'Nearest: "ClutteredDigits"'),
+        ('train_dataloader.dataset.pipeline', [], 'pipeline is missing or empty'),
+        (
+            'train_dataloader.dataset.pipeline',
+            [dict(type='RandomCrop', crop_siz=3)],
+            'pipeline.0 has no key "crop_siz". Nearest: "crop_size"',
+        ),
+        (
+            'train_dataloader.dataset.pipeline',
+            [dict(type='RandomFlip', prob=3.5)],
+            'pipeline.0 cannot be used: AssertionError',
+        ),
+        ('train_dataloader.collate_fn', 'x', "train_dataloader.collate_fn is 'x'"),
+        ('val_evaluator.type', 'Accurcy', 'Nearest: "Accuracy"'),
+        (
+            'val_evaluator.topk',
+            ['x'],
+            "val_evaluator.topk is \\['x'\\], expected a whole number or a list",
+        ),
+        ('val_evaluator', None, 'val_evaluator is missing'),
+        ('optim_wrapper.optimizer.lr', 'x', "optimizer.*lr.*'x'"),
+        ('optim_wrapper.optimizer.lr', -1.0, 'optim_wrapper.optimizer cannot be used'),
+        ('optim_wrapper.optimizer.type', 'AdamX', 'Nearest: "mmengine.Adam'),
+        ('optim_wrapper.optimizer.betas', (0.9, 0.99, 0.999), 'optim_wrapper'),
+        ('optim_wrapper.clip_grad', dict(max_norms=1), 'optim_wrapper cannot be used'),
+        ('optim_wrapper.constructor', 'x', 'optim_wrapper.constructor "x" is not registered'),
+        ('optim_wrapper.accumulative_counts', 0, 'accumulative_counts is 0'),
+        ('param_scheduler.0.end', 0, 'param_scheduler.0.end is 0, expected more'),
+        ('param_scheduler.0.start_factor', 'x', 'param_scheduler.0 cannot be used'),
+        ('param_scheduler.1.eta_min', float('nan'), 'param_scheduler.1 makes lr'),
+        ('param_scheduler.1.begin', 14, 'param_scheduler.1'),
+        ('randomness.seed', -1, 'randomness.seed is -1'),
+        ('randomness', dict(), 'randomness lacks "seed"'),
+        ('env_cfg.mp_cfg.mp_start_method', 'frok', 'Nearest: "fork'),
+        ('env_cfg.dist_cfg.timeout', 0, 'env_cfg.dist_cfg.timeout is 0'),
+        ('log_level', 'LOUD', 'log_level is "LOUD"'),
+        ('default_scope', 'mmpretain', 'Nearest: "mmpretrain"'),
+        ('visualizer.vis_backends', [dict(type='TensorboardBackend')], 'TensorboardVisBackend'),
+        ('auto_scale_lr', dict(base_batch=3), 'Nearest: "base_batch_size"'),
+        ('resume', 'yes', "resume is 'yes', expected True or False"),
+    ],
+)
+def test_message(demo, key, value, message):
+    cfg = copy.deepcopy(demo)
+    *path, last = key.split('.')
+    part = cfg
+    for each in path:
+        part = part[int(each) if each.isdigit() else each]
+    part[int(last) if last.isdigit() else last] = value
+    with pytest.raises((ValueError, TypeError), match=message) as raised:
+        check_run(cfg)
+    assert path[0] in str(raised.value) if path else key in str(raised.value)
+
+
+def test_a_misspelt_part_of_the_run(demo):
+    cfg = copy.deepcopy(demo)
+    cfg['optim_wraper'] = cfg.pop('optim_wrapper')
+    with pytest.raises(ValueError, match='optim_wrapper is missing.*Nearest: "optim_wraper"'):
+        check_run(cfg)
+
+
+def test_the_unused_is_not_checked(demo):
+    """A config that is tested need not have an optimizer that this machine can build."""
+    cfg = copy.deepcopy(demo)
+    cfg.optim_wrapper.optimizer.lr = 'x'
+    check_run(cfg, ['test'])
+    # Which of the two is by whether this torch says of what type it is.
+    with pytest.raises((TypeError, ValueError), match='optim_wrapper.optimizer'):
+        check_run(cfg, ['train'])
+
+
+def test_nothing_is_drawn_or_changed(demo):
+    """Checking is no part of the run: same random numbers after it, same config."""
+    import random
+
+    import numpy as np
+    import torch
+
+    def state():
+        return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+    cfg, before = copy.deepcopy(demo), state()
+    check_run(cfg)
+    assert state() == before and cfg.pretty_text == demo.pretty_text
+
+
+def test_built_objects_pass(demo):
+    check_loader(None, 'val_dataloader')
+    check_optimizer(dict(demo.optim_wrapper), None)
+
+
+def build_optim_wrapper(error):
+    raise error
+
+
+def test_errors_of_a_build_name_their_key():
+    match = 'optim_wrapper: KeyError: .*x'
+    with pytest.raises(ValueError, match=match) as raised, build_errors_named():
+        build_optim_wrapper(KeyError('x'))
+    assert isinstance(raised.value.__cause__, KeyError)
+
+
+def before_run():
+    raise TypeError('of a hook')
+
+
+def test_errors_that_mmengine_raises_anew():
+    def call_hook():
+        try:
+            before_run()
+        except TypeError as error:
+            raise TypeError(f'{error} in it') from None
+
+    match = 'custom_hooks: TypeError: of a hook in it'
+    with pytest.raises(ValueError, match=match), build_errors_named():
+        call_hook()
+
+
+def test_other_errors_stay():
+    error = RuntimeError('of the training')
+    with pytest.raises(RuntimeError) as raised, build_errors_named():
+        raise error
+    assert raised.value is error
+
+
+@pytest.mark.parametrize('key, other', [('default_hooks', (1, 2)), ('custom_hooks', dict(a=1))])
+def test_hooks_of_another_kind(demo, key, other):
+    cfg = copy.deepcopy(demo)
+    check_config(cfg)
+    for value in (other, '', 0):
+        cfg._cfg_dict[key] = value
+        with pytest.raises(TypeError, match=f'{key} is .*, expected a (dict|list)'):
+            check_config(cfg)

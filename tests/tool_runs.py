@@ -1,0 +1,112 @@
+"""The tools as modules, and runs of them in small as a user starts them."""
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import warm_python
+
+ROOT = Path(__file__).parents[1]
+TOOLS = ROOT / 'tools'
+DEMO = ROOT / 'demo'
+LABORATORY = ROOT / '.dev_scripts'
+
+SMALL = """
+_base_ = '{config}'
+train_dataloader = dict(batch_size={batch}, dataset=dict(length=48))
+val_dataloader = dict(dataset=dict(length=40))
+test_dataloader = dict(dataset=dict(length=40))
+train_cfg = dict(max_epochs=2, val_interval=1)
+default_hooks = dict(logger=dict(interval=2), checkpoint=dict(max_keep_ckpts=5, save_best=None))
+"""
+
+# No random augmentation: one process and two see the same images.
+STILL = """
+train_pipeline = [dict(type='PackInputs')]
+train_dataloader['dataset']['pipeline'] = train_pipeline
+model = dict(teacher_ckpt='{teacher}')
+custom_imports = dict(imports=['mmcskd', 'keep_losses'], allow_failed_imports=False)
+custom_hooks = [dict(type='mmrazor.CKFHook', schedule='cos'), dict(type='KeepLosses')]
+"""
+
+KEEP_LOSSES = """
+import json, os
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class KeepLosses(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        values = {key: float(value) for key, value in outputs.items()}
+        with open(os.path.join(runner.work_dir, f'losses_{runner.rank}.jsonl'), 'a') as file:
+            file.write(json.dumps(values) + '\\n')
+"""
+
+
+def load_tool(name, folder=TOOLS):
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(name, folder / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(*command, cwd, fails=False):
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        port = str(server.getsockname()[1])
+    environment = dict(
+        os.environ,
+        **warm_python.environment(),
+        PYTHONWARNINGS='ignore',
+        PORT=port,
+        PYTHONPATH=f'{cwd}:{ROOT}',
+    )
+    done = subprocess.run(
+        ['python' if word == sys.executable else str(word) for word in command],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    # A traceback first: a reader of CI may see the beginning alone.
+    assert (done.returncode != 0) == fails, done.stderr[-3000:] + done.stdout[-3000:]
+    return done.stdout + done.stderr
+
+
+def losses(work_dir):
+    """Of each iteration, the mean over the processes."""
+    ranks = [
+        [json.loads(line) for line in path.read_text().splitlines()]
+        for path in sorted(work_dir.glob('losses_*.jsonl'))
+    ]
+    return len(ranks), [
+        {key: np.mean([step[key] for step in steps]) for key in steps[0]} for steps in zip(*ranks)
+    ]
+
+
+def prepare(place):
+    """A trained teacher in a directory and the configs that use it.
+
+    Args:
+        place (Path): The directory.
+
+    Returns:
+        Path: The same.
+    """
+    demo = ROOT / 'configs' / 'demo'
+    (place / 'teacher.py').write_text(SMALL.format(config=demo / 'teacher_resnet18.py', batch=8))
+    (place / 'keep_losses.py').write_text(KEEP_LOSSES)
+    for name, batch in (('one', 8), ('two', 4)):
+        text = SMALL.format(config=demo / 'cskd_vit_resnet18.py', batch=batch)
+        still = STILL.format(teacher=place / 'teacher' / 'epoch_2.pth')
+        (place / f'{name}.py').write_text(text + still)
+    log = run(sys.executable, TOOLS / 'train.py', 'teacher.py', '--work-dir', 'teacher', cwd=place)
+    assert 'accuracy/top1' in log
+    return place

@@ -1,0 +1,80 @@
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmpretrain.structures import DataSample
+from mmrazor.registry import MODELS
+from tool_runs import ROOT, load_tool
+
+RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
+DEIT = 'mmpretrain::deit/deit-tiny_4xb256_in1k.py'
+DISTILLED = 'mmpretrain::deit/deit-tiny-distilled_4xb256_in1k.py'
+
+
+@pytest.fixture(scope='module')
+def tool():
+    return load_tool('make_config')
+
+
+@pytest.mark.parametrize(
+    'student, terms', [(DEIT, {'base', 'cskd'}), (DISTILLED, {'base', 'deit', 'cskd'})]
+)
+def test_a_pair_takes_a_step(tool, tmp_path, student, terms):
+    out = tmp_path / 'new' / 'pair.py'
+    tool.main([str(out), '--teacher', RESNET, '--student', student])
+    assert len(out.read_text().splitlines()) < 20
+    cfg = Config.fromfile(out)
+    assert cfg.model.teacher_ckpt.startswith('https://download.openmmlab.com/')
+    assert 'resnet18_8xb32_in1k' in cfg.model.teacher_ckpt
+    assert cfg.train_cfg.max_epochs == 300  # of the recipe
+    cfg.model.update(teacher_ckpt=None, random_teacher=True)
+    cfg.model.data_preprocessor = cfg.data_preprocessor
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        algorithm = MODELS.build(cfg.model).train()
+    assert type(algorithm.student).__name__ == 'CSKDClassifier'
+    algorithm.distiller.distill_losses['loss_cskd'].set_fusion_weight(0.5)
+    samples = [DataSample().set_gt_label(i) for i in range(2)]
+    losses = algorithm.loss(torch.randn(2, 3, 224, 224), samples)
+    assert {name[5:] for name in losses if name.startswith('loss_')} == terms
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    assert all(p.grad is not None for p in algorithm.parameters() if p.requires_grad)
+
+
+def test_local_files_serve_as_well(tool, tmp_path):
+    for name, base in (('cnn', RESNET), ('vit', DEIT)):
+        (tmp_path / f'{name}.py').write_text(
+            f"_base_ = '{base}'\nmodel = dict(head=dict(num_classes=9))\n"
+        )
+    out = tmp_path / 'pair.py'
+    tool.main([
+        str(out), '--teacher', str(tmp_path / 'cnn.py'), '--student', str(tmp_path / 'vit.py'),
+        '--teacher-ckpt', 'cnn.pth', '--recipe', str(ROOT / 'configs' / 'cskd_deit-ti_regnety.py'),
+    ])  # fmt: skip
+    cfg = Config.fromfile(out)
+    assert cfg.model.teacher_ckpt == 'cnn.pth'
+    assert cfg.model.architecture.cfg_path == str(tmp_path / 'vit.py')
+    assert cfg.optim_wrapper.optimizer.lr == 1e-3  # of that recipe
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['pair.txt', '--teacher', RESNET, '--student', DEIT], r'OUT ".*pair\.txt": configs end'),
+        (['there.py', '--teacher', RESNET, '--student', DEIT], r'OUT ".*there\.py" exists'),
+        (['pair.py', '--teacher', 'mmpretrain::resnet/resnet19.py', '--student', DEIT], 'resnet19'),
+        (['pair.py', '--teacher', 'here.py', '--student', DEIT], r'publishes no weights'),
+        (
+            ['pair.py', '--teacher', 'mmpretrain::resnet/resnet18_8xb16_cifar10.py',
+             '--student', DEIT],
+            '--student has 1000 classes and --teacher 10',
+        ),
+    ],
+)  # fmt: skip
+def test_mistakes(tool, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'there.py').write_text('kept')
+    (tmp_path / 'here.py').write_text(f"_base_ = '{RESNET}'\n")
+    with pytest.raises(ValueError, match=message):
+        tool.main(arguments)
+    assert (tmp_path / 'there.py').read_text() == 'kept'
+    assert not (tmp_path / 'pair.py').exists()
