@@ -78,3 +78,18 @@ def batch(n=3, height=32, width=32):
     """Preprocessed images and labels."""
     samples = [DataSample().set_gt_label(i % NUM_CLASSES) for i in range(n)]
     return torch.randn(n, 3, height, width), samples
+
+
+def respond_slowly(tokens, extra, grid, head, size):
+    """Head on every patch token, then the mean over the patches of each cell."""
+    n, _, _ = tokens.shape
+    logits = head(tokens[:, extra:]).reshape(n, *grid, -1)
+    rows = [(i * grid[0] // size[0], -(-(i + 1) * grid[0] // size[0])) for i in range(size[0])]
+    columns = [(j * grid[1] // size[1], -(-(j + 1) * grid[1] // size[1])) for j in range(size[1])]
+    return torch.stack(
+        [
+            torch.stack([logits[:, a:b, c:d].mean((1, 2)) for c, d in columns], dim=-1)
+            for a, b in rows
+        ],
+        dim=-2,
+    )

@@ -2,18 +2,16 @@
 
 import ast
 import inspect
-import os
 import re
 import shlex
 import subprocess
 
 import pytest
 import torch
-import warm_python
 from mmengine.config import Config
 from models import build
 from packaging.version import Version
-from tool_runs import ROOT, SMALL
+from tool_runs import ROOT, SMALL, environment
 
 import mmcskd
 
@@ -160,16 +158,10 @@ def test_command(command, sandbox):
         pytest.skip('torch < 2.1 makes a new object of a storage each time: none can be followed')
     for pattern, replacement in SMALLER:
         command = pattern.sub(replacement, command)
-    environment = dict(
-        os.environ,
-        **warm_python.environment(),
-        PORT=str(29600 + os.getpid() % 300),
-        PYTHONPATH=str(ROOT),
-    )
     if '>' not in command and 'export_student' in command:
         command += ' --force'  # the documents name the same file more than once
     done = subprocess.run(
-        ['bash', '-ec', command], cwd=sandbox, env=environment, capture_output=True, text=True,
+        ['bash', '-ec', command], cwd=sandbox, env=environment(), capture_output=True, text=True,
         timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -1,15 +1,20 @@
-"""The tools as modules, and runs of them in small as a user starts them."""
+"""Runs of the tools in small: in this process by their ``main``, or in real processes of their own."""
 
+import contextlib
 import importlib.util
+import io
 import json
 import os
 import socket
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
-import warm_python
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ROOT / 'tools'
@@ -56,21 +61,68 @@ def load_tool(name, folder=TOOLS):
     return module
 
 
-def run(*command, cwd, fails=False):
+def call(name, *arguments, cwd, fails=False, folder=TOOLS):
+    """Call a script's ``main`` in this process, in a folder in which modules are looked for as well.
+
+    Args:
+        name (str): The script, as ``'train'``.
+        *arguments: Its command line.
+        cwd (Path): The folder.
+        fails (bool): Whether it is to raise. Defaults to False.
+        folder (Path): Where the script lies. Defaults to tools/.
+
+    Returns:
+        str: What it printed; if it failed, with the traceback at the end.
+    """
+    printed, before, path = io.StringIO(), os.getcwd(), list(sys.path)
+    sys.path[:0] = [str(cwd), str(folder)]
+    os.chdir(cwd)
+    forget_runs()
+    raised = None
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            try:
+                load_tool(name, folder).main([str(each) for each in arguments])
+            except Exception as error:
+                if not fails:
+                    raise
+                raised = error
+                traceback.print_exc()
+    finally:
+        os.chdir(before)
+        sys.path[:] = path
+        forget_runs()
+    assert (raised is not None) == fails, printed.getvalue()[-3000:]
+    return printed.getvalue()
+
+
+def forget_runs():
+    """MMEngine keeps loggers and scopes by a run's name, which is that of runs of the same second."""
+    for manager in (MMLogger, MessageHub, Visualizer, DefaultScope):
+        manager._instance_dict.clear()
+
+
+def environment(*folders):
+    """Variables by which scripts, shell scripts and torchrun find this Python and the package."""
     with socket.socket() as server:
         server.bind(('127.0.0.1', 0))
         port = str(server.getsockname()[1])
-    environment = dict(
+    return dict(
         os.environ,
-        **warm_python.environment(),
+        PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+        PYTHON=sys.executable,
         PYTHONWARNINGS='ignore',
+        PYTHONPATH=':'.join(map(str, (*folders, ROOT))),
         PORT=port,
-        PYTHONPATH=f'{cwd}:{ROOT}',
     )
+
+
+def run(*command, cwd, fails=False):
+    """Run a command in a process of its own; returns what it printed."""
     done = subprocess.run(
-        ['python' if word == sys.executable else str(word) for word in command],
+        [str(word) for word in command],
         cwd=cwd,
-        env=environment,
+        env=environment(cwd),
         capture_output=True,
         text=True,
         timeout=900,
@@ -107,6 +159,6 @@ def prepare(place):
         text = SMALL.format(config=demo / 'cskd_vit_resnet18.py', batch=batch)
         still = STILL.format(teacher=place / 'teacher' / 'epoch_2.pth')
         (place / f'{name}.py').write_text(text + still)
-    log = run(sys.executable, TOOLS / 'train.py', 'teacher.py', '--work-dir', 'teacher', cwd=place)
+    log = call('train', 'teacher.py', '--work-dir', 'teacher', cwd=place)
     assert 'accuracy/top1' in log
     return place

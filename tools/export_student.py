@@ -12,7 +12,7 @@ from mmcskd.export.export_student import TARGETS, export_student
 from mmcskd.runs.safe_loading import trust_checkpoints
 
 
-def parse_args():
+def parse_args(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -39,11 +39,11 @@ def parse_args():
     )
     add_trust(parser)
     parser.add_argument('--force', action='store_true', help='overwrite OUT')
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def main():
-    args = parse_args()
+def main(arguments=None):
+    args = parse_args(arguments)
     trust_checkpoints(args.trust)
     lines = export_student(
         args.checkpoint, args.out, args.to, ema=args.ema, config=args.config, force=args.force

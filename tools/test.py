@@ -12,13 +12,13 @@ from mmcskd.app.build_errors import build_errors_named
 from mmcskd.app.launch import add_arguments, build_student, build_teacher, load_config
 
 
-def parse_args():
+def parse_args(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint of the student')
     parser.add_argument('--teacher', action='store_true', help='evaluate the teacher as well')
     parser.add_argument('--out', help='write the metrics to this .json, .yml or .pkl file')
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def evaluate(cfg, model, name):
@@ -48,8 +48,8 @@ def evaluate(cfg, model, name):
     return runner.test()
 
 
-def main():
-    args = parse_args()
+def main(arguments=None):
+    args = parse_args(arguments)
     cfg = load_config(args, ['test_dataloader'])
     with build_errors_named():
         results = dict(student=evaluate(cfg, build_student(cfg, args.checkpoint), 'student'))

@@ -17,7 +17,7 @@ from mmcskd.app.launch import (
 )
 
 
-def parse_args():
+def parse_args(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser)
     parser.add_argument(
@@ -33,11 +33,11 @@ def parse_args():
         action='store_true',
         help='scale the learning rate by the actual total batch size ÷ auto_scale_lr.base_batch_size',
     )
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def main():
-    args = parse_args()
+def main(arguments=None):
+    args = parse_args(arguments)
     loaders = ['train_dataloader'] + ([] if args.no_validate else ['val_dataloader'])
     cfg = load_config(args, loaders)
     check_fusion(cfg)

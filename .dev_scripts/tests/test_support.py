@@ -5,7 +5,7 @@ import re
 import sys
 
 import pytest
-from test_teachers import NECK, NORM
+from stock_teachers import NECK, NORM
 from tool_runs import LABORATORY, ROOT
 
 sys.path.insert(0, str(LABORATORY / 'support'))

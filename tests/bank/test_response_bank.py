@@ -7,13 +7,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from bank_runs import EPOCHS, SCHEDULES, config, train
 from mmengine.runner import Runner
-from mmrazor.registry import MODELS
 from safetensors.numpy import save_file
-from tool_runs import ROOT, TOOLS, load_tool, losses, run
+from tool_runs import TOOLS, load_tool, losses, run
 
 from mmcskd.bank.bank_fingerprint import FILE
 from mmcskd.bank.bank_writer import BankWriter
@@ -22,78 +19,6 @@ from mmcskd.bank.condense import condense
 from mmcskd.bank.envelope import candidates
 from mmcskd.bank.image_checksum import image_checksum
 from mmcskd.bank.response_bank import FORMAT, Shard, shard_path
-
-DEMO = ROOT / 'configs' / 'demo' / 'cskd_vit_resnet18.py'
-EPOCHS = 3
-SCHEDULES = {
-    'linear': dict(schedule='linear'),
-    'x2': dict(schedule='x2'),
-    'cos': dict(schedule='cos'),
-    'by-epoch': dict(schedule='linear', by_epoch=True),
-    'constant': dict(schedule=dict(type='constant', value=0.3)),
-}
-
-
-@HOOKS.register_module()
-class KeepAll(Hook):
-    """Every loss of every iteration, to the last bit."""
-
-    def before_run(self, runner):
-        self.losses = []
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.losses.append({key: float(value) for key, value in outputs.items()})
-
-
-@pytest.fixture(scope='module')
-def home(tmp_path_factory):
-    """A folder with a teacher's weights."""
-    folder = tmp_path_factory.mktemp('bank')
-    torch.manual_seed(0)
-    teacher = MODELS.build(Config.fromfile(DEMO).model.teacher)
-    teacher.init_weights()
-    torch.save(teacher.state_dict(), folder / 'teacher.pth')
-    return folder
-
-
-def config(home, name, bank=None, workers=0, schedule=SCHEDULES['linear'], **changes):
-    """The demo in small: mixup or cutmix, repeated augmentation, random crops."""
-    cfg = Config.fromfile(DEMO)
-    cfg.work_dir = str(home / name)
-    cfg.model.teacher_ckpt = str(home / 'teacher.pth')
-    cfg.train_dataloader.update(
-        batch_size=8,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        sampler=dict(type='RepeatAugSampler', num_repeats=3, shuffle=True),
-        drop_last=False,
-    )
-    cfg.train_dataloader.dataset.length = 36
-    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
-    cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None
-    cfg.train_cfg.max_epochs = EPOCHS
-    augments = [dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]
-    cfg.model.architecture.head.loss = dict(type='CrossEntropyLoss', use_soft=True, loss_weight=0.5)
-    cfg.model.data_preprocessor = dict(
-        cfg.data_preprocessor, batch_augments=dict(augments=augments), _scope_='mmpretrain'
-    )
-    cfg.default_hooks.checkpoint = dict(type='mmrazor.AtomicCheckpointHook', save_best=None)
-    cfg.custom_hooks = [dict(type='mmrazor.CKFHook', **schedule), dict(type='KeepAll')]
-    cfg.vis_backends = cfg.visualizer.vis_backends = [dict(type='LocalVisBackend')]
-    cfg.launcher, cfg.experiment_name = 'none', f'{home.name}_{name}_{np.random.bytes(4).hex()}'
-    if bank is not None:
-        cfg.model.bank = dict(path=str(bank))
-        cfg.custom_hooks.append(dict(type='mmrazor.ResponseBankHook'))
-    cfg.merge_from_dict(changes)
-    return cfg
-
-
-def train(cfg):
-    """Losses of all iterations, and the weights at the end."""
-    runner = Runner.from_cfg(cfg)
-    runner.train()
-    (kept,) = [hook for hook in runner.hooks if isinstance(hook, KeepAll)]
-    return kept.losses, runner.model.state_dict()
 
 
 @pytest.fixture(scope='module')

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from test_response_bank import EPOCHS, config, home, train  # noqa: F401
+from bank_runs import EPOCHS, config, train
 
 from mmcskd import CSKDLoss, DeiTLoss
 from mmcskd.bank.bank_writer import BankWriter
@@ -118,7 +118,7 @@ def test_the_error_is_that_of_the_gradient():
 
 
 @pytest.fixture(scope='module')
-def top_bank(home):  # noqa: F811
+def top_bank(home):
     """Of a config that keeps three classes of ten; and what its writer says of the error."""
     cfg = config(home, 'write_top')
     cfg.model.bank = dict(top_k=3)
@@ -127,11 +127,11 @@ def top_bank(home):  # noqa: F811
     return home / 'top_bank', writer.error
 
 
-def from_bank(home, name, path, top_k, **changes):  # noqa: F811
+def from_bank(home, name, path, top_k, **changes):
     return config(home, name, path, **{'model.bank.top_k': top_k, **changes})
 
 
-def test_runs_from_it(home, top_bank, capfd):  # noqa: F811
+def test_runs_from_it(home, top_bank, capfd):
     """Hard to the last bit; soft as the teacher, but for the stated error, which the log says once."""
     path, error = top_bank
     assert train(config(home, 'hard'))[0] == train(from_bank(home, 'hard_top', path, 3))[0]
@@ -152,7 +152,7 @@ def test_runs_from_it(home, top_bank, capfd):  # noqa: F811
     assert meta['error'].keys() == error.keys()
 
 
-def test_all_classes_run(home):  # noqa: F811
+def test_all_classes_run(home):
     cfg = config(home, 'write_all')
     cfg.model.bank = dict(top_k=10)
     writer = BankWriter(cfg, str(home / 'all_bank'))
@@ -176,20 +176,20 @@ def test_all_classes_run(home):  # noqa: F811
         ),
     ],
 )
-def test_another_top_k_is_refused(home, top_bank, top_k, changes, named):  # noqa: F811
+def test_another_top_k_is_refused(home, top_bank, top_k, changes, named):
     with pytest.raises(ValueError, match=named):
         train(from_bank(home, 'other_top', top_bank[0], top_k, **changes))
 
 
 @pytest.mark.parametrize('top_k', [0, -1, 2.5, True, '3'])
-def test_bad_top_k(home, tmp_path, top_k):  # noqa: F811
+def test_bad_top_k(home, tmp_path, top_k):
     cfg = config(home, 'bad_top')
     cfg.model.bank = dict(path=str(tmp_path), top_k=top_k)
     with pytest.raises(ValueError, match=r'model\.bank\.top_k is .*, expected a number of classes'):
         BankWriter(cfg, str(tmp_path / 'bank'))
 
 
-def test_more_than_there_are(home, tmp_path):  # noqa: F811
+def test_more_than_there_are(home, tmp_path):
     cfg = config(home, 'more_top')
     cfg.model.bank = dict(top_k=11)
     with pytest.raises(ValueError, match=r'model\.bank\.top_k is 11 and there are 10 classes'):

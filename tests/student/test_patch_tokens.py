@@ -2,7 +2,14 @@
 
 import pytest
 import torch
-from models import NUM_CLASSES, batch, build, student_config, teacher_config
+from models import (
+    NUM_CLASSES,
+    batch,
+    build,
+    respond_slowly,
+    student_config,
+    teacher_config,
+)
 from torch import nn
 
 from mmcskd import DistTokenConnector, PatchTokenConnector, PatchTokenRecorder, PatchTokens
@@ -14,21 +21,6 @@ def record(model, images):
     with recorder:
         model(images)
     return recorder.get_record_data()
-
-
-def respond_slowly(tokens, extra, grid, head, size):
-    """Head on every patch token, then the mean over the patches of each cell."""
-    n, _, _ = tokens.shape
-    logits = head(tokens[:, extra:]).reshape(n, *grid, -1)
-    rows = [(i * grid[0] // size[0], -(-(i + 1) * grid[0] // size[0])) for i in range(size[0])]
-    columns = [(j * grid[1] // size[1], -(-(j + 1) * grid[1] // size[1])) for j in range(size[1])]
-    return torch.stack(
-        [
-            torch.stack([logits[:, a:b, c:d].mean((1, 2)) for c, d in columns], dim=-1)
-            for a, b in rows
-        ],
-        dim=-2,
-    )
 
 
 @pytest.mark.parametrize('dist_token', [True, False])

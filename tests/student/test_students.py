@@ -9,8 +9,14 @@ from mmengine.config import Config
 from mmengine.model import ExponentialMovingAverage
 from mmpretrain import get_model
 from mmpretrain.registry import MODELS
-from models import NUM_CLASSES, algorithm_config, batch, build, distiller_config
-from test_patch_tokens import respond_slowly
+from models import (
+    NUM_CLASSES,
+    algorithm_config,
+    batch,
+    build,
+    distiller_config,
+    respond_slowly,
+)
 
 from mmcskd import CSKDClassifier, PatchTokenConnector, PatchTokenRecorder
 from mmcskd.export.export_student import export_student

@@ -7,53 +7,12 @@ from mmengine.runner import CheckpointLoader
 from mmrazor.registry import MODELS
 from models import NUM_CLASSES, algorithm_config, batch, build, student_config, teacher_config
 from packaging.version import Version
+from stock_teachers import NECK, NORM
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmcskd import SpatialResponseRecorder
 
-# The images' sizes give every map more than one location.
-NECK = {
-    'convmixer/convmixer-768-32_10xb64_in1k': 32,
-    'cspnet/cspdarknet50_8xb32_in1k': 64,
-    'cspnet/cspresnet50_8xb32_in1k': 64,
-    'cspnet/cspresnext50_8xb32_in1k': 64,
-    'densenet/densenet121_4xb256_in1k': 64,
-    'efficientnet/efficientnet-b0_8xb32_in1k': 64,
-    'efficientnet/efficientnet-es_8xb32-01norm_in1k': 64,
-    'efficientnet_v2/efficientnetv2-b0_8xb32_in1k': 64,
-    'hrnet/hrnet-w18_4xb32_in1k': 64,
-    'mobilenet_v2/mobilenet-v2_8xb32_in1k': 64,
-    'mobilenet_v3/mobilenet-v3-small-050_8xb128_in1k': 64,
-    'mobileone/mobileone-s0_8xb32_in1k': 64,
-    'mobileone/deploy/mobileone-s0_deploy_8xb32_in1k': 64,
-    'mobilevit/mobilevit-xxsmall_8xb128_in1k': 64,
-    'poolformer/poolformer-s12_32xb128_in1k': 64,
-    'regnet/regnetx-400mf_8xb128_in1k': 64,
-    'repvgg/repvgg-A0_8xb32_in1k': 64,
-    'repvgg/repvgg-A0_deploy_in1k': 64,
-    'res2net/res2net50-w14-s8_8xb32_in1k': 64,
-    'resnest/resnest50_32xb64_in1k': 64,
-    'resnet/resnet18_8xb16_cifar10': 32,
-    'resnet/resnet18_8xb32_in1k': 64,
-    'resnet/resnet50_8xb16-mixup_cifar10': 32,
-    'resnet/resnetv1c50_8xb32_in1k': 64,
-    'resnet/resnetv1d50_8xb32_in1k': 64,
-    'resnext/resnext50-32x4d_8xb32_in1k': 64,
-    'seresnet/seresnet50_8xb32_in1k': 64,
-    'seresnet/seresnext50-32x4d_8xb32_in1k': 64,
-    'shufflenet_v1/shufflenet-v1-1x_16xb64_in1k': 64,
-    'shufflenet_v2/shufflenet-v2-1x_16xb64_in1k': 64,
-    'van/van-tiny_8xb128_in1k': 64,
-    'vig/vig-tiny_8xb128_in1k': 224,
-    'wrn/wide-resnet50_8xb32_in1k': 64,
-}
-NORM = {
-    'convnext/convnext-tiny_32xb128_in1k': 64,
-    'convnext_v2/convnext-v2-atto_32xb32_in1k': 64,
-    'edgenext/edgenext-xxsmall_8xb256_in1k': 64,
-    'hornet/hornet-tiny_8xb128_in1k': 64,
-}
 NOT_LINEAR = ('mobilenet-v3', 'vig-')
 STAGES = dict(channels=[8, 16, 24, 32])
 # Those without a small stock config, or without any.

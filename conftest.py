@@ -1,3 +1,5 @@
+"""Fixtures of tests/ and of the laboratory's tests in .dev_scripts/tests/."""
+
 import gc
 import os
 import signal
@@ -16,6 +18,14 @@ from mmengine.registry import DefaultScope, init_default_scope
 from tool_runs import prepare
 
 import mmcskd  # noqa: F401, fills the registries
+
+
+def pytest_collection_modifyitems(items):
+    """The laboratory's tests are slow; elsewhere a test says so itself."""
+    for item in items:
+        if '.dev_scripts' in item.path.parts:
+            item.add_marker(pytest.mark.slow)
+
 
 # Autograd looks for devices once, at the first backward pass. If torch.compile has registered its
 # own by then, it starts threads for them, and a process forked by a later test has no backward pass.
