@@ -1,20 +1,28 @@
 #!/usr/bin/env bash
 # Make or refresh the environment .venv in this checkout; quick when nothing changed. Prints nothing
-# but what it does. PYTHON chooses the interpreter, TORCH the torch to install, VENV another folder,
-# EXTRAS other extras than those of the tests, and BESIDE an environment of this checkout that has most
-# of it already: its files are linked, so that torch's gigabytes are on the disk once.
+# but what it does.
+#
+#   PYTHON   the interpreter to make it from; default: python3
+#   TORCH    the torch to install; default: the newest that was tested
+#   VENV     another folder
+#   EXTRAS   extras of pyproject.toml beside the OpenMMLab packages; default: test
+#   BESIDE   an environment of this checkout that has most of it: its files are linked, so that
+#            torch's gigabytes are on the disk once
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python3}
 TORCH=${TORCH:-"torch==2.14.1 torchvision==0.29.1"}
 VENV=${VENV:-.venv}
 EXTRAS=${EXTRAS:-test}
+
+# One line for each set of extras that was installed from the same state.
 stamp=$VENV/mmcskd.stamp
-wanted=$({ echo "$TORCH" "$PWD" "$EXTRAS"; "$PYTHON" --version; cat setup.py tools/setup_env.sh; } | cksum)
-if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+state=$({ echo "$TORCH" "$PWD"; "$PYTHON" --version; cat setup.py pyproject.toml tools/setup_env.sh; } | cksum)
+if grep -sqxF "$state $EXTRAS" "$stamp"; then
     exit 0
 fi
-echo "Setting up $VENV (a few minutes the first time) …"
+
+echo "Setting up $VENV with $EXTRAS (a few minutes the first time) …"
 has_pip() { "$VENV/bin/python" -m pip --version; }
 linked() { # whole or not at all: what is cut short, or is another Python's, has no pip
     rm -rf "$VENV" "$VENV.lib"
@@ -25,12 +33,19 @@ if ! has_pip > /dev/null 2>&1; then
     { [ -n "${BESIDE:-}" ] && linked "$BESIDE" > /dev/null 2>&1; } || "$PYTHON" -m venv --clear "$VENV"
 fi
 pip() { "$VENV/bin/python" -m pip --quiet --disable-pip-version-check "$@" 2> >(grep -v '^WARNING: Location' >&2); }
-pip install 'setuptools<81' wheel
+has() { "$VENV/bin/python" -c "from importlib.metadata import version; version('$1')" 2> /dev/null; }
+
+pip install 'setuptools>=77,<81' wheel
 # torch and torchvision together, so that their builds match; named again, so that nothing replaces
 # them, or the NumPy that goes with them.
 # shellcheck disable=SC2086
 pip install $TORCH
+# mmcv and mmcv-lite fill one directory: mmcv with its ops, from tools/install_mmcv.sh, stays.
+stack=openmmlab
+if has mmcv; then stack=openmmlab-without-mmcv; fi
 # shellcheck disable=SC2086
-pip install --no-build-isolation $TORCH -e ".[$EXTRAS]"
+pip install --no-build-isolation $TORCH -e ".[$stack,$EXTRAS]"
 "$VENV/bin/python" -W ignore -c 'import mmcskd; print("mmcskd", mmcskd.__version__, "is ready.")'
-echo "$wanted" > "$stamp"
+
+earlier=$(grep -sF "$state " "$stamp" || true)
+printf '%s\n' ${earlier:+"$earlier"} "$state $EXTRAS" > "$stamp"

@@ -34,7 +34,7 @@ KNOWN = {
     '2.0.1': 'torch==2.0.1 torchvision==0.15.2 numpy<2',
     '2.14.1': 'torch==2.14.1 torchvision==0.29.1',
 }
-TESTED = ('mmcskd', 'configs', 'tools', 'tests', 'setup.py', 'pytest.ini')
+TESTED = ('mmcskd', 'configs', 'tools', 'tests', 'setup.py', 'pyproject.toml')
 PLUGIN = ('-p', 'outcomes', '--continue-on-collection-errors')
 # As tools/run_tests.sh.
 PARALLEL = ('-n', os.environ.get('WORKERS', '2'), '--dist', 'loadfile', '--max-worker-restart=0')

@@ -2,6 +2,7 @@
 
 import sys
 from importlib import metadata
+from typing import Optional
 
 MIN_PYTHON = (3, 9)
 
@@ -26,7 +27,7 @@ def check_versions() -> None:
 
     Raises:
         ImportError: Naming the part, the version found, the versions that serve and the ``pip``
-            command that installs one.
+            command that installs one, or the extra that brings what is missing.
     """
     if sys.version_info < MIN_PYTHON:
         found = '.'.join(map(str, sys.version_info[:3]))
@@ -37,17 +38,23 @@ def check_versions() -> None:
     from packaging.version import Version
 
     for distributions, lowest, too_new, install in SUPPORTED.values():
-        found = None
-        for distribution in distributions:
-            try:
-                found = metadata.version(distribution)
-                break
-            except metadata.PackageNotFoundError:
-                continue
+        found = next(filter(None, map(_installed, distributions)), None)
         wanted = f'>= {lowest}' + (f', < {too_new}' if too_new else '')
-        remedy = f'run `pip install {" ".join(repr(part) for part in install.split())}`.'
         if found is None:
-            raise ImportError(f'mmcskd needs {distributions[0]} {wanted}, not installed: {remedy}')
+            # mmcv-lite would be written over an mmcv with its ops.
+            extra = 'openmmlab-without-mmcv' if _installed('mmcv') else 'openmmlab'
+            raise ImportError(
+                f'mmcskd needs {distributions[0]} {wanted}, not installed: run '
+                f"`pip install 'mmcskd[{extra}]'`, which brings all that is missing."
+            )
         release = Version(Version(found).base_version)
         if release < Version(lowest) or (too_new and release >= Version(too_new)):
+            remedy = f'run `pip install {" ".join(repr(part) for part in install.split())}`.'
             raise ImportError(f'mmcskd needs {distributions[0]} {wanted}, found {found}: {remedy}')
+
+
+def _installed(distribution: str) -> Optional[str]:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

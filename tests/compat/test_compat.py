@@ -415,12 +415,12 @@ def pretend(monkeypatch, **versions):
         (
             dict(mmrazor=None),
             'mmcskd needs mmrazor >= 1.0.0, < 2.0, not installed: run `pip install '
-            "'mmrazor==1.0.0'`.",
+            "'mmcskd[openmmlab]'`, which brings all that is missing.",
         ),
         (
             dict(mmcv=None, mmcv_lite=None),
             'mmcskd needs mmcv >= 2.1.0, < 2.2.0, not installed: run `pip install '
-            "'mmcv-lite==2.1.0'`.",
+            "'mmcskd[openmmlab]'`, which brings all that is missing.",
         ),
         (
             dict(mmcv='2.2.0'),
@@ -437,8 +437,9 @@ def pretend(monkeypatch, **versions):
             "'torchvision'`.",
         ),
         (
-            dict(joblib=None),
-            "mmcskd needs joblib >= 1.0, not installed: run `pip install 'joblib'`.",
+            dict(mmcv='2.1.0', joblib=None),
+            'mmcskd needs joblib >= 1.0, not installed: run `pip install '
+            "'mmcskd[openmmlab-without-mmcv]'`, which brings all that is missing.",
         ),
     ],
 )

@@ -52,7 +52,7 @@ def test_what_takes_too_long_is_cut_off_and_says_so(slow, tmp_path):
 @pytest.mark.slow
 def test_a_test_that_hangs_is_a_failure(tmp_path):
     """It says where; the others run. A process that is started anew would hang once more."""
-    shutil.copy(ROOT / 'pytest.ini', tmp_path)
+    shutil.copy(ROOT / 'pyproject.toml', tmp_path)
     (tmp_path / 'tests').mkdir()
     (tmp_path / 'tests' / 'test_one.py').write_text(
         'import time\ndef test_one():\n    time.sleep(50)  # for ever\n'

@@ -38,13 +38,37 @@ def test_what_the_other_environment_has_is_linked(tmp_path, beside):
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', place], check=True)
     done = set_up(place, BESIDE=str(beside), EXTRAS='test,transfer')
     assert done.returncode == 0, done.stderr
-    assert '-e .[test,transfer]' in done.stdout and 'mmcskd 0 is ready.' in done.stdout
+    assert '-e .[openmmlab,test,transfer]' in done.stdout and 'mmcskd 0 is ready.' in done.stdout
     files = list((place / 'lib').rglob('*.py'))
     assert {p.name for p in files} == {'sitecustomize.py', '__main__.py'}
     assert all(p.samefile(beside / p.relative_to(place)) for p in files)
     assert not place.with_name('two.lib').exists()
     again = set_up(place, BESIDE=str(beside), EXTRAS='test,transfer')
     assert again.returncode == 0 and again.stdout == ''
+
+
+def test_mmcv_with_its_ops_stays(tmp_path, beside):
+    place = tmp_path / 'two'
+    assert '.[openmmlab,test]' in set_up(place, BESIDE=str(beside)).stdout
+    (packages,) = place.rglob('site-packages')
+    (packages / 'mmcv-2.1.0.dist-info').mkdir()
+    (packages / 'mmcv-2.1.0.dist-info' / 'METADATA').write_text('Name: mmcv\nVersion: 2.1.0\n')
+    assert '.[openmmlab-without-mmcv,docs]' in set_up(place, EXTRAS='docs').stdout
+
+
+def test_extras_are_kept_until_torch_changes(tmp_path, beside):
+    place = tmp_path / 'two'
+
+    def says(**variables):
+        done = set_up(place, BESIDE=str(beside), **variables)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert says() and says(EXTRAS='dev')
+    assert (says(), says(EXTRAS='dev')) == ('', '')
+    assert 'install torch==9' in says(TORCH='torch==9')
+    assert says(TORCH='torch==9') == ''
+    assert says() and says(EXTRAS='dev')
 
 
 def test_without_another_environment_it_is_made_whole(tmp_path):
