@@ -1,1 +1,1 @@
-"""The frozen CNN: its spatial responses, its weights, how it runs."""
+"""The frozen CNN: its spatial and global response, how it sees an image, how it runs fast."""

@@ -11,30 +11,31 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 @torch.no_grad()
 def fold_norms(model: nn.Module, inputs: Tensor) -> int:
-    """Let convolutions do the work of the batch norms that follow them, in place.
+    """Merge each batch norm into the convolution that feeds it, in place.
 
-    In evaluation mode a batch norm is a factor and a summand for each channel. What feeds what is
-    seen in a forward pass, not guessed from names; a second one checks that the output is the same
-    to float tolerance, otherwise all is undone and said.
+    In evaluation mode a batch norm multiplies and shifts each channel, which the weight and bias of
+    the convolution can do. One forward pass finds which convolution feeds which norm. A second one
+    checks that the output is the same up to rounding; if not, the model is restored and a warning
+    is logged.
 
     Args:
-        model (nn.Module): In evaluation mode; called as ``model(inputs, mode='tensor')``. Outputs
-            of the folded convolutions themselves change, those of the norms do not.
-        inputs (Tensor): (N, 3, height, width), a few preprocessed images to try it on.
+        model (nn.Module): In evaluation mode; called as ``model(inputs, mode='tensor')``. The
+            outputs of the folded convolutions change, those of the norms do not.
+        inputs (Tensor): (N, 3, height, width), a few preprocessed images for these passes.
 
     Returns:
-        int: How many norms were folded.
+        int: The number of folded norms.
     """
     with torch.autocast(inputs.device.type, enabled=False):
         pairs, before = _watch(model, inputs)
         if not isinstance(before, Tensor):
-            return 0  # no class logits: for the recorder to refuse
+            return 0  # the recorder refuses a model without class logits
         undo = [_fold(conv, norm) for conv, norm in pairs]
         after = model(inputs, mode='tensor')
-    # As far as TF32, in which CUDA convolves by default, agrees with itself.
+    # The tolerance allows for TF32, the default precision of convolutions on CUDA.
     if torch.allclose(before, after, rtol=0, atol=1e-3 * float(before.abs().max())):
         return len(pairs)
-    for restore in reversed(undo):  # two norms may have gone into one convolution
+    for restore in reversed(undo):  # in reverse: two norms may share one convolution
         restore()
     MMLogger.get_current_instance().warning(
         f'{type(model).__name__}: batch norms stay as they are, as folding them changed the output.'
@@ -49,7 +50,7 @@ def _watch(model: nn.Module, inputs: Tensor) -> Tuple[List[Tuple], Tensor]:
 
     def note_conv(conv, _, output):
         calls[conv] = calls.get(conv, 0) + 1
-        made[id(output)] = (conv, output)  # kept, so that no other tensor takes its id
+        made[id(output)] = (conv, output)  # a reference, so that the id stays in use
 
     def note_norm(norm, args):
         calls[norm] = calls.get(norm, 0) + 1
@@ -60,7 +61,7 @@ def _watch(model: nn.Module, inputs: Tensor) -> Tuple[List[Tuple], Tensor]:
     for module in model.modules():
         if type(module) is nn.Conv2d:
             handles.append(module.register_forward_hook(note_conv))
-        elif _behind(module) is not None:
+        elif _remainder(module) is not None:
             handles.append(module.register_forward_pre_hook(note_norm))
     try:
         output = model(inputs, mode='tensor')
@@ -70,29 +71,29 @@ def _watch(model: nn.Module, inputs: Tensor) -> Tuple[List[Tuple], Tensor]:
     return [pair for pair in pairs if all(calls[module] == 1 for module in pair)], output
 
 
-def _behind(norm: nn.Module):
-    """What is left of a norm once it is folded; None for what is no norm to fold."""
+def _remainder(norm: nn.Module):
+    """What a folded norm still computes; None for a module that cannot be folded."""
     if not isinstance(norm, nn.BatchNorm2d) or norm.training or norm.running_mean is None:
         return None
-    if 'forward' in vars(norm):  # folded before, for another copy of the student
+    if 'forward' in vars(norm):  # folded already: copies of a student share the teacher
         return None
     if type(norm) is nn.BatchNorm2d:
-        return _same
-    if type(norm).__name__ == 'BatchNormAct2d':  # timm's, with the activation in it
-        return partial(_then, norm.drop, norm.act)
+        return _identity
+    if type(norm).__name__ == 'BatchNormAct2d':  # timm's: norm, dropout and activation
+        return partial(_activate, norm.drop, norm.act)
     return None
 
 
-def _same(inputs: Tensor) -> Tensor:
+def _identity(inputs: Tensor) -> Tensor:
     return inputs
 
 
-def _then(drop: nn.Module, act: nn.Module, inputs: Tensor) -> Tensor:
+def _activate(drop: nn.Module, act: nn.Module, inputs: Tensor) -> Tensor:
     return act(drop(inputs))
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d):
-    """Fold one norm; returns the function that undoes it."""
+    """Fold one norm and return the function that restores it."""
     weight, bias = conv.weight, conv.bias
     layout = torch.channels_last
     folded = fuse_conv_bn_weights(
@@ -101,7 +102,7 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d):
     conv.weight, conv.bias = (nn.Parameter(each.detach(), requires_grad=False) for each in folded)
     if weight.is_contiguous(memory_format=layout):
         conv.weight.data = conv.weight.data.contiguous(memory_format=layout)
-    norm.forward = _behind(norm)  # the module stays, and so do its name and hooks
+    norm.forward = _remainder(norm)  # the module keeps its name and hooks
 
     def restore():
         conv.weight, conv.bias = weight, bias

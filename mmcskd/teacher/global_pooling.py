@@ -1,4 +1,4 @@
-"""Where a CNN turns its last feature map into one vector, and what follows."""
+"""Find where a CNN pools its last feature map, and where its class logits come from."""
 
 import inspect
 from typing import Iterator, List, Optional, Tuple
@@ -7,7 +7,7 @@ from mmpretrain.models.heads import ConformerHead, MultiLabelClsHead, MultiTaskH
 from mmpretrain.models.retrievers import BaseRetriever
 from torch import nn
 
-# Known by name, so that neither timm nor torchvision has to be imported to look for theirs.
+# By name, so that neither timm nor torchvision has to be imported.
 POOLINGS = (
     'GlobalAveragePooling',
     'GeneralizedMeanPooling',
@@ -15,10 +15,10 @@ POOLINGS = (
     'AdaptiveMaxPool2d',
     'SelectAdaptivePool2d',
 )
-# Channel attention pools too, but inside the backbone.
+# Channel attention pools to 1 × 1 too, inside the backbone.
 ATTENTION = ('SELayer', 'SEModule', 'SqueezeExcite', 'SqueezeExcitation')
-# Where the pooling is a function or a fully connected layer: the module that gives the last feature
-# map and the one that takes what the function makes of it, below one parent.
+# For CNNs that pool with a function or not at all: the module that outputs the last feature map and
+# the module behind the pooling, both children of one parent.
 LAYOUTS = (
     ('avgpool', 'classifier'),  # torchvision's VGG, AlexNet
     ('features', 'classifier'),  # MMPretrain's VGG, AlexNet; torchvision's DenseNet, MobileNetV2
@@ -34,8 +34,8 @@ def check_head(model: nn.Module) -> None:
         model (nn.Module): The teacher.
 
     Raises:
-        ValueError: If it retrieves, or if its ``head`` is one for several labels, several tasks or
-            Conformer's.
+        ValueError: For a retriever and for a ``head`` of several labels, of several tasks or of
+            Conformer.
     """
     head = getattr(model, 'head', None)
     reason = None
@@ -57,12 +57,15 @@ def check_head(model: nn.Module) -> None:
 def find_pooling(model: nn.Module) -> Tuple[str, Optional[str]]:
     """Name of a CNN's global pooling module, or of the two modules around its pooling.
 
-    Looked for, in this order, are MMPretrain's backbones that pool in front of their final norm
-    (``gap_before_final_norm``), the convolution over the whole map in LeNet-5 and timm's VGG, the
-    last module in ``named_modules()`` that pools to 1 × 1 (the outermost where they are nested,
-    channel attention left out), and the ``LAYOUTS`` of CNNs that pool with a function or not at
-    all. It is a proposal: the recorder checks in the first batch that the modules do what their
-    names promise.
+    The search takes the first of these that is there:
+
+    1. MMPretrain's backbones that pool in front of their final norm (``gap_before_final_norm``);
+    2. the convolution over the whole map in LeNet-5 and timm's VGG;
+    3. the last module in ``named_modules()`` that pools to 1 × 1, the outermost of nested ones,
+       channel attention left out;
+    4. the ``LAYOUTS`` of CNNs that pool with a function or not at all.
+
+    The recorder checks the result on the first batch.
 
     Args:
         model (nn.Module): The teacher.
@@ -77,9 +80,9 @@ def find_pooling(model: nn.Module) -> Tuple[str, Optional[str]]:
         if getattr(module, 'gap_before_final_norm', False):
             last = max(module.out_indices)
             return _join(name, f'norm{last}'), _join(name, f'stages.{last}')
-        if type(module).__name__ == 'LeNet5':  # its 5 × 5 map goes into a 5 × 5 convolution
+        if type(module).__name__ == 'LeNet5':  # a 5 × 5 convolution takes its 5 × 5 map
             return _join(name, 'features.6'), _join(name, 'features.5')
-        if type(module).__name__ == 'VGG' and hasattr(module, 'pre_logits'):  # timm's, likewise
+        if type(module).__name__ == 'VGG' and hasattr(module, 'pre_logits'):  # timm's
             return _join(name, 'pre_logits.fc1'), _join(name, 'features', _end(module.features))
     found = list(_pooling_modules(model))
     if found:
@@ -107,9 +110,9 @@ def find_logits(model: nn.Module, source: str) -> str:
         source (str): Name of its global pooling.
 
     Returns:
-        str: Of a model that is called with a ``mode``, its ``head``, or, when the pooling lies
-        inside it or there is none, its child that holds the pooling; of any other model ``''``,
-        the model itself.
+        str: For a model with ``mode`` among its arguments its ``head``; where it has none or where
+        the pooling lies inside the head, the model's child that holds the pooling. For any other
+        model ``''``, the model itself.
     """
     if 'mode' not in inspect.signature(model.forward).parameters:
         return ''
@@ -130,7 +133,7 @@ def _pooling_modules(module: nn.Module, name: str = '') -> Iterator[str]:
 
 
 def _pools_to_one(module: nn.Module) -> bool:
-    if getattr(module, 'pool_type', None) == '':  # timm's pooling, switched off
+    if getattr(module, 'pool_type', None) == '':  # timm's pooling, disabled
         return False
     size = getattr(module, 'output_size', 1)
     return size in (1, (1, 1), [1, 1])
@@ -142,7 +145,7 @@ def _first_linear(module: nn.Module) -> Optional[str]:
 
 
 def _end(module: nn.Module) -> str:
-    """Of a sequence, which some models run through layer by layer, the name of its last layer."""
+    """Name of a sequence's last layer: some models call the layers one by one."""
     if isinstance(module, nn.Sequential) and len(module):
         return next(reversed(module._modules))
     return ''

@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any, Optional, Tuple
 
 import torch
@@ -8,21 +9,11 @@ from torch import Tensor, nn
 
 from ..checks.suggest import nearest
 from ..checks.typed import typed
+from .connected_layer import connected_features, takes_all
 from .global_pooling import POOLINGS, check_head, find_logits, find_pooling
-from .local_features import (
-    close,
-    connected_features,
-    is_map,
-    is_pooled,
-    last_of,
-    local_features,
-    shape_of,
-    takes_all,
-    with_last,
-)
-from .tail_check import KEY, TailCheck
+from .tail_check import KEY, check_pooling, check_tail, close
 
-# Traced by torch.compile, a hook would be compiled anew for each of the states below.
+# torch.compile would trace a hook anew for each state of the recorder.
 uncompiled = torch._dynamo.disable
 
 
@@ -30,36 +21,31 @@ uncompiled = torch._dynamo.disable
 class SpatialResponseRecorder(BaseRecorder):
     """Record the teacher's class response at every location of its last feature map.
 
-    The teacher's *tail*, all that follows its global pooling, is applied to the pre-pool feature
-    of each location as if that were the pooled feature. This happens within the teacher's own
-    forward pass: behind the pooling the batch is widened from N pooled features to these N and the
-    N·H·W local ones, and where the tail ends it is split again. So whatever the tail consists of
-    (norms, hidden layers, a classifier) acts as it does on the pooled feature, and the rest of the
-    model sees its own logits. Where the tail is one module, which is given the pooled feature itself,
-    that module is called once more with the local features, which then need not be copied.
+    The teacher's *tail* is all that follows its global pooling. The recorder applies it to the
+    feature at each location as if that were the pooled feature, within the teacher's own forward
+    pass: behind the pooling it widens the batch from N pooled features to these N and the N·H·W
+    local ones; where the tail ends it splits the batch again. Norms, hidden layers and classifier
+    act on a local feature as on the pooled one, and the rest of the model sees its own logits.
 
-    Where a fully connected layer takes the whole map and nothing is pooled (VGG, AlexNet, LeNet-5),
-    that layer *is* a pooling: its output, Σ W_ij x_ij + b over the locations, is the mean of
-    the local features u_ij = H·W·W_ij x_ij + b. Their tail is what follows the layer. Global average
-    pooling in front of a linear layer is the case of equal W_ij, so both are one definition.
+    Some CNNs (VGG, AlexNet, LeNet-5) pool nothing: a fully connected layer takes the whole map.
+    Then that layer is the pooling. Its output Σ W_ij x_ij + b over the locations is the mean of the
+    local features u_ij = H·W·W_ij x_ij + b, and the tail is what follows it. Global average pooling
+    in front of a linear layer is the case of equal W_ij.
 
-    A record is the pair ``(spatial_response, global_response)`` of shapes (N, C, H, W) and (N, C);
-    choose with ``data_idx`` 0 or 1 in ``loss_forward_mappings``. Source: CSKD, section 3.2.
+    A record is the pair ``(spatial_response, global_response)``, d of shape (N, C, H, W) and g of
+    shape (N, C): ``data_idx`` 0 and 1 in ``loss_forward_mappings``. Source: CSKD, section 3.2.
 
-    The first batch recorded is checked: the pooling must leave a constant map as it is (or, where
-    it is a function, be the mean), and a second pass without the local features must give the same
-    logits, so that no part of the tail mixes the rows of a batch, as a BatchNorm in training mode
-    would.
+    The first batch is checked. The pooling must not change a constant map (a function in its place
+    must be the mean), and a second pass without local features must give the same logits: a
+    BatchNorm in training mode, for instance, mixes the rows of a batch and is refused.
 
     Args:
-        source (str, optional): Name of the teacher's global pooling module, as in
-            ``named_modules()``; with ``feature``, of the module that takes the pooled feature or
-            the whole map. Defaults to None: it is found by itself, with ``feature``, see
-            :func:`~mmcskd.teacher.global_pooling.find_pooling`.
-        logits (str, optional): Name of the module whose output is the class logits, where the
-            tail ends; ``''`` is the whole model. Defaults to None: the model's ``head``, or, when
-            the pooling lies inside it or there is none, the model's child that holds the pooling;
-            the whole model if it is called without ``mode``.
+        source (str, optional): Name of the global pooling module in ``named_modules()``. With
+            ``feature``: name of the module that takes the pooled feature or the whole map.
+            Defaults to None: :func:`~mmcskd.teacher.global_pooling.find_pooling` finds both.
+        logits (str, optional): Name of the module whose output is the class logits, where the tail
+            ends; ``''`` is the whole model. Defaults to None:
+            :func:`~mmcskd.teacher.global_pooling.find_logits` finds it.
         feature (str, optional): Name of the module whose output is the last feature map, for a
             teacher that averages it with a function (``x.mean((2, 3))``) or passes all of it to a
             fully connected layer. Defaults to None: the input of ``source``.
@@ -92,12 +78,10 @@ class SpatialResponseRecorder(BaseRecorder):
         self._feature = feature
         self._recording = False
         self._checked = False
-        self._map: Optional[Tensor] = None  # on its way from ``feature`` to ``source``
-        self._grid: Optional[Tuple[int, int, int]] = None  # on its way to ``logits``
-        self._tail_is_module = False  # known from the first batch on
-        self._widened: Optional[Tensor] = None  # until then, on its way to ``logits``
-        self._local: Optional[Tensor] = None  # from then on, likewise
-        self._check: Optional[TailCheck] = None
+        self._map: Optional[Tensor] = None  # between ``feature`` and ``source``
+        self._grid: Optional[Tuple[int, int, int]] = (
+            None  # N, H, W between ``source`` and ``logits``
+        )
 
     def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
         """Hook the pooling and the end of the tail.
@@ -120,22 +104,20 @@ class SpatialResponseRecorder(BaseRecorder):
                     f'SpatialResponse.{key}: "{name}" is not a module of the teacher '
                     f'({type(model).__name__}). ' + nearest(name, modules)
                 )
-        source = modules[self._source]
+        source, logits = modules[self._source], modules[self._logits]
         if self._feature is None:
             source.register_forward_hook(self._widen_pooled)
         else:
             modules[self._feature].register_forward_hook(self._keep_map)
             source.register_forward_pre_hook(self._widen_input)
             source.register_forward_hook(self._widen_connected)
-        modules[self._logits].register_forward_pre_hook(self._compare_input)
-        modules[self._logits].register_forward_hook(self._split)
-        model.register_forward_hook(self._check_logits, with_kwargs=True)
+        logits.register_forward_hook(self._split)
+        model.register_forward_hook(self._check_first_batch, with_kwargs=True)
+        self._tail = (self._source, source), (self._logits, logits)
 
     @uncompiled
     def _widen_pooled(self, module: nn.Module, inputs: Tuple, outputs: Any) -> Any:
         """Behind a pooling module: append the N·H·W local features to the N pooled ones."""
-        if self._check is not None:
-            self._check.enter()
         if not self._recording:
             return None
         feature, pooled = last_of(inputs[:1]), last_of(outputs)
@@ -146,13 +128,7 @@ class SpatialResponseRecorder(BaseRecorder):
                 f'have no grid): name the module that pools the last feature map with {KEY}.source.'
             )
         if not self._checked and type(module).__name__ not in POOLINGS:
-            corner = feature[:, :, :1, :1]
-            constant = last_of(module.forward(corner.expand_as(feature).contiguous()))
-            if not close(constant.flatten(1), corner.flatten(1)):
-                raise ValueError(
-                    f'SpatialResponse.source: "{self._source}" does more than pool, it changes a '
-                    f'constant map: name the pooling alone with {KEY}.source.'
-                )
+            check_pooling(lambda x: last_of(module.forward(x)), feature, self._source)
         return with_last(outputs, self._widen(pooled, local_features(feature), feature))
 
     @uncompiled
@@ -162,7 +138,7 @@ class SpatialResponseRecorder(BaseRecorder):
 
     @uncompiled
     def _widen_input(self, module: nn.Module, inputs: Tuple) -> Optional[Tuple]:
-        """Behind a mean that is no module: widen what the module after it is given."""
+        """Behind a function that averages the map: widen the input of the next module."""
         if not self._recording:
             return None
         feature, given = self._map, last_of(inputs[:1])
@@ -180,107 +156,67 @@ class SpatialResponseRecorder(BaseRecorder):
                 '.feature to the modules right behind and before the pooling.'
             )
         connected = takes_all(module, feature)
-        if not self._checked:
-            expected = feature.flatten(1) if connected else feature.mean((2, 3))
-            if not close(given.flatten(1), expected):
-                raise ValueError(
-                    f'SpatialResponse.feature: what "{self._source}" takes is not '
-                    f'{"the map" if connected else "the mean of the map"} of "{self._feature}": '
-                    f'set {KEY}.source and .feature to the modules right behind and before the '
-                    'pooling.'
-                )
+        expected = feature if connected else feature.mean((2, 3))
+        if not self._checked and not close(given.flatten(1), expected.flatten(1)):
+            raise ValueError(
+                f'SpatialResponse.feature: what "{self._source}" takes is not '
+                f'{"the map" if connected else "the mean of the map"} of "{self._feature}": '
+                f'set {KEY}.source and .feature to the modules right behind and before the '
+                'pooling.'
+            )
         if connected:
-            return None
+            return None  # its output is what is widened
         self._map = None
         widened = self._widen(given, local_features(feature), feature)
         return (with_last(inputs[0], widened), *inputs[1:])
 
     @uncompiled
     def _widen_connected(self, module: nn.Module, inputs: Tuple, outputs: Tensor) -> Any:
-        """Behind a layer over the whole map: append u_ij, which its output is the mean of."""
-        if self._check is not None:
-            self._check.enter()
+        """Behind a layer over the whole map: append u_ij to its output, their mean."""
         if not self._recording or self._map is None:
             return None
         feature, self._map = self._map, None
-        local = connected_features(module, feature)
-        return self._widen(outputs, local.to(outputs.dtype), feature)
+        return self._widen(outputs, connected_features(module, feature), feature)
 
     def _widen(self, pooled: Tensor, local: Tensor, feature: Tensor) -> Tensor:
         n, _, height, width = feature.shape
         self._grid = (n, height, width)
-        if self._tail_is_module:
-            self._local = local
-            return pooled
-        widened = torch.cat([pooled.flatten(1), local]).reshape(-1, *pooled.shape[1:])
-        if not self._checked:
-            self._widened = widened.clone()  # a module may change its input in place
-        return widened
-
-    @uncompiled
-    def _compare_input(self, module: nn.Module, inputs: Tuple) -> None:
-        """Once: whether the tail is this one module, so that it takes what the pooling gave."""
-        if not self._recording or self._widened is None:
-            return
-        given, widened, self._widened = last_of(inputs[:1]), self._widened.flatten(1), None
-        self._tail_is_module = (
-            isinstance(given, Tensor)
-            and given.shape[:1] == widened.shape[:1]
-            and torch.equal(given.flatten(1), widened)
-        )
+        rows = torch.cat([pooled.flatten(1), local.to(pooled.dtype)])
+        return rows.reshape(-1, *pooled.shape[1:])
 
     @uncompiled
     def _split(self, module: nn.Module, inputs: Tuple, outputs: Any) -> Optional[Tensor]:
-        """Take the local responses off the batch and leave the model its own logits."""
-        if self._check is not None:
-            self._check.leave(outputs)
+        """Behind the tail: keep the responses and return the model its own logits."""
         if not self._recording or self._grid is None:
             return None
-        n, height, width = self._grid
-        self._grid = None
+        (n, height, width), self._grid = self._grid, None
         rows = n * (1 + height * width)
-        if self._local is not None:
-            local = self._local.reshape(-1, *last_of(inputs[:1]).shape[1:])
-            self._local = None
-            spatial = module.forward(with_last(inputs[0], local), *inputs[1:])
-            self._keep(spatial, outputs, (n, height, width))
-            return None
         if not isinstance(outputs, Tensor) or outputs.dim() != 2 or outputs.shape[0] != rows:
             raise ValueError(
                 f'SpatialResponse.logits: "{self._logits}" returned {shape_of(outputs)}, expected '
                 f'class logits of shape ({rows}, C) for {n} images on a {height}×{width} grid: '
                 f'name the module whose output is the logits with {KEY}.logits.'
             )
-        self._keep(outputs[n:], outputs[:n], (n, height, width))
-        return outputs[:n]
-
-    def _keep(self, local: Tensor, whole: Tensor, grid: Tuple[int, int, int]) -> None:
-        self.data_buffer.append((local.unflatten(0, grid).permute(0, 3, 1, 2), whole))
+        global_response, local = outputs[:n], outputs[n:]
+        spatial_response = local.unflatten(0, (n, height, width)).permute(0, 3, 1, 2)
+        self.data_buffer.append((spatial_response, global_response))
+        return global_response
 
     @uncompiled
-    def _check_logits(self, model: nn.Module, args: Tuple, kwargs: dict, outputs: Any) -> Any:
-        """Once: the widened pass must have left the logits what they are without it."""
+    def _check_first_batch(self, model: nn.Module, args: Tuple, kwargs: dict, outputs: Any) -> None:
         if not self._recording or self._checked or not self.data_buffer:
-            return outputs
-        whole = self.data_buffer[-1][1]
-        check = self._check = TailCheck()
-        # Every batch is recorded in the same way, so that bits do not depend on which came first.
-        self._recording = self._tail_is_module
+            return
+        _, global_response = self.data_buffer[-1]
+        self._recording = False
         try:
-            # Not by its hooks: those before it have prepared the images already.
-            own = model.forward(*args, **kwargs)
+            # The bare forward: hooks in front of it have prepared the images already.
+            check_tail(global_response, partial(model.forward, *args, **kwargs), *self._tail)
         finally:
-            self._recording, self._check = True, None
-            check.close()
-        check.compare(whole, check.logits if self._logits else own, self._source, self._logits)
+            self._recording = True
         self._checked = True
-        if not self._tail_is_module:
-            return outputs
-        del self.data_buffer[-2]
-        return own
 
     def _forget(self) -> None:
-        self._grid = self._map = self._widened = self._local = None
+        self._grid = self._map = None
 
     def __enter__(self) -> None:
         """Start to record; what was recorded before is dropped."""
@@ -311,3 +247,35 @@ class SpatialResponseRecorder(BaseRecorder):
                 f'each location of its map ({exc_value}): name the last pooling, after which no '
                 f'feature map is used, with {KEY}.source, or where the tail ends with .logits.'
             ) from exc_value
+
+
+def local_features(feature: Tensor) -> Tensor:
+    """(N, K, H, W) → (N·H·W, K), image by image, row by row."""
+    return feature.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def is_map(feature: Any) -> bool:
+    """Whether this is a tensor (N, K, H, W)."""
+    return isinstance(feature, Tensor) and feature.dim() == 4
+
+
+def is_pooled(pooled: Any, feature: Tensor) -> bool:
+    """Whether this is a tensor (N, K) or (N, K, 1, 1), for a map (N, K, H, W)."""
+    return isinstance(pooled, Tensor) and pooled.flatten(1).shape == feature.shape[:2]
+
+
+def last_of(value: Any) -> Any:
+    """The last entry of a tuple over stages; any other value as it is."""
+    while isinstance(value, (tuple, list)) and len(value):
+        value = value[-1]
+    return value
+
+
+def with_last(value: Any, last: Tensor) -> Any:
+    """A tuple over stages with another last entry; in place of a tensor, that entry."""
+    return type(value)([*value[:-1], last]) if isinstance(value, (tuple, list)) else last
+
+
+def shape_of(value: Any) -> str:
+    """A tensor's shape or anything else's type, for a message."""
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__

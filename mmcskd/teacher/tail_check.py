@@ -1,74 +1,104 @@
-from typing import Any, Optional, Tuple
+"""What is checked once, on the first batch: the pooling pools, and the tail keeps rows apart."""
 
+from typing import Any, Callable, Optional, Tuple
+
+import torch
 import torch._dynamo
 from torch import Tensor, nn
-
-from .local_features import close, is_map, last_of
+from torch.utils._pytree import tree_flatten
 
 KEY = 'distiller.teacher_recorders.<name>'
 
 
-class TailCheck:
-    """A pass of the teacher without local features, watched from its pooling to its logits.
+def check_pooling(pool: Callable, feature: Tensor, source: str) -> None:
+    """Refuse a pooling that changes a constant map.
 
-    Watched are all modules that run, so it is for one pass; :meth:`close` ends it.
+    Args:
+        pool (Callable): (N, K, H, W) → (N, K) or (N, K, 1, 1).
+        feature (Tensor): (N, K, H, W), of the first batch.
+        source (str): Name of the pooling, for the message.
 
-    Attributes:
-        logits (Any): What the module at the end of the tail returned.
-        map_behind (tuple, optional): Shape of a feature map that a module behind the pooling was
-            given, which so is not the last one. None if there is none.
+    Raises:
+        ValueError: If it does more than pool.
     """
+    corner = feature[:, :, :1, :1]
+    pooled = pool(corner.expand_as(feature).contiguous())
+    if not close(pooled.flatten(1), corner.flatten(1)):
+        raise ValueError(
+            f'SpatialResponse.source: "{source}" does more than pool, it changes a constant map: '
+            f'name the pooling alone with {KEY}.source.'
+        )
 
-    def __init__(self) -> None:
-        self.logits: Any = None
-        self.map_behind: Optional[Tuple[int, ...]] = None
-        self._in_tail = False
-        self._hook = nn.modules.module.register_module_forward_pre_hook(self._watch)
 
-    def enter(self) -> None:
-        """The pooling has run."""
-        self._in_tail = True
+def check_tail(
+    recorded: Tensor, run: Callable, source: Tuple[str, nn.Module], logits: Tuple[str, nn.Module]
+) -> None:
+    """Run the teacher without local features and compare its logits.
 
-    def leave(self, logits: Any) -> None:
-        """The tail has run."""
-        self._in_tail, self.logits = False, logits
+    Args:
+        recorded (Tensor): Logits (N, C) of the pass with local features.
+        run (Callable): Runs the teacher on the same batch and returns its output.
+        source (tuple[str, nn.Module]): Name and module of the pooling.
+        logits (tuple[str, nn.Module]): Name and module of the end of the tail.
 
-    def close(self) -> None:
-        """Stop to watch."""
-        self._hook.remove()
+    Raises:
+        ValueError: If the logits differ, are not finite, or if a module behind the pooling takes a
+            feature map.
+    """
+    own, map_behind = _watch(run, source[1], logits[1])
+    if map_behind is not None:
+        raise ValueError(
+            f'SpatialResponse.source: behind "{source[0]}" the teacher uses a feature map '
+            f'still, of shape {map_behind}: name its last pooling with {KEY}.source.'
+        )
+    if not own.isfinite().all():
+        raise ValueError(
+            f'The teacher\'s own logits, of "{logits[0]}", are not finite: check '
+            'model.teacher_ckpt, model.teacher_view and the precision of optim_wrapper.'
+        )
+    if own.numel() != recorded.numel() or not close(recorded, own.reshape(recorded.shape)):
+        raise ValueError(
+            f'SpatialResponse: between "{source[0]}" and "{logits[0]}" the teacher\'s logits '
+            'depend on the other rows of the batch or on chance, as with BatchNorm or dropout in '
+            f'training mode: call teacher.eval(), or set {KEY}.source and .logits.'
+        )
 
-    def compare(self, recorded: Tensor, own: Tensor, source: str, logits: str) -> None:
-        """Whether the pass with local features left the logits what they are without.
 
-        Args:
-            recorded (Tensor): Logits of that pass (N, C).
-            own (Tensor): Those of the pass that was watched.
-            source (str): Name of the pooling, for messages.
-            logits (str): Name of the module at the end of the tail, likewise.
+def close(given: Tensor, expected: Tensor) -> bool:
+    """Whether two tensors are equal up to the rounding of the coarser of their dtypes."""
+    coarse = max(torch.finfo(value.dtype).eps for value in (given, expected))
+    given, expected = given.float(), expected.float()
+    return bool((given - expected).abs().max() <= coarse**0.5 * expected.abs().max())
 
-        Raises:
-            ValueError: If they differ, are not finite, or a feature map is used behind the pooling.
-        """
-        if self.map_behind is not None:
-            raise ValueError(
-                f'SpatialResponse.source: behind "{source}" the teacher uses a feature map '
-                f'still, of shape {self.map_behind}: name its last pooling with {KEY}.source.'
-            )
-        if not own.isfinite().all():
-            raise ValueError(
-                f'The teacher\'s own logits, of "{logits}", are not finite: check '
-                'model.teacher_ckpt, model.teacher_view and the precision of optim_wrapper.'
-            )
-        if own.numel() != recorded.numel() or not close(recorded, own.reshape(recorded.shape)):
-            raise ValueError(
-                f'SpatialResponse: between "{source}" and "{logits}" the teacher\'s '
-                'logits depend on the other rows of the batch or on chance, as with BatchNorm or '
-                'dropout in training mode: call teacher.eval(), or set '
-                f'{KEY}.source and .logits.'
-            )
+
+def _watch(run: Callable, source: nn.Module, end: nn.Module) -> Tuple[Any, Optional[Tuple]]:
+    """The logits, and the shape of the last feature map that a module of the tail takes."""
+    in_tail, logits, map_behind = False, None, None
 
     @torch._dynamo.disable
-    def _watch(self, module: nn.Module, inputs: Tuple) -> None:
-        given = last_of(inputs)
-        if self._in_tail and is_map(given) and given.shape[-2:].numel() > 1:
-            self.map_behind = tuple(given.shape)
+    def before(module: nn.Module, inputs: Tuple) -> None:
+        nonlocal map_behind
+        given = next(reversed(tree_flatten(inputs)[0]), None)
+        is_map = isinstance(given, Tensor) and given.dim() == 4
+        if in_tail and is_map and given.shape[-2:].numel() > 1:
+            map_behind = tuple(given.shape)
+
+    @torch._dynamo.disable
+    def after(module: nn.Module, inputs: Tuple, outputs: Any) -> None:
+        nonlocal in_tail, logits
+        if module is source:
+            in_tail = True
+        if module is end:
+            in_tail, logits = False, outputs
+
+    hooks = (
+        nn.modules.module.register_module_forward_pre_hook(before),
+        nn.modules.module.register_module_forward_hook(after),
+    )
+    try:
+        output = run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    # Where the tail ends with the model itself, no hook is called: `run` is its bare forward.
+    return (output if logits is None else logits), map_behind

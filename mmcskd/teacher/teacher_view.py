@@ -6,18 +6,18 @@ from torch import Tensor, nn
 
 
 class TeacherView(nn.Module):
-    """Show the teacher the very same augmented batch, as the teacher was trained to see it.
+    """Convert a batch from the student's normalisation, channel order and size to the teacher's.
 
-    The student's normalisation is undone and the teacher's applied, which is one multiplication
-    and one addition a channel. Mixing images commutes with it, so a batch after mixup or cutmix
-    comes out as if it had been mixed under the teacher's normalisation. Where the two agree the
-    batch passes through untouched.
+    One multiplication and one addition a channel undo the student's normalisation and apply the
+    teacher's. This commutes with mixing images: a batch after mixup or cutmix comes out as if it
+    had been mixed under the teacher's normalisation. Where the two agree, the batch is returned as
+    it is.
 
     Args:
         student (tuple): Mean and standard deviation of the student's channels in 0 … 255, and
             whether they are in RGB order.
         teacher (tuple): The same of the teacher.
-        size (int | tuple[int, int], optional): Height and width that the teacher wants. Defaults
+        size (int | tuple[int, int], optional): Height and width of the teacher's images. Defaults
             to None: the student's.
     """
 
@@ -54,7 +54,7 @@ class TeacherView(nn.Module):
             inputs = inputs.flip(1)
         if not self.equal:
             if self.scale.device != inputs.device:
-                self.to(inputs.device)  # once: a copy in each step would make the host wait
+                self.to(inputs.device)  # once: a copy in each step would block the host
             inputs = torch.addcmul(self.shift.to(inputs), inputs, self.scale.to(inputs))
         if self.size is not None and self.size != tuple(inputs.shape[-2:]):
             inputs = F.interpolate(
@@ -64,16 +64,15 @@ class TeacherView(nn.Module):
 
 
 def fit_view(teacher: nn.Module, preprocessor: nn.Module, config: Optional[dict] = None) -> None:
-    """Let a teacher see its own version of whatever batch it is called with.
+    """Give a teacher a pre-hook that converts each batch by :class:`TeacherView`.
 
     Args:
-        teacher (nn.Module): Called with the batch first or as ``inputs``. Where ``config`` is
-            silent, its own ``data_preprocessor`` says how it normalises, as it does for a teacher
-            that comes from a stock config by ``cfg_path``; one that normalises nothing sees what
-            the student sees.
-        preprocessor (nn.Module): What normalised the batch, an MMPretrain ``ClsDataPreprocessor``.
+        teacher (nn.Module): Called with the batch as first argument or as ``inputs``.
+        preprocessor (nn.Module): MMPretrain's ``ClsDataPreprocessor`` that normalised the batch.
         config (dict, optional): Any of ``mean`` and ``std`` (channels in 0 … 255), ``to_rgb``
-            (bool) and ``size`` (height and width). Defaults to None.
+            (bool) and ``size`` (height and width). What is not given comes from the teacher's own
+            ``data_preprocessor`` if that normalises, as in a stock config by ``cfg_path``, else
+            from ``preprocessor``. Defaults to None.
 
     Raises:
         ValueError: For an unknown key or a value of a wrong form.
@@ -107,11 +106,11 @@ def fit_view(teacher: nn.Module, preprocessor: nn.Module, config: Optional[dict]
 
 
 def _normalisation(preprocessor: Optional[nn.Module]) -> Tuple[list, list, bool]:
-    # MMPretrain's name of it, MMEngine's and MMDetection's, MMSegmentation's.
+    # The name in MMPretrain; in MMEngine and MMDetection; in MMSegmentation.
     names = ('to_rgb', '_channel_conversion', 'channel_conversion')
     rgb = any(bool(getattr(preprocessor, name, False)) for name in names)
     if not hasattr(preprocessor, 'mean'):
-        return [0.0], [1.0], rgb  # of every channel
+        return [0.0], [1.0], rgb  # broadcast to every channel
     mean, std = (
         getattr(preprocessor, name).double().flatten().tolist() for name in ('mean', 'std')
     )

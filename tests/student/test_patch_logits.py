@@ -1,12 +1,8 @@
-"""What comes after the backbones: no logits of every patch, and a quarter of the plain form's memory."""
-
-import sys
+"""Tokens are pooled before the head: no class logits of every patch exist."""
 
 import pytest
 import torch
 from models import algorithm_config, batch, build, distiller_config, student_config, teacher_config
-from packaging.version import Version
-from tool_runs import TOOLS
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
@@ -67,36 +63,3 @@ def test_they_would_be_seen():
         (tokens,) = model.student.extract_feat(inputs)
         model.student.head.distillation_logits(tokens[:, 2:])
     assert seen.numel == 3 * PATCHES * CLASSES
-
-
-@pytest.mark.skipif(
-    Version(torch.__version__) < Version('2.1'),
-    reason='torch < 2.1 makes a new object of a storage each time: none can be followed',
-)
-@pytest.mark.parametrize('width', [192, 384, 768])
-def test_memory_after_the_backbones(width, monkeypatch):
-    """DeiT-Ti, S and B on ImageNet, a RegNetY-16GF's features."""
-    monkeypatch.setattr(sys, 'path', [str(TOOLS / 'benchmarks'), *sys.path])
-    from memory import peaks
-
-    found = peaks(batch=16, classes=1000, width=width, channels=3024)
-    assert found['lean'] <= 0.25 * found['plain']
-
-
-def test_how_the_teacher_runs(monkeypatch):
-    """Inference mode, evaluation mode, channels-last, AMP's dtype; and no loss of its own."""
-    model = algorithm().train()
-    inputs, samples = batch(n=3)
-    monkeypatch.setattr(model.teacher.head, 'loss', None)
-    model.loss(inputs, samples)
-    seen = []
-    model.teacher.backbone.register_forward_hook(
-        lambda module, given, out: seen.append((module.training, given[0], out[-1]))
-    )
-    for enabled, dtype in ((False, torch.float32), (True, torch.bfloat16)):
-        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
-            model.loss(inputs, samples)
-        training, given, out = seen.pop()
-        assert not training and out.is_inference() and out.dtype == dtype
-        assert given.is_contiguous(memory_format=torch.channels_last)
-        assert not given.is_contiguous()
