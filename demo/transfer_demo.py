@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import NamedTuple, Optional, Tuple
 
 import torch
-from compatibility.page import replace
-from evidence.paired import difference, summary
 
 import mmcskd  # noqa: F401, registers everything
 
 ROOT = Path(__file__).resolve().parents[1]
-TOOLS = ROOT / 'tools'
+sys.path.append(str(ROOT / '.dev_scripts'))
+
+from page import replace  # noqa: E402
+from paired import difference, summary  # noqa: E402
+
 CONFIGS = ROOT / 'configs' / 'transfer' / 'demo'
 PAGE = ROOT / 'docs' / 'transfer.md'
 ARMS = ('from scratch', 'from a distilled backbone', 'with dense CSKD')
@@ -113,9 +115,9 @@ def runs_of(task, seeds, work_dir):
     return found
 
 
-def call(tool, *arguments):
-    """Run a tool in this process."""
-    sys.argv = [str(part) for part in (TOOLS / tool, *arguments)]
+def call(script, *arguments):
+    """Run a script in this process."""
+    sys.argv = [str(part) for part in (ROOT / script, *arguments)]
     runpy.run_path(sys.argv[0], run_name='__main__')
 
 
@@ -127,10 +129,10 @@ def work(run):
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     config, options = CONFIGS / f'{run.config}.py', run.options()
-    call('train.py', config, '--work-dir', run.folder, '--no-validate', '--resume', *options)
+    call('tools/train.py', config, '--work-dir', run.folder, '--no-validate', '--resume', *options)
     partial = run.folder / 'test.partial.json'
     test = run.folder / 'test'
-    call('test.py', config, run.checkpoint, '--work-dir', test, '--out', partial)
+    call('tools/test.py', config, run.checkpoint, '--work-dir', test, '--out', partial)
     partial.replace(run.folder / 'test.json')
     return run
 
@@ -181,7 +183,7 @@ def main():
     import mmdet.models  # noqa: F401
     import mmseg.models  # noqa: F401
 
-    call('make_digit_scenes.py', CONFIGS / 'digit_scenes.py')
+    call('demo/make_digit_scenes.py', CONFIGS / 'digit_scenes.py')
     runs = [runs_of(task, args.seeds, args.work_dir) for task in args.tasks]
     bring_to_an_end([run for of_task in runs for run in of_task['the teacher alone']], args.jobs)
     # Seed by seed, so that a table cut short has whole comparisons.

@@ -16,7 +16,7 @@ from measure import as_table
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path.append(str(ROOT / 'tools' / 'compatibility'))
+sys.path.append(str(ROOT / '.dev_scripts'))
 
 from page import replace  # noqa: E402
 

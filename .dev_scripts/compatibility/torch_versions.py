@@ -25,6 +25,8 @@ from pathlib import Path
 
 os.environ.setdefault('MMCSKD_OUTCOMES', os.devnull)  # of the plugin, which is only read with here
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 from outcomes import of_collected
 from page import replace, section
 

@@ -11,7 +11,7 @@ from typing import Dict, NamedTuple, Tuple
 from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = ROOT / 'configs' / 'evidence'
+CONFIGS = Path(__file__).with_name('configs')
 SETTINGS = ('plain', 'long', 'crowded')
 TEACHER = 'teacher'
 SECOND = 'teacher_2'  # by another seed

@@ -11,7 +11,7 @@ from figures import draw_curves
 from paired import difference, summary
 from results import VERSIONS, tables
 
-sys.path.append(str(ROOT / 'tools' / 'compatibility'))
+sys.path.append(str(ROOT / '.dev_scripts'))
 from page import replace
 
 SEEDS = 5  # of a whole comparison

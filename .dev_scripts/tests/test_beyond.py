@@ -1,19 +1,15 @@
 """What the comparison tries beyond the paper does what it says."""
 
-import sys
 from types import SimpleNamespace
 
+import arms
+import beyond
 import pytest
 import torch
 import torch.nn.functional as F
 from mmpretrain.registry import MODELS as CLASSIFIERS
-from tool_runs import LABORATORY
 
 from mmcskd import CSKDLoss
-
-sys.path.insert(0, str(LABORATORY / 'evidence'))
-import arms
-import beyond
 
 
 def responses(n=3, classes=5, grid=(2, 4)):

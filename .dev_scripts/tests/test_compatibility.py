@@ -4,14 +4,12 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-import pytest
-from tool_runs import LABORATORY
-
-sys.path.insert(0, str(LABORATORY / 'compatibility'))
 import mmrazor_tests
 import outcomes
 import page
+import pytest
 import torch_versions
+from tool_runs import LABORATORY
 
 PAGE = '# Versions\n\n<!-- versions -->\n<!-- /versions -->\n\nMore.\n\n<!-- mmrazor -->\n<!-- /mmrazor -->\n'
 

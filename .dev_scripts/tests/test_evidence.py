@@ -6,21 +6,18 @@ import os
 import re
 import shutil
 import statistics
-import sys
 
-import pytest
-import torch
-from tool_runs import LABORATORY, ROOT
-
-sys.path.insert(0, str(LABORATORY / 'evidence'))
 import arms
 import fused_response
 import head_accuracy
 import paired
+import pytest
 import report
 import results
 import run
+import torch
 import training
+from tool_runs import ROOT
 
 SMALL = {
     'train_dataloader.dataset.length': 64,

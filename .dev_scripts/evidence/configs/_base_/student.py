@@ -1,7 +1,7 @@
 # What all arms of the comparison share: the data of the plain setting, a student short of data, the
 # CNN that teaches it and the schedule. Runs are short and start anew when they are cut. To train by
 # another tool than .dev_scripts/evidence/run.py, put that folder on PYTHONPATH.
-_base_ = ['../../demo/digits.py', '../../_base_/distillers.py']
+_base_ = ['mmcskd::demo/digits.py', 'mmcskd::_base_/distillers.py']
 custom_imports = dict(imports=['mmcskd', 'packed_digits'], allow_failed_imports=False)
 
 # As in the recipe the teacher answers for views that the label describes badly: half of the batches
