@@ -10,8 +10,8 @@ from mmrazor.registry import HOOKS, MODELS
 from torch import Tensor, nn
 
 from mmcskd import CKFHook, CSKDLoss
-from mmcskd.bank.banked_batch import fuse
 from mmcskd.fusion.ckf_hook import steered_losses
+from mmcskd.method import fuse
 from mmcskd.runs.wrapped_model import unwrapped
 
 
@@ -101,10 +101,10 @@ class MixtureCSKDLoss(CSKDLoss):
         self.weights = [(step + 0.5) / steps for step in range(steps)]
 
     def _fused_classes(self, spatial_response: Tensor, global_response: Tensor) -> Tensor:
-        whole, share = global_response[..., None, None], 1 / len(self.weights)
+        share = 1 / len(self.weights)
         self._shares = torch.zeros_like(spatial_response)
         for weight in self.weights:
-            classes = fuse(spatial_response, whole, weight).argmax(dim=1, keepdim=True)
+            classes = fuse(spatial_response, global_response, weight).argmax(dim=1, keepdim=True)
             self._shares.scatter_(1, classes, share, reduce='add')
         return self._shares.argmax(dim=1)
 

@@ -15,7 +15,7 @@ from mmpretrain.registry import MODELS
 from mmrazor.models.task_modules.recorder import RecorderManager
 from torch import Tensor, nn
 
-from mmcskd.bank.banked_batch import fuse
+from mmcskd.method import fuse
 
 WEIGHTS = (1.0, 0.75, 0.5, 0.25, 0.0)
 BATCH = 64  # what is put together comes from one batch, as in training
@@ -102,7 +102,7 @@ def right_places(
     spatial, whole = recorders.get_recorder('response').get_record_data()
     found = {}
     for weight in WEIGHTS:
-        classes = fuse(spatial, whole[..., None, None], weight).argmax(dim=1, keepdim=True)
+        classes = fuse(spatial, whole, weight).argmax(dim=1, keepdim=True)
         told = F.interpolate(classes.to(labels.dtype), labels.shape[-2:])[:, 0]
         found[weight] = (told == labels).float().mean(dim=(1, 2)).sum().item()
     return found

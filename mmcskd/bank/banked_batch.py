@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..losses.partial_target import PartialTarget
+from ..method import fuse
 
 
 class BankedBatch(NamedTuple):
@@ -80,23 +81,6 @@ class BankedBatch(NamedTuple):
         fused[kept] = fuse(torch.from_numpy(self.local.copy()), whole, fusion_weight).numpy()
         classes = self.table_class[row].astype(np.int64)
         return _in_rows(count, classes, 0), _in_rows(count, fused, -np.inf)
-
-
-def fuse(local: Tensor, whole: Tensor, fusion_weight: float) -> Tensor:
-    """t = λ·d + (1 − λ)·g, with each operation rounded by itself.
-
-    So the result for one class and place does not depend on where in memory it lies, as it does
-    where a processor may multiply and add in one.
-
-    Args:
-        local (Tensor): d.
-        whole (Tensor): g, broadcast to the shape of d.
-        fusion_weight (float): λ.
-
-    Returns:
-        Tensor: As d.
-    """
-    return local.mul(fusion_weight).add_(whole.mul(1 - fusion_weight))
 
 
 def _in_rows(lengths: np.ndarray, values: np.ndarray, padding: float) -> Tensor:

@@ -5,7 +5,8 @@ from typing import Any, Dict, List, NamedTuple
 import torch
 from torch import Tensor
 
-from .banked_batch import BankedBatch, fuse
+from ..method import fuse
+from .banked_batch import BankedBatch
 
 # The others' share of a fused response is known where their sum was kept, and interpolated between.
 KEPT_AT = (0.0, 0.5, 1.0)
@@ -58,7 +59,7 @@ class TopK(NamedTuple):
         """
         return torch.stack(
             [
-                (fuse(spatial, whole[..., None, None], weight) / self.temperature)
+                (fuse(spatial, whole, weight) / self.temperature)
                 .masked_fill(kept, -torch.inf)
                 .logsumexp(dim=1)
                 for weight in KEPT_AT
@@ -81,7 +82,7 @@ class TopK(NamedTuple):
         spatial, whole = spatial.float().cpu(), whole.float().cpu()
         classes, found = whole.shape[1], {}
         for weight in ERROR_AT:
-            fused = fuse(spatial, whole[..., None, None], weight).movedim(1, -1)
+            fused = fuse(spatial, whole, weight).movedim(1, -1)
             target = batch.fused_target(weight, classes)
             found[f'λ = {weight:g}'] = _error(target, fused.flatten(0, 2), self.temperature)
         target = batch.global_target(classes)

@@ -5,10 +5,10 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor
 
-from ..bank.banked_batch import fuse
 from ..checks.suggest import nearest
 from ..checks.typed import typed
 from ..losses.cskd_loss import GRIDS, CSKDLoss
+from ..method import fuse
 from .dense_response_recorder import DenseResponses, describe
 from .level_pooling import kept_locations, logits, mean_response, pool_level, probabilities
 
@@ -237,7 +237,7 @@ class DenseCSKDLoss(CSKDLoss):
         grid = dict(coarser=coarser, teacher=theirs, student=own, patches=patches)[self.grid]
         teacher, has_teacher = self._pool(teacher, kept_teacher, grid, sigmoid)
         student, has_student = self._pool(student, kept_student, grid, sigmoid)
-        target = fuse(teacher, whole[..., None, None], self.fusion_weight)
+        target = fuse(teacher, whole, self.fusion_weight)
         student, target = (
             level.permute(0, 1, 3, 4, 2).reshape(-1, level.shape[2]) for level in (student, target)
         )

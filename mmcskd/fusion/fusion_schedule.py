@@ -4,41 +4,21 @@ A schedule is a function of the progress p in [0, 1] that returns the fusion wei
 1 is the teacher's spatial response alone, 0 its global response alone. Source: CSKD, section 3.3.
 """
 
-import math
 from functools import partial
 from numbers import Real
 from typing import Callable, Union
 
 from mmengine.registry import Registry
 
+from .. import method
 from ..checks.suggest import nearest
 
 FUSION_SCHEDULES = Registry('fusion schedule', scope='mmcskd')
 """Register a function of one's own here and name it in ``CKFHook(schedule=…)``."""
 
 
-@FUSION_SCHEDULES.register_module()
-def linear(progress: float) -> float:
-    """1 − p."""
-    return 1 - progress
-
-
-@FUSION_SCHEDULES.register_module()
-def x2(progress: float) -> float:
-    """(1 − p)²."""
-    return (1 - progress) ** 2
-
-
-@FUSION_SCHEDULES.register_module()
-def cos(progress: float) -> float:
-    """cos(π p / 2)."""
-    return math.cos(math.pi * progress / 2)
-
-
-@FUSION_SCHEDULES.register_module()
-def constant(progress: float, value: float = 1.0) -> float:
-    """The same value throughout; 1 distils the spatial response only, 0 the global one only."""
-    return value
+for _schedule in (method.linear, method.x2, method.cos, method.constant):
+    FUSION_SCHEDULES.register_module(module=_schedule)
 
 
 def build_schedule(schedule: Union[str, dict, Callable]) -> Callable[[float], float]:

@@ -6,16 +6,13 @@ import torch.nn.functional as F
 from mmrazor.registry import MODELS
 from torch import Tensor
 
-from ..bank.banked_batch import fuse
 from ..bank.banked_teacher import BankedResponse
 from ..checks.suggest import nearest
 from ..checks.typed import typed
-from .response_loss import ResponseLoss, at_least_float32, what_is
+from ..method import agreement, fuse
+from .response_loss import ResponseLoss, what_is
 
 GRIDS = ('coarser', 'teacher', 'student')
-
-# Fused responses are as large as the teacher's; only one of so many parts exists at a time.
-PARTS = 8
 
 
 @MODELS.register_module()
@@ -204,18 +201,14 @@ class CSKDLoss(ResponseLoss):
 
     def _fuse(self, spatial_response: Tensor, global_response: Tensor) -> Tensor:
         """t = λ·d + (1 − λ)·g, (N, C, H, W)."""
-        local, whole = at_least_float32(spatial_response), at_least_float32(global_response)
-        return fuse(local, whole[..., None, None], self.fusion_weight)
+        return fuse(spatial_response, global_response, self.fusion_weight)
 
     def _fused_classes(self, spatial_response: Tensor, global_response: Tensor) -> Tensor:
-        """argmax of t over the classes, (N, H, W), a part of the batch at a time."""
-        size = -(-spatial_response.shape[0] // PARTS)
-        parts = zip(spatial_response.split(size), global_response.split(size))
-        return torch.cat([self._fuse(local, whole).argmax(dim=1) for local, whole in parts])
+        """argmax of t over the classes, (N, H, W)."""
+        return self._fuse(spatial_response, global_response).argmax(dim=1)
 
-    @torch.no_grad()
     def _agree(self, student_response: Tensor, classes: Tensor) -> None:
-        self.agreement = (student_response.argmax(dim=1) == classes).float().mean()
+        self.agreement = agreement(student_response, classes)
 
 
 def check_grid(grid: Tuple[int, int]) -> None:

@@ -2,12 +2,12 @@
 
 from typing import Union
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import method
+from ..method import at_least_float32
 from .partial_target import PartialTarget
-from .partwise_cross_entropy import PartwiseCrossEntropy
 
 
 class ResponseLoss(nn.Module):
@@ -43,9 +43,7 @@ class ResponseLoss(nn.Module):
         Returns:
             Tensor: A scalar, ``loss_weight`` applied.
         """
-        # Classes last, as a head puts them out: no copy, and rows of a stride of one.
-        rows = at_least_float32(student.movedim(1, -1).reshape(-1, student.shape[1]))
-        return self.loss_weight * PartwiseCrossEntropy.apply(rows, classes.reshape(-1))
+        return self.loss_weight * method.hard_loss(student, classes)
 
     def soft(self, student: Tensor, target: Union[Tensor, PartialTarget], divisor: int) -> Tensor:
         """KL divergence at temperature T, summed, × T² ÷ divisor.
@@ -60,17 +58,12 @@ class ResponseLoss(nn.Module):
             Tensor: A scalar, ``loss_weight`` applied.
         """
         scale = self.temperature
+        if not isinstance(target, PartialTarget):
+            summed = self.loss_weight * len(student) * method.soft_loss(student, target, scale)
+            return summed / divisor
         log_probs = F.log_softmax(at_least_float32(student) / scale, dim=1)
-        if isinstance(target, PartialTarget):
-            rows = log_probs.movedim(1, -1).flatten(0, -2)
-            divergence = target.divergence(rows, scale).sum()
-        else:
-            divergence = F.kl_div(
-                log_probs,
-                F.log_softmax(at_least_float32(target) / scale, dim=1),
-                reduction='sum',
-                log_target=True,
-            )
+        rows = log_probs.movedim(1, -1).flatten(0, -2)
+        divergence = target.divergence(rows, scale).sum()
         return self.loss_weight * divergence * (scale**2 / divisor)
 
     def check_classes(self, student: Tensor, teacher: Tensor) -> None:
@@ -102,11 +95,6 @@ class ResponseLoss(nn.Module):
                 f'{teacher.device}: let the algorithm move both, with model.teacher as a config or a '
                 'module that is given to it.'
             )
-
-
-def at_least_float32(tensor: Tensor) -> Tensor:
-    """Half precision would tie classes that a teacher tells apart, and round small divergences."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def what_is(response) -> str:

@@ -14,6 +14,7 @@ from mmrazor.models.task_modules.recorder import RecorderManager
 from torch import Tensor, nn
 
 from ..app.launch import build_student, build_teacher
+from ..method import fuse
 from ..student.patch_token_connector import StudentResponse
 
 
@@ -40,8 +41,7 @@ class Responses(NamedTuple):
         Returns:
             Tensor: (C, H, W).
         """
-        whole = self.whole[:, None, None].expand_as(self.spatial)
-        return torch.lerp(whole, self.spatial, float(weight))
+        return fuse(self.spatial, self.whole, weight)
 
 
 class ResponseReader:

@@ -14,11 +14,11 @@ from tool_runs import TOOLS, load_tool, losses, run
 
 from mmcskd.bank.bank_fingerprint import FILE
 from mmcskd.bank.bank_writer import BankWriter
-from mmcskd.bank.banked_batch import fuse
 from mmcskd.bank.condense import condense
 from mmcskd.bank.envelope import candidates
 from mmcskd.bank.image_checksum import image_checksum
 from mmcskd.bank.response_bank import FORMAT, Shard, shard_path
+from mmcskd.method import fuse
 
 
 @pytest.fixture(scope='module')
@@ -339,7 +339,7 @@ def test_candidates_are_the_winners(seed):
     d, g = torch.randn(3, 40, 2, 3), torch.randn(3, 40)
     kept, won = candidates(d, g), torch.zeros(3, 40, 2, 3, dtype=torch.bool)
     for weight in torch.linspace(0, 1, 20001).tolist():
-        won.scatter_(1, fuse(d, g[..., None, None], weight).argmax(1)[:, None], True)
+        won.scatter_(1, fuse(d, g, weight).argmax(1)[:, None], True)
     assert torch.equal(kept, won)
     assert 1 < kept.sum(1).float().mean() < 5
 
@@ -352,7 +352,7 @@ def test_labels_of_every_weight(spread):
     g = 3 + spread * torch.randn(4, 300)
     batch = condense(d, g, 0)
     for weight in [*torch.linspace(0, 1, 101).tolist(), *torch.rand(100).tolist()]:
-        expected = fuse(d, g[..., None, None], weight).argmax(1)
+        expected = fuse(d, g, weight).argmax(1)
         assert torch.equal(batch.classes(weight), expected)
 
 

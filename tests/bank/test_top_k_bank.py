@@ -8,11 +8,11 @@ from bank_runs import EPOCHS, config, train
 
 from mmcskd import CSKDLoss, DeiTLoss
 from mmcskd.bank.bank_writer import BankWriter
-from mmcskd.bank.banked_batch import fuse
 from mmcskd.bank.banked_teacher import BankedResponse
 from mmcskd.bank.condense import condense
 from mmcskd.bank.response_bank import Shard, shard_path
 from mmcskd.bank.top_k import TopK
+from mmcskd.method import fuse
 
 CLASSES = 40
 WEIGHTS = (0.0, 0.2, 0.5, 0.9, 1.0)
@@ -64,7 +64,7 @@ def test_fewer_classes_are_the_loss_of_the_spread_target(k, weight):
     response = banked(d, g, top)
     student = torch.randn_like(d)
     target = response.fused_target(weight)
-    fused = fuse(d, g[..., None, None], weight).movedim(1, -1).flatten(0, 2) / 2.0
+    fused = fuse(d, g, weight).movedim(1, -1).flatten(0, 2) / 2.0
     dense = torch.empty_like(fused)
     for row, own in enumerate(fused):
         kept = target.classes[row][target.logits[row] > -torch.inf]
@@ -95,7 +95,7 @@ def test_labels_stay_exact(k):
     d, g = responses()
     batch = condense(d, g, 0, TopK(k))
     for weight in torch.linspace(0, 1, 101).tolist():
-        assert torch.equal(batch.classes(weight), fuse(d, g[..., None, None], weight).argmax(1))
+        assert torch.equal(batch.classes(weight), fuse(d, g, weight).argmax(1))
 
 
 def test_the_error_is_that_of_the_gradient():
@@ -106,7 +106,7 @@ def test_the_error_is_that_of_the_gradient():
     stated = top.error(batch, d, g)
     assert list(stated) == ['λ = 0', 'λ = 0.25', 'λ = 0.5', 'λ = 0.75', 'λ = 1', 'g']
     response = BankedResponse(batch, (3, 2), (3, 2), CLASSES, torch.device('cpu'))
-    fused = fuse(d, g[..., None, None], 0.75)
+    fused = fuse(d, g, 0.75)
     value, gradient = with_gradient(CSKDLoss('soft', fusion_weight=0.75), fused, response, response)
     places = d.shape[0] * 6
     assert stated['λ = 0.75'][0] == pytest.approx(

@@ -62,16 +62,23 @@ def test_response_by_grid():
 
 
 @pytest.mark.parametrize('mode', ['hard', 'soft'])
-def test_half_precision_fuses_in_float32(mode):
-    """Two classes that half precision cannot tell apart once added are still told apart."""
-    spatial = torch.tensor([[[[2048.0, 2048.0]], [[2049.0, 2049.0]]]])
-    whole = torch.tensor([[1.0, 0.5]])
-    student = torch.tensor([[[[0.0, 0.0]], [[1.0, 1.0]]]])
+@pytest.mark.parametrize('kind', [torch.float16, torch.bfloat16])
+def test_half_precision_fuses_in_float32(mode, kind):
+    """2048.5 and 2049, the fused logits of two classes, are one number in half precision."""
+    spatial_response = torch.tensor([4096.0, 4096.0]).to(kind).view(1, 2, 1, 1).expand(-1, -1, 1, 2)
+    global_response = torch.tensor([1.0, 2.0]).to(kind).view(1, 2)
+    student = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1).expand(-1, -1, 1, 2)
     loss = CSKDLoss(mode=mode, fusion_weight=0.5)
-    exact = loss(student, spatial, whole)
-    rounded = loss(student.half(), spatial.bfloat16().float(), whole.half())
-    assert loss(student.half(), spatial, whole.half()).item() == pytest.approx(exact.item())
-    assert rounded.dtype == torch.float32
+    found = loss(student.to(kind), spatial_response, global_response)
+    target = torch.tensor([2048.5, 2049.0])
+    if mode == 'hard':
+        expected = F.cross_entropy(student[:, :, 0, 0], target.argmax()[None])
+    else:
+        expected = 2 * F.kl_div(
+            student[0, :, 0, 0].log_softmax(0), target.softmax(0), reduction='sum'
+        )  # fmt: skip
+    torch.testing.assert_close(found, expected)
+    assert found.dtype == torch.float32
 
 
 @pytest.mark.parametrize('mode', ['hard', 'soft'])

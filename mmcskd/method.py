@@ -1,0 +1,184 @@
+"""Cumulative Spatial Knowledge Distillation (CSKD) on one page.
+
+A frozen CNN teaches a vision transformer without touching intermediate features: every patch token
+learns what the CNN answers at the same place. For N images, C classes, a teacher's grid H×W and a
+student's grid h×w of patch tokens with width D:
+
+=====================  ============  ============================================================
+``spatial_response``   (N, C, H, W)  d: the teacher's class logits at each location
+``global_response``    (N, C)        g: the teacher's class logits of the whole image
+``fusion_weight``      in [0, 1]     λ: falls from 1 to 0 with the progress p of the training run
+``fused_response``     (N, C, H, W)  t: what the student is taught at each location
+``patch_tokens``       (N, h·w, D)   after the student's last norm
+``student_response``   (N, C, H, W)  z_s: the student's class logits at each location
+=====================  ============  ============================================================
+
+(1)  z_s = head(pool(patch tokens)), with the head that the distillation token has
+(2)  λ(p) = 1 − p, or (1 − p)², or cos(πp / 2)
+(3)  t = λ·d + (1 − λ)·g
+(4)  hard loss = cross entropy of z_s with argmax_C t, mean over N·H·W
+(5)  soft loss = T² · Σ KL(softmax(t / T) ‖ softmax(z_s / T)) ÷ N
+(6)  DeiT: the same of the distillation token's logits z_dist with g; its soft loss is ÷ N·C
+(7)  total = (1 − α)·base + α·DeiT + β·CSKD, with α = ½ and β = 1
+(8)  score at test time = (z_cls + z_dist + mean over patch tokens of head(token)) ÷ 3
+
+(7) is what the configs say, (8) what the student's head does. The numbers are this page's own.
+
+Source: Zhao, Song, Liang, "Cumulative Spatial Knowledge Distillation for Vision Transformers"
+(ICCV 2023, arXiv 2307.08500), sections 3.2 to 3.4, and, for (6), Touvron et al., "Training
+data-efficient image transformers & distillation through attention" (arXiv 2012.12877), section 4.
+"""
+
+import math
+from typing import Callable, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Grid = Tuple[int, int]
+
+
+def respond(patch_tokens: Tensor, grid: Grid, head: Callable[[Tensor], Tensor], to: Grid) -> Tensor:
+    """The student's responses, equation (1): pool first, then the head.
+
+    Pooling and a linear head commute, so these are the pooled logits of all patches, from H·W
+    instead of h·w tokens.
+
+    Args:
+        patch_tokens (Tensor): (N, h·w, D), row by row.
+        grid (tuple[int, int]): (h, w).
+        head (Callable): (…, D) → (…, C).
+        to (tuple[int, int]): (H, W).
+
+    Returns:
+        Tensor: z_s (N, C, H, W).
+    """
+    tokens = patch_tokens.unflatten(1, grid).permute(0, 3, 1, 2)
+    return head(pool(tokens, to).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def pool(responses: Tensor, to: Grid) -> Tensor:
+    """Average on another grid, adaptively where the sides do not divide.
+
+    Args:
+        responses (Tensor): (N, C, h, w); any channels.
+        to (tuple[int, int]): (H, W).
+
+    Returns:
+        Tensor: (N, C, H, W).
+    """
+    return responses if tuple(responses.shape[-2:]) == to else F.adaptive_avg_pool2d(responses, to)
+
+
+def linear(progress: float) -> float:
+    """Equation (2): λ = 1 − p."""
+    return 1 - progress
+
+
+def x2(progress: float) -> float:
+    """Equation (2): λ = (1 − p)²."""
+    return (1 - progress) ** 2
+
+
+def cos(progress: float) -> float:
+    """Equation (2): λ = cos(πp / 2)."""
+    return math.cos(math.pi * progress / 2)
+
+
+def constant(progress: float, value: float = 1.0) -> float:
+    """λ without a schedule: 1 teaches the spatial responses alone, 0 the global one alone."""
+    return value
+
+
+def fuse(spatial_response: Tensor, global_response: Tensor, fusion_weight: float) -> Tensor:
+    """Cumulative Knowledge Fusion, equation (3): t = λ·d + (1 − λ)·g.
+
+    Each operation is rounded by itself, so the result for one class at one location does not depend
+    on where in memory it lies, as it would where a processor multiplies and adds in one step. The
+    exact labels of a bank rest on that.
+
+    Args:
+        spatial_response (Tensor): d (N, C, H, W).
+        global_response (Tensor): g (N, C), for all locations alike. In general its dimensions are
+            the leading ones of d.
+        fusion_weight (float): λ in [0, 1].
+
+    Returns:
+        Tensor: t, of the shape of d, in float32 or float64.
+    """
+    locations = (None,) * (spatial_response.dim() - global_response.dim())
+    everywhere = at_least_float32(global_response)[(..., *locations)]
+    return at_least_float32(spatial_response).mul(fusion_weight).add_(
+        everywhere.mul(1 - fusion_weight)
+    )  # fmt: skip
+
+
+def hard_loss(student_response: Tensor, classes: Tensor) -> Tensor:
+    """Equation (4): the mean cross entropy with the teacher's classes.
+
+    Args:
+        student_response (Tensor): z (N, C, …).
+        classes (Tensor): argmax_C of the teacher's logits (N, …), int64.
+
+    Returns:
+        Tensor: A scalar, in float32 or float64.
+    """
+    # Classes last, as a head puts them out: nothing is copied.
+    rows = at_least_float32(student_response).movedim(1, -1).flatten(0, -2)
+    return F.cross_entropy(rows, classes.flatten())
+
+
+def soft_loss(
+    student_response: Tensor, teacher_response: Tensor, temperature: float = 1.0
+) -> Tensor:
+    """Equation (5): the KL divergence over the classes at temperature T, summed, × T² ÷ N.
+
+    Args:
+        student_response (Tensor): z (N, C, …).
+        teacher_response (Tensor): The teacher's logits (N, C, …).
+        temperature (float): T > 0. Defaults to 1.
+
+    Returns:
+        Tensor: A scalar, in float32 or float64.
+    """
+    student, teacher = (
+        F.log_softmax(at_least_float32(response).movedim(1, -1) / temperature, dim=-1)
+        for response in (student_response, teacher_response)
+    )
+    divergence = F.kl_div(student, teacher, reduction='sum', log_target=True)
+    return divergence * (temperature**2 / student_response.shape[0])
+
+
+def soft_deit_loss(
+    student_logits: Tensor, global_response: Tensor, temperature: float = 1.0
+) -> Tensor:
+    """Equation (6): as :func:`soft_loss`, but ÷ N·C, as DeiT's reference implementation has it.
+
+    Args:
+        student_logits (Tensor): z_dist (N, C).
+        global_response (Tensor): g (N, C).
+        temperature (float): T > 0. Defaults to 1.
+
+    Returns:
+        Tensor: A scalar, in float32 or float64.
+    """
+    return soft_loss(student_logits, global_response, temperature) / student_logits.shape[1]
+
+
+def agreement(student_response: Tensor, classes: Tensor) -> Tensor:
+    """The share of locations at which the student's class is the teacher's.
+
+    Args:
+        student_response (Tensor): z (N, C, …).
+        classes (Tensor): argmax_C of the teacher's logits (N, …), int64.
+
+    Returns:
+        Tensor: A scalar in [0, 1], without gradient.
+    """
+    return (student_response.detach().argmax(dim=1) == classes).float().mean()
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Half precision would tie classes that a teacher tells apart, and round small divergences."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
