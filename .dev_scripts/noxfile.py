@@ -1,0 +1,60 @@
+"""The tests with the oldest and the newest torch, each in an environment of its own.
+
+    nox -f .dev_scripts/noxfile.py                               # both
+    nox -f .dev_scripts/noxfile.py -s 'tests(2.0.1)'             # one; the other's section stays
+    nox -f .dev_scripts/noxfile.py -s 'tests(2.0.1)' -- --lf     # arguments of pytest
+
+Writes a section of docs/compatibility.md for each version, unless pytest is given arguments.
+Environments are kept in ``.nox`` and refreshed by pip; ``-R`` takes them as they are.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+LABORATORY = Path(__file__).resolve().parent
+ROOT = LABORATORY.parent
+sys.path[:0] = [str(LABORATORY), str(LABORATORY / 'compatibility')]
+
+import junit  # noqa: E402
+import page  # noqa: E402
+
+# Builds that belong together. torch 2.0 to 2.2 were compiled for NumPy 1.
+TORCH = {
+    '2.0.1': ('torch==2.0.1', 'torchvision==0.15.2', 'numpy<2'),
+    '2.14.1': ('torch==2.14.1', 'torchvision==0.29.1'),
+}
+VERSIONS = (
+    'import json, platform, numpy, torch, torchvision; print(json.dumps([torch.__version__, '
+    'torchvision.__version__, platform.python_version(), numpy.__version__]))'
+)
+nox.options.reuse_venv = 'yes'
+nox.options.envdir = str(ROOT / '.nox')
+
+
+@nox.session
+@nox.parametrize('torch', list(TORCH), ids=list(TORCH))
+def tests(session, torch):
+    """Run all tests but those of detection and segmentation."""
+    session.chdir(ROOT)
+    session.install('setuptools<81', 'wheel')
+    session.install(*TORCH[torch])
+    # Named again, so that nothing replaces them.
+    session.install('--no-build-isolation', *TORCH[torch], '-e', '.[openmmlab,test]', 'pandas')
+    report = Path(session.create_tmp()) / 'junit.xml'
+    session.run(
+        *('pytest', '-n', os.environ.get('WORKERS', '2'), '--dist=loadfile'),
+        *('-o', 'junit_family=xunit1', f'--junitxml={report}'),
+        *(session.posargs or ['tests', '.dev_scripts/tests', '--ignore=tests/transfer']),
+        success_codes=[0, 1],
+    )
+    found = junit.outcomes(report)
+    if not session.posargs:
+        versions = json.loads(session.run('python', '-W', 'ignore', '-c', VERSIONS, silent=True))
+        text = junit.section(found, versions)
+        page.replace(ROOT / 'docs' / 'compatibility.md', f'torch {torch}', text)
+    if any(one.outcome == 'failed' for one in found):
+        session.error('Some tests fail.')
