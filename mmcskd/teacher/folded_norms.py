@@ -1,6 +1,5 @@
 """Fold a frozen CNN's batch norms into the convolutions before them."""
 
-from functools import partial
 from typing import Dict, List, Tuple
 
 import torch
@@ -78,18 +77,10 @@ def _remainder(norm: nn.Module):
     if 'forward' in vars(norm):  # folded already: copies of a student share the teacher
         return None
     if type(norm) is nn.BatchNorm2d:
-        return _identity
+        return nn.Identity().forward
     if type(norm).__name__ == 'BatchNormAct2d':  # timm's: norm, dropout and activation
-        return partial(_activate, norm.drop, norm.act)
+        return nn.Sequential(norm.drop, norm.act).forward
     return None
-
-
-def _identity(inputs: Tensor) -> Tensor:
-    return inputs
-
-
-def _activate(drop: nn.Module, act: nn.Module, inputs: Tensor) -> Tensor:
-    return act(drop(inputs))
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d):
