@@ -1,8 +1,8 @@
-"""The one place that bridges the frozen OpenMMLab packages to today's PyTorch, and to each other.
+"""Bridges from the OpenMMLab packages, which no longer change, to current PyTorch releases.
 
-Each bridge is a file and names the symptom it cures and the versions it applies to;
-``tests/test_compat.py`` shows each symptom without its bridge. Nothing here changes what a package
-computes.
+Each bridge is one file. Its docstring gives the symptom, the cause and the versions it applies to;
+``tests/compat/test_compat.py`` provokes each symptom without the bridge. No bridge changes what a
+package computes.
 """
 
 from .checkpoints import bridge_checkpoints, checkpoint_globals

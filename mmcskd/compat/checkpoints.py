@@ -3,7 +3,7 @@ import importlib.util
 
 
 def _statistic_of_history(owner, name: str):
-    """Stands for ``getattr`` in a checkpoint, where it may fetch one thing only."""
+    """Replaces ``getattr`` in a checkpoint: fetches statistics of a HistoryBuffer only."""
     import pickle
 
     from mmengine.logging import HistoryBuffer
@@ -14,7 +14,7 @@ def _statistic_of_history(owner, name: str):
 
 
 def checkpoint_globals() -> list:
-    """What a message hub is made of: the types and functions, or those with a name to go by."""
+    """Types and functions of a message hub, or pairs of one with the name a pickle gives it."""
     import numpy as np
     from mmengine.logging import HistoryBuffer
 
@@ -24,7 +24,7 @@ def checkpoint_globals() -> list:
         else 'numpy.core.multiarray'
     )
     dtypes = {type(np.dtype(name)) for name in ('float64', 'float32', 'int64', 'int32', 'bool')}
-    # A pickle written under the other major version of NumPy names the same function elsewhere.
+    # The other major version of NumPy names the same functions in another module.
     functions = [
         (function, f'{package}.multiarray.{function.__name__}')
         for function in (multiarray._reconstruct, multiarray.scalar)
@@ -45,9 +45,9 @@ def bridge_checkpoints() -> None:
 
     Symptom: "Weights only load failed … HistoryBuffer" on resume or load.
     Cause: MMEngine stores its message hub, made of HistoryBuffer and NumPy values, beside the
-    tensors. A HistoryBuffer names its statistics, such as ``HistoryBuffer.mean``, by ``getattr``.
-    Applies: torch >= 2.6, which unpickles tensors only. Exactly the parts of a message hub are
-    allowed; in place of ``getattr`` a function that fetches a statistic and nothing else. Older
+    tensors. A HistoryBuffer pickles its statistics, such as ``HistoryBuffer.mean``, by ``getattr``.
+    Applies: torch >= 2.6, which unpickles tensors only. The bridge allows the parts of a message
+    hub, and in place of ``getattr`` a function that fetches a statistic and nothing else. Older
     releases read checkpoints by ``restricted_pickle``.
     """
     import torch

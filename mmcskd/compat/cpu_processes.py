@@ -11,17 +11,17 @@ def has_accelerator() -> bool:
 def bridge_cpu_processes(cfg) -> None:
     """Let several processes train on a machine with no accelerator.
 
-    Symptom: a run started by ``torchrun`` without a GPU fails in ``torch.cuda.set_device``; once
-    past it, DistributedDataParallel rejects ``device_ids``.
-    Cause: MMEngine takes CUDA for granted in distributed runs.
-    Applies: no accelerator and ``cfg.launcher`` is set; must be called before the Runner is built.
+    Symptom: a run started by ``torchrun`` without a GPU fails in ``torch.cuda.set_device``, and
+    DistributedDataParallel rejects ``device_ids``.
+    Cause: MMEngine assumes CUDA in distributed runs.
+    Applies: no accelerator and ``cfg.launcher`` is set. Call it before the Runner is built.
 
     Args:
-        cfg (mmengine.Config): The run's config; ``model_wrapper_cfg``, or the ``strategy`` of a
-            FlexibleRunner, is filled in.
+        cfg (mmengine.Config): The run's config. The bridge fills in ``model_wrapper_cfg``, or the
+            ``strategy`` of a FlexibleRunner.
 
     Raises:
-        ValueError: For a launcher that gives no rendezvous on a CPU.
+        ValueError: For a launcher that makes no process group on a CPU.
     """
     if cfg.get('launcher', 'none') == 'none' or has_accelerator():
         return
@@ -38,7 +38,7 @@ def bridge_cpu_processes(cfg) -> None:
         timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
         options = {} if timeout is None else dict(timeout=datetime.timedelta(seconds=timeout))
         dist.init_process_group('gloo', **options)
-    if cfg.get('strategy') is not None:  # of a FlexibleRunner, which wraps the model by it
+    if cfg.get('strategy') is not None:  # a FlexibleRunner wraps the model by its strategy
         if cfg.strategy.get('type') == 'DDPStrategy':
             wrapper = cfg.strategy.get('model_wrapper') or dict(broadcast_buffers=False)
             cfg.strategy.model_wrapper = {**wrapper, 'device_ids': None}

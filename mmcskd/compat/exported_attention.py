@@ -7,9 +7,9 @@ def bridge_exported_attention(model):
 
     Symptom: "Exporting the operator 'aten::scaled_dot_product_attention' to ONNX opset version 17 is
     not supported".
-    Cause: torch 2.0 has the operator, which MMPretrain then uses, and no way to write it.
-    Applies: within the context, to modules of MMPretrain, which take the plain form that it has for
-    older torch; torch < 2.1.
+    Cause: torch 2.0 has the operator, which MMPretrain uses, but cannot export it.
+    Applies: torch < 2.1, within the context. Modules of MMPretrain use the form that MMPretrain has
+    for older torch.
 
     Args:
         model (nn.Module): To be exported.

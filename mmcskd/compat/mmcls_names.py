@@ -6,12 +6,12 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-# What MMPretrain calls otherwise than MMClassification did; all else has kept its name and place.
+# Names that differ between MMClassification and MMPretrain.
 RENAMED = {'ClsDataSample': 'DataSample', 'PackClsInputs': 'PackInputs'}
 
 
 class _FromMMPretrain(MetaPathFinder, Loader):
-    """Stands for a module of ``mmcls`` by the one at the same place in ``mmpretrain``."""
+    """Imports a module of ``mmcls`` from the same place in ``mmpretrain``."""
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname.split('.')[0] == 'mmcls':
@@ -28,15 +28,15 @@ class _FromMMPretrain(MetaPathFinder, Loader):
 
 @contextmanager
 def bridge_mmcls_names():
-    """Give MMRazor, while it is imported, the names of MMPretrain that it looks for in ``mmcls``.
+    """Let MMRazor import from ``mmpretrain`` what it looks for in ``mmcls``.
 
     Symptom: "`mmcls` is not installed properly" or "PlaceHolder.__init__() got an unexpected keyword
     argument" from MMRazor's ``KDSoftCELoss``, ``PackCRDClsInputs``, ``SearchableImageClassifier``, …
-    Cause: MMRazor 1.0 imports them from ``mmcls``, which is called ``mmpretrain`` since its 1.0, and
-    puts a placeholder where it is not there.
-    Applies: within the context, if no ``mmcls`` is installed. Afterwards ``import mmcls`` fails as it
-    did, so nobody takes MMClassification for installed. What was imported before keeps its
-    placeholders.
+    Cause: MMRazor 1.0 imports them from ``mmcls``, since its release 1.0 called ``mmpretrain``, and
+    uses a placeholder where the import fails.
+    Applies: within the context, if no ``mmcls`` is installed. Afterwards ``import mmcls`` fails as
+    before, so that no other package finds MMClassification installed. Modules that were imported
+    before the context keep their placeholders.
     """
     if importlib.util.find_spec('mmcls') is not None:
         yield

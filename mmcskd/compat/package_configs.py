@@ -3,15 +3,14 @@ from pathlib import Path
 
 
 def bridge_package_configs() -> None:
-    """Let ``_base_ = 'mmcskd::…'`` find this package's configs, however it is installed.
+    """Let ``_base_ = 'mmcskd::…'`` find this package's configs in every kind of installation.
 
     Symptom: "mmengine does not support to load mmcskd config".
-    Cause: MMEngine has a list of the packages whose configs it loads by name, wants them in
-    folders, looks beside a package's metadata, where an editable install has none, and builds what
-    they name in a registry scope of the package, where this one registers with MMRazor's and
-    MMPretrain's.
-    Applies: names that begin with ``mmcskd::``; they are files in the package's ``.mim/configs``
-    and read as if they lay beside the config that names them.
+    Cause: MMEngine loads configs by name from a fixed list of packages. It expects them in folders
+    beside the package's metadata, where an editable install has none, and builds their types in a
+    registry scope of the package's own, while this package registers with MMRazor and MMPretrain.
+    Applies: names that begin with ``mmcskd::``. The bridge reads the file in the package's
+    ``.mim/configs`` like a relative path.
     """
     from mmengine.config import Config
 

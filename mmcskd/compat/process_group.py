@@ -2,17 +2,17 @@ import functools
 
 
 class NoProcessGroup(RuntimeError, ValueError):
-    """What older releases of torch raise where there is no process group, and what newer ones do."""
+    """An error of both types that torch raises without a process group, by its release."""
 
 
 def bridge_process_group() -> None:
-    """Let MMRazor tell by the error that there is no process group, whatever the torch.
+    """Let MMRazor's ``GatherTensors`` raise the same error under every torch.
 
     Symptom: "ValueError: Default process group has not been initialized" from MMRazor's
-    ``InformationEntropyLoss``, where who uses MMRazor waits for a RuntimeError.
-    Cause: torch raises a ValueError for it since 2.1, a RuntimeError before.
-    Applies: what MMRazor's ``GatherTensors`` raises without a process group; the error is then of both
-    types. Must be called when ``mmrazor.models`` can be imported.
+    ``InformationEntropyLoss``, where its callers expect a RuntimeError.
+    Cause: torch raises a ValueError since 2.1, a RuntimeError before.
+    Applies: ``GatherTensors`` without a process group; its error is then of both types. Call it when
+    ``mmrazor.models`` can be imported.
     """
     import torch.distributed as dist
     from mmrazor.models.architectures.ops import GatherTensors

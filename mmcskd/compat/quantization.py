@@ -4,7 +4,7 @@ from types import ModuleType
 
 
 class _NoBackends(dict):
-    """Stands for MMRazor's table of quantization backends where torch has none to offer."""
+    """Replaces MMRazor's table of quantization backends where torch lacks their functions."""
 
     def __missing__(self, key):
         import torch
@@ -20,7 +20,7 @@ def bridge_quantization() -> None:
 
     Symptom: "`torch>=1.13` is not installed properly" from ``import mmrazor.models``.
     Cause: MMRazor 1.0's quantization tables name torch functions that newer releases removed.
-    Applies: only where the real tables cannot be imported; elsewhere nothing changes.
+    Applies: only where the real tables cannot be imported.
     """
     name = 'mmrazor.structures.quantization.backend_config'
     if name in sys.modules:

@@ -3,13 +3,11 @@ from collections.abc import Sequence
 
 
 def bridge_validation_outputs() -> None:
-    """Let a model's ``predict`` return other things than a list, as an evaluator may take them.
+    """Let a model's ``predict`` return other types than a list.
 
     Symptom: "KeyError: -1" from a validation or test loop, MMRazor's distillation loops among them.
-    Cause: MMEngine from 0.10.5 on looks at the last of the outputs for a loss of the validation,
-    whatever they are.
-    Applies: outputs that are no sequence, or an empty one; no loss is among them. Others are treated
-    as ever.
+    Cause: MMEngine from 0.10.5 on looks for a validation loss in ``outputs[-1]``, of any type.
+    Applies: outputs that are no sequence or an empty one, which hold no loss.
     """
     from mmengine.runner import loops
 

@@ -1,4 +1,4 @@
-"""Which versions of the parts serve, said in one sentence where one does not."""
+"""The supported versions of the packages below, checked at import."""
 
 import sys
 from importlib import metadata
@@ -23,11 +23,11 @@ SUPPORTED = {
 
 
 def check_versions() -> None:
-    """Refuse an unsupported version of any part with one sentence.
+    """Refuse an unsupported version of a package, or a missing one.
 
     Raises:
-        ImportError: Naming the part, the version found, the versions that serve and the ``pip``
-            command that installs one, or the extra that brings what is missing.
+        ImportError: With the package, the version found, the supported versions and the ``pip``
+            command that installs one, or the extra with all that is missing.
     """
     if sys.version_info < MIN_PYTHON:
         found = '.'.join(map(str, sys.version_info[:3]))
@@ -41,7 +41,7 @@ def check_versions() -> None:
         found = next(filter(None, map(_installed, distributions)), None)
         wanted = f'>= {lowest}' + (f', < {too_new}' if too_new else '')
         if found is None:
-            # mmcv-lite would be written over an mmcv with its ops.
+            # mmcv-lite would overwrite an mmcv with ops.
             extra = 'openmmlab-without-mmcv' if _installed('mmcv') else 'openmmlab'
             raise ImportError(
                 f'mmcskd needs {distributions[0]} {wanted}, not installed: run '

@@ -7,8 +7,8 @@ from mmpretrain.registry import DATASETS
 from ..checks.typed import typed
 
 SPLIT_SEED = 0
-SHARE = 5  # every fifth image of each class is set aside
-SPLITS = ('train', 'test', 'validation', 'fit')  # their places seed the canvases
+SHARE = 5  # every fifth image of each class belongs to the smaller split
+SPLITS = ('train', 'test', 'validation', 'fit')  # the index of a split seeds its canvases
 
 
 @DATASETS.register_module()
@@ -17,14 +17,14 @@ class ClutteredDigits(BaseDataset):
 
     The digits are the 1,797 scanned images of 8 × 8 pixels that scikit-learn ships (UCI "Optical
     Recognition of Handwritten Digits"). Each canvas shows one whole digit, enlarged, at a random
-    place; square fragments cut from digits of other classes lie about it. So the class is to be
-    found locally, and the place varies. The images of one split never appear in the other, whole
-    or in fragments: every fifth image of each class, after a fixed shuffle, belongs to ``'test'``,
-    the others to ``'train'``. To choose hyperparameters without looking at the test split,
-    ``'train'`` parts once more: every fifth of its images is in ``'validation'``, the others in
-    ``'fit'``.
+    place, among square fragments of digits of other classes. The class is local information and its
+    place varies.
 
-    Canvases are drawn once, from ``seed`` and the index of the canvas.
+    No image of one split appears in the other, whole or in fragments. After a fixed shuffle every
+    fifth image of each class belongs to ``'test'``, the others to ``'train'``. For the choice of
+    hyperparameters ``'train'`` is divided again in the same way into ``'validation'`` and ``'fit'``.
+
+    A canvas depends on ``seed``, the split and its index alone.
 
     Args:
         split (str): ``'train'``, ``'test'``, ``'fit'`` or ``'validation'``.
@@ -34,10 +34,10 @@ class ClutteredDigits(BaseDataset):
         fragments (int): Number of fragments on a canvas. Defaults to 4.
         fragment (int): Side of a fragment in pixels, cut from an enlarged digit. Defaults to
             12.
-        seed (int): Of the canvases. Defaults to 0.
-        pipeline (Sequence): As in every MMPretrain dataset; items carry ``img`` (canvas, canvas,
+        seed (int): Seed of the canvases. Defaults to 0.
+        pipeline (Sequence): As in every MMPretrain dataset; samples hold ``img`` (canvas, canvas,
             3) of uint8. Defaults to an empty tuple.
-        **kwargs: Of ``mmpretrain.datasets.BaseDataset``.
+        **kwargs: Arguments of ``mmpretrain.datasets.BaseDataset``.
 
     Raises:
         ValueError: For an unknown split or sizes that do not fit.
@@ -104,7 +104,7 @@ class ClutteredDigits(BaseDataset):
             top, left = rng.integers(self.digit - self.fragment + 1, size=2)
             piece = other[top : top + self.fragment, left : left + self.fragment]
             self._paste(rng, canvas, piece)
-        # The whole digit lies on top: it is never covered.
+        # Last, so that no fragment covers it.
         self._paste(rng, canvas, images[chosen])
         return np.repeat(canvas[..., None], 3, axis=2)
 
@@ -119,8 +119,8 @@ def digits_of_split(split: str, num_images: Optional[int] = None) -> Tuple[np.nd
     """The real digits of one split.
 
     Args:
-        split (str): As of :class:`ClutteredDigits`.
-        num_images (int, optional): Keep the first so many. Defaults to None: all.
+        split (str): As in :class:`ClutteredDigits`.
+        num_images (int, optional): How many to keep, from the first on. Defaults to None: all.
 
     Returns:
         tuple[np.ndarray, np.ndarray]: Images (n, 8, 8) of uint8 in 0 … 255 and labels (n,).

@@ -11,7 +11,7 @@ from .cluttered_digits import digits_of_split
 
 SPLITS = dict(training='train', validation='test')
 NAMES = [str(digit) for digit in range(10)]
-IGNORED = 0  # as in ADE20K's label maps, of which `reduce_zero_label` makes 255
+IGNORED = 0  # as in ADE20K's label maps: `reduce_zero_label` turns it into 255
 BACKGROUND = 1
 
 
@@ -21,7 +21,7 @@ class Region(NamedTuple):
     label: int
     """0 … 9."""
     mask: np.ndarray
-    """(canvas, canvas) of bool: where there is ink."""
+    """(canvas, canvas) of bool: the pixels with ink."""
 
 
 class Scene(NamedTuple):
@@ -32,7 +32,7 @@ class Scene(NamedTuple):
     digits: List[Region]
     """Whole digits; no two overlap."""
     fragments: List[Region]
-    """Pieces of digits, which count neither as a digit nor as background."""
+    """Pieces of digits, labelled neither as a digit nor as background."""
 
 
 @TASK_UTILS.register_module()
@@ -40,17 +40,17 @@ class DigitScenes:
     """Several real handwritten digits on a canvas, as a detection and a segmentation data set.
 
     The digits are those of :class:`~mmcskd.ClutteredDigits`: 1,797 scans of 8 × 8 pixels that
-    scikit-learn ships, each split with digits of its own. They lie at random places in sizes that
-    vary; between them lie square fragments of others. Nothing overlaps, so masks and boxes are
-    exact: a mask is where a digit has ink, a box the smallest around it.
+    scikit-learn ships, with different scans in each split. Digits of several sizes and square
+    fragments of other digits lie at random places. Nothing overlaps, so masks and boxes are exact:
+    a mask holds the pixels with ink, a box is the smallest around them.
 
-    :meth:`write` makes a folder of
+    :meth:`write` makes a folder with
 
     - ``images/training`` and ``images/validation``: PNG files;
-    - ``annotations/training`` and ``annotations/validation``: label maps as ADE20K has them, 0
+    - ``annotations/training`` and ``annotations/validation``: label maps in ADE20K's form, 0
       ignored (fragments), 1 background, 2 … 11 the digits;
-    - ``instances_training.json`` and ``instances_validation.json``: COCO's instances, masks run
-      length encoded, fragments as crowds, which COCO ignores.
+    - ``instances_training.json`` and ``instances_validation.json``: instances in COCO's form with
+      run-length encoded masks; fragments are crowds, which COCO ignores.
 
     Args:
         out (str): The folder.
@@ -61,7 +61,7 @@ class DigitScenes:
             ``(16, 24, 32)``.
         digits (tuple[int, int]): Least and most digits on a canvas. Defaults to ``(1, 4)``.
         fragments (int): Fragments on a canvas, of half a digit's side. Defaults to 2.
-        seed (int): Each canvas is drawn from it, its split and its index. Defaults to 0.
+        seed (int): Seed of the canvases; each also depends on its split and index. Defaults to 0.
 
     Raises:
         ValueError: For numbers that do not fit.
@@ -109,7 +109,7 @@ class DigitScenes:
         self._scans: Dict[str, Tuple[np.ndarray, np.ndarray]] = {}
 
     def draw(self, split: str, index: int) -> Scene:
-        """One canvas, always the same.
+        """Draw one canvas, the same for the same arguments.
 
         Args:
             split (str): ``'training'`` or ``'validation'``.
@@ -140,7 +140,7 @@ class DigitScenes:
         return Scene(image, *found)
 
     def _place(self, rng, image: np.ndarray, taken: np.ndarray, piece: np.ndarray):
-        """Put a piece where nothing lies yet; None if no room was found or it has no ink."""
+        """Put a piece on free pixels; None if there is no room or the piece has no ink."""
         side = piece.shape[0]
         for _ in range(50):
             top, left = rng.integers(self.canvas - side + 1, size=2)
@@ -154,7 +154,7 @@ class DigitScenes:
         return None
 
     def write(self) -> bool:
-        """Write the folder, unless it holds these very scenes.
+        """Write the folder, unless it holds the same scenes already.
 
         Returns:
             bool: Whether anything was written.
@@ -232,7 +232,7 @@ def box_of(mask: np.ndarray) -> Tuple[int, int, int, int]:
 
 
 def run_lengths(mask: np.ndarray) -> dict:
-    """A mask in COCO's run length encoding, not compressed.
+    """A mask in COCO's uncompressed run-length encoding.
 
     Args:
         mask (np.ndarray): (height, width) of bool.
@@ -244,5 +244,5 @@ def run_lengths(mask: np.ndarray) -> dict:
     changes = np.flatnonzero(flat[1:] != flat[:-1])
     ends = np.concatenate([[0], changes, [mask.size]])
     counts = np.diff(ends).tolist()
-    # A mask that ends with a run of 1 has no run of 0 behind it.
+    # No empty run of 0 behind a mask that ends with 1.
     return dict(size=list(mask.shape), counts=counts[:-1] if counts[-1] == 0 else counts)

@@ -13,7 +13,7 @@ SPLITS = ('train', 'val')
 
 @DATASETS.register_module()
 class INaturalist(BaseDataset):
-    """iNaturalist, from the files of its competitions as they are downloaded.
+    """iNaturalist, from the files of its competitions as downloaded.
 
     ``<split><year>.json`` is in COCO's form: ``images`` with ``id`` and ``file_name``,
     ``annotations`` with ``image_id`` and ``category_id``, ``categories`` with ``id`` and ``name``.
@@ -25,15 +25,15 @@ class INaturalist(BaseDataset):
         └── train_val2018
             └── Plantae/…
 
-    Labels count the categories in the order of their ids; where ids run from 0, as they do in
-    2018 (8,142 classes) and 2019 (1,010 classes), the label is the id.
+    Labels number the categories in the order of their ids. In 2018 (8,142 classes) and 2019 (1,010
+    classes) the ids run from 0, and a label is the id.
 
     Args:
         data_root (str): The directory with the annotation files and the images.
-        year (int): Of the competition: 2017, 2018 or 2019.
+        year (int): Year of the competition: 2017, 2018 or 2019.
         split (str): ``'train'`` or ``'val'``; the test splits have no labels. Defaults to
             ``'train'``.
-        **kwargs: Of ``mmpretrain.datasets.BaseDataset``, such as ``pipeline``.
+        **kwargs: Arguments of ``mmpretrain.datasets.BaseDataset``, such as ``pipeline``.
 
     Raises:
         ValueError: For another year or split, or an annotation file that is missing, is no JSON,
@@ -58,7 +58,7 @@ class INaturalist(BaseDataset):
         tables = self._tables()
         categories = sorted(tables['categories'], key=lambda category: category['id'])
         labels = {category['id']: label for label, category in enumerate(categories)}
-        # What the config names explicitly stays.
+        # Classes that the config names have precedence.
         self._metainfo.setdefault('classes', tuple(str(c['name']) for c in categories))
         files = {image['id']: image['file_name'] for image in tables['images']}
         data_list = []

@@ -1,1 +1,1 @@
-"""What the tools draw: responses of teacher and student, curves of runs."""
+"""Data for the figures of the tools: responses of teacher and student, curves of runs."""

@@ -1,4 +1,4 @@
-"""What teacher and student answer at each place of a photograph."""
+"""The class responses of teacher and student at each location of a photograph."""
 
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Tuple
@@ -19,18 +19,18 @@ from ..student.patch_token_connector import StudentResponse
 
 
 class Responses(NamedTuple):
-    """The answers to one photograph."""
+    """The responses to one photograph."""
 
     image: np.ndarray
-    """(height, width, 3) of uint8, RGB: what the models see, before normalisation."""
+    """(height, width, 3) of uint8, RGB: the models' input before normalisation."""
     spatial: Tensor
-    """d (C, H, W), the teacher's response at each place."""
+    """d (C, H, W), the teacher's response at each location."""
     whole: Tensor
     """g (C,), the teacher's response to the whole image."""
     student: Optional[Tensor]
     """z_s (C, H, W), the student's responses on the teacher's grid; None without a checkpoint."""
     names: List[str]
-    """Of the C classes."""
+    """Names of the C classes."""
 
     def fused(self, weight: float) -> Tensor:
         """The target at one fusion weight: t = λ·d + (1 − λ)·g.
@@ -45,10 +45,10 @@ class Responses(NamedTuple):
 
 
 class ResponseReader:
-    """Show photographs to the teacher of a config and, with a checkpoint, to its student.
+    """Responses of a config's teacher and, with a checkpoint, of its student.
 
-    Photographs go through the config's own test pipeline, data preprocessor and teacher view, and
-    the answers are taken by the recorders and the connector that training uses.
+    Photographs go through the config's test pipeline, data preprocessor and teacher view. The
+    recorders and the connector of training read the responses.
 
     Args:
         cfg (mmengine.Config): A training config that distils.
@@ -80,7 +80,7 @@ class ResponseReader:
 
     @torch.no_grad()
     def __call__(self, path: str) -> Responses:
-        """The answers to one photograph.
+        """The responses to one photograph.
 
         Args:
             path (str): An image file.
@@ -118,7 +118,7 @@ class ResponseReader:
             img = None
         if img is None:
             raise ValueError(f'IMAGE "{path}" cannot be read as an image: give a JPEG or PNG.')
-        # A pipeline that does not load, of a dataset that draws its images, finds it loaded.
+        # `img` serves pipelines without a loading transform, of datasets that draw their images.
         sample = self.pipeline(
             dict(img_path=str(path), img=img, img_shape=img.shape[:2], ori_shape=img.shape[:2])
         )
@@ -127,11 +127,10 @@ class ResponseReader:
 
 
 def class_names(dataset: dict, count: int) -> List[str]:
-    """Names of the classes, as the dataset's config or its class says.
+    """Names of the classes, from the dataset's config or its class.
 
     Args:
-        dataset (dict): The dataset's config; nothing is read but, if it names one, the file of
-            its classes.
+        dataset (dict): The dataset's config; ``classes`` may be a file, which is read.
         count (int): C.
 
     Returns:
@@ -150,7 +149,7 @@ def class_names(dataset: dict, count: int) -> List[str]:
 
 
 def _test_dataset(cfg: Config) -> dict:
-    """The dataset that has the test pipeline, be it wrapped in others."""
+    """The dataset with the test pipeline, inside any wrappers."""
     dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
     while dataset.get('pipeline') is None and dataset.get('dataset'):
         dataset = dataset['dataset']
@@ -163,7 +162,7 @@ def _test_dataset(cfg: Config) -> dict:
 
 
 def _attach(cfg: Config, model: nn.Module, side: str, kind: str) -> Tuple:
-    """The config's own recorder of a kind, or else the default one, on a model."""
+    """Put the config's recorder of a type on a model, or the default one."""
     configured = (cfg.model.get('distiller') or {}).get(side) or {}
     chosen = next((each for each in configured.values() if each.get('type') == kind), None)
     with DefaultScope.overwrite_default_scope('mmrazor'):
@@ -173,11 +172,11 @@ def _attach(cfg: Config, model: nn.Module, side: str, kind: str) -> Tuple:
 
 
 def _denormalised(inputs: Tensor, preprocessor: nn.Module) -> np.ndarray:
-    """(3, height, width) as the models get it → (height, width, 3) of uint8, RGB."""
+    """Model input (3, height, width) → image (height, width, 3) of uint8, RGB."""
     image = inputs.float()
     if hasattr(preprocessor, 'mean'):
         image = image * preprocessor.std + preprocessor.mean
-    # MMPretrain's pipelines load BGR; the preprocessor turns it where the config says so.
+    # MMPretrain's pipelines load BGR; the preprocessor converts it where the config asks for RGB.
     if not getattr(preprocessor, 'to_rgb', False):
         image = image.flip(0)
     return image.round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Curves of a run, from what MMEngine's local visualiser wrote into its work directory."""
+"""Curves of a run, from the log of MMEngine's local visualiser."""
 
 import json
 from pathlib import Path
@@ -9,21 +9,22 @@ class Curve(NamedTuple):
     """One logged value over a run."""
 
     steps: List[float]
-    """Iterations, or epochs for what is measured by validation in an epoch-based run."""
+    """Iterations; epochs for validation results of an epoch-based run."""
     values: List[float]
 
 
 def read_curves(work_dir: str) -> Dict[str, Curve]:
-    """All that a run logged, by its name in the log.
+    """Read all values that a run logged.
 
-    A run that was resumed has one log for each start; they are joined, and where they overlap the
-    later start counts.
+    A resumed run has one log for each start. They are joined; where they overlap, the values of
+    the later start are kept.
 
     Args:
         work_dir (str): The run's work directory.
 
     Returns:
-        dict[str, Curve]: Such as ``loss_cskd``, ``fusion_weight``, ``lr`` and ``accuracy/top1``.
+        dict[str, Curve]: By name, such as ``loss_cskd``, ``fusion_weight``, ``lr`` and
+        ``accuracy/top1``.
 
     Raises:
         ValueError: If the directory holds no log of scalars.
@@ -51,5 +52,5 @@ def read_curves(work_dir: str) -> Dict[str, Curve]:
 def _parsed(line: str) -> dict:
     try:
         return json.loads(line)
-    except json.JSONDecodeError:  # the line in writing when a run was killed
+    except json.JSONDecodeError:  # the last line of a killed run may be incomplete
         return {}
