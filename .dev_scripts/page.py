@@ -1,6 +1,18 @@
-"""The part of a page of docs/ that a script writes, between two comments with its name."""
+"""What scripts write into the pages of docs/: tables, and sections between two comments."""
 
 import re
+
+
+def table(head, rows):
+    """A table in Markdown.
+
+    Args:
+        head (Sequence[str]): Titles of the columns.
+        rows (Iterable[Sequence]): Cells.
+    """
+    lines = [head, *rows]
+    lines = [f'| {" | ".join(map(str, cells))} |' for cells in lines]
+    return '\n'.join([lines[0], '|---' * len(head) + '|', *lines[1:]])
 
 
 def replace(page, name, text):

@@ -1,11 +1,9 @@
 """Means over seeds, and differences of two arms paired over the seeds that both have."""
 
-import statistics
-from typing import Dict, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
+import pandas as pd
 from scipy import stats
-
-Scores = Dict[str, float]  # by seed
 
 
 class Difference(NamedTuple):
@@ -28,29 +26,21 @@ class Difference(NamedTuple):
         return f'{self.mean:+.1f}{interval}'
 
 
-def difference(arm: Scores, reference: Scores) -> Optional[Difference]:
-    """Arm minus reference, by Student's t over the differences of each seed.
-
-    Args:
-        arm (dict[str, float]): Scores by seed.
-        reference (dict[str, float]): Likewise, of what it is compared with.
-
-    Returns:
-        Difference | None: None if they have no seed in common.
-    """
-    each = [arm[seed] - reference[seed] for seed in arm if seed in reference]
-    if not each:
+def difference(arm, reference) -> Optional[Difference]:
+    """Arm minus reference, scores by seed; None if they have no seed in common."""
+    both = pd.DataFrame(dict(arm=pd.Series(arm), reference=pd.Series(reference))).dropna()
+    if both.empty:
         return None
-    half = None
-    if len(each) > 1:
-        error = statistics.stdev(each) / len(each) ** 0.5
-        half = float(stats.t.ppf(0.975, len(each) - 1)) * error
-    return Difference(statistics.mean(each), half, len(each))
+    both, half = both.astype(float), None
+    if len(both) > 1:
+        interval = stats.ttest_rel(both.arm, both.reference).confidence_interval(0.95)
+        half = float(interval.high - interval.low) / 2
+    return Difference(float((both.arm - both.reference).mean()), half, len(both))
 
 
-def summary(scores: Scores) -> str:
-    """Mean and, from two seeds on, standard deviation."""
-    if not scores:
+def summary(scores) -> str:
+    """Mean and, from two seeds on, standard deviation of scores by seed."""
+    scores = pd.Series(scores, dtype=float)
+    if scores.empty:
         return '–'
-    text = f'{statistics.mean(scores.values()):.1f}'
-    return text if len(scores) < 2 else f'{text} ± {statistics.stdev(scores.values()):.1f}'
+    return f'{scores.mean():.1f}' + (f' ± {scores.std():.1f}' if len(scores) > 1 else '')

@@ -4,7 +4,6 @@ import copy
 import hashlib
 import json
 from functools import cache
-from itertools import product
 from pathlib import Path
 from typing import Dict, NamedTuple, Tuple
 
@@ -83,11 +82,7 @@ class Run(NamedTuple):
     """Config keys and values that are not in the arm's file."""
 
     def config(self, work_dir: Path) -> Config:
-        """The arm's config in the setting.
-
-        Args:
-            work_dir (Path): Where the teachers are and the logs go.
-        """
+        """The arm's config in the setting; teachers and logs lie in the work directory."""
         cfg = copy.deepcopy(composed(f'{self.arm}.py'))
         # The arms are written for the plain setting.
         if self.setting != SETTINGS[0]:
@@ -138,8 +133,3 @@ def taught_in(setting: str) -> str:
 def teacher_file(work_dir: Path, setting: str, name: str = TEACHER) -> Path:
     """Where the weights lie of the teacher, of the second one or of the two side by side."""
     return Path(work_dir) / setting / f'{name}.pth'
-
-
-def comparison(settings, arms, seeds):
-    """(setting, seed, arm), seed by seed, so that a table cut short has whole comparisons."""
-    return list(product(settings, seeds, arms))

@@ -1,6 +1,6 @@
 """What the method could do besides, to be measured against it."""
 
-from typing import List, Sequence
+from typing import Callable, List, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmcskd import CKFHook, CSKDLoss
 from mmcskd.fusion.ckf_hook import steered_losses
-from mmcskd.method import fuse
+from mmcskd.method import agreement, fuse
 from mmcskd.runs.wrapped_model import unwrapped
 
 
@@ -34,30 +34,36 @@ class AgreementCKFHook(CKFHook):
         super().__init__(schedule=self.weight)
 
     def weight(self, progress: float) -> float:
-        """The fusion weight.
-
-        Args:
-            progress (float): Not used.
-        """
+        """The fusion weight, whatever the progress."""
         return min(max(1 - (self.agreement - self.chance) / (1 - self.chance), 0.0), 1.0)
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch: DATA_BATCH = None, outputs: dict = None
     ) -> None:
-        """Take the iteration's agreement into the average.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): The index of the current batch in the train loop.
-            data_batch (dict | tuple | list, optional): Data from the dataloader.
-            outputs (dict, optional): Of the model.
-        """
+        """Take the iteration's agreement into the average."""
         (loss,) = steered_losses(unwrapped(runner))
         self.agreement += self.momentum * (float(loss.agreement) - self.agreement)
 
 
+class GivenClasses(CSKDLoss):
+    """A hard loss on the teacher's grid, with targets of its own."""
+
+    def forward(
+        self,
+        student_response: Union[Tensor, Callable],
+        spatial_response: Tensor,
+        global_response: Tensor,
+    ) -> Tensor:
+        """As of ``CSKDLoss``."""
+        if callable(student_response):
+            student_response = student_response(tuple(spatial_response.shape[-2:]))
+        loss, classes = self.compare(student_response, spatial_response, global_response)
+        self.agreement = agreement(student_response, classes)
+        return self.loss_weight * loss
+
+
 @MODELS.register_module()
-class ConfidenceCSKDLoss(CSKDLoss):
+class ConfidenceCSKDLoss(GivenClasses):
     """The hard loss with each location weighted by the teacher's confidence.
 
     That is the probability of the fused response's class, divided by its mean over the batch.
@@ -66,26 +72,15 @@ class ConfidenceCSKDLoss(CSKDLoss):
         **kwargs: Of ``CSKDLoss``.
     """
 
-    def _fused_classes(self, spatial_response: Tensor, global_response: Tensor) -> Tensor:
-        confidence, classes = (
-            self._fuse(spatial_response, global_response).softmax(dim=1).max(dim=1)
-        )
-        self._confidence = confidence / confidence.mean()
-        return classes
-
-    def hard(self, student: Tensor, classes: Tensor) -> Tensor:
-        """Weighted mean of the cross entropy.
-
-        Args:
-            student (Tensor): (N, C, H, W).
-            classes (Tensor): (N, H, W).
-        """
+    def compare(self, student: Tensor, spatial: Tensor, whole: Tensor) -> Tuple[Tensor, Tensor]:
+        """The loss, and the classes (N, H, W)."""
+        confidence, classes = fuse(spatial, whole, self.fusion_weight).softmax(dim=1).max(dim=1)
         losses = F.cross_entropy(student.float(), classes, reduction='none')
-        return self.loss_weight * (losses * self._confidence).mean()
+        return (losses * confidence / confidence.mean()).mean(), classes
 
 
 @MODELS.register_module()
-class MixtureCSKDLoss(CSKDLoss):
+class MixtureCSKDLoss(GivenClasses):
     """The classes of all fusion weights at once, each with its share of [0, 1], at all times.
 
     What linear CKF teaches one after the other: each location has as few classes as its upper
@@ -100,22 +95,13 @@ class MixtureCSKDLoss(CSKDLoss):
         super().__init__(fusion_weight=1.0, **kwargs)
         self.weights = [(step + 0.5) / steps for step in range(steps)]
 
-    def _fused_classes(self, spatial_response: Tensor, global_response: Tensor) -> Tensor:
-        share = 1 / len(self.weights)
-        self._shares = torch.zeros_like(spatial_response)
+    def compare(self, student: Tensor, spatial: Tensor, whole: Tensor) -> Tuple[Tensor, Tensor]:
+        """The loss, and the classes with the largest shares (N, H, W)."""
+        shares = torch.zeros_like(spatial)
         for weight in self.weights:
-            classes = fuse(spatial_response, global_response, weight).argmax(dim=1, keepdim=True)
-            self._shares.scatter_(1, classes, share, reduce='add')
-        return self._shares.argmax(dim=1)
-
-    def hard(self, student: Tensor, classes: Tensor) -> Tensor:
-        """Cross entropy with the mixture.
-
-        Args:
-            student (Tensor): (N, C, H, W).
-            classes (Tensor): Not used.
-        """
-        return self.loss_weight * F.cross_entropy(student.float(), self._shares)
+            classes = fuse(spatial, whole, weight).argmax(dim=1, keepdim=True)
+            shares.scatter_(1, classes, 1 / len(self.weights), reduce='add')
+        return F.cross_entropy(student.float(), shares), shares.argmax(dim=1)
 
 
 @CLASSIFIERS.register_module()
@@ -134,26 +120,12 @@ class SideBySide(nn.Module):
         self.parts = nn.ModuleList(CLASSIFIERS.build(part) for part in parts)
 
     def forward(self, images: Tensor) -> tuple:
-        """The last maps, put together.
-
-        Args:
-            images (Tensor): (N, 3, H, W).
-
-        Returns:
-            tuple[Tensor]: One map (N, D₁ + D₂ + …, h, w).
-        """
+        """The last maps of images (N, 3, H, W), as one (N, D₁ + D₂ + …, h, w)."""
         return (torch.cat([part(images)[-1] for part in self.parts], dim=1),)
 
 
 def side_by_side(states: List[dict]) -> dict:
-    """The weights of a classifier with ``SideBySide`` from those of classifiers.
-
-    Args:
-        states (list[dict]): State dicts of classifiers with a ``LinearClsHead``.
-
-    Returns:
-        dict: A state dict.
-    """
+    """The state dict of a classifier with ``SideBySide`` from those of its parts."""
     joined = {
         f'backbone.parts.{index}.{name.removeprefix("backbone.")}': value
         for index, state in enumerate(states)

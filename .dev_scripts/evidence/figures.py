@@ -1,7 +1,5 @@
 """Accuracy over the epochs, of all arms."""
 
-import statistics
-
 import matplotlib
 
 matplotlib.use('Agg')
@@ -50,19 +48,15 @@ def draw_curves(results, settings, path):
     )
     for axis, setting in zip(axes.flat, settings):
         for name, arm in ARMS.items():
-            curve = results.curve(setting, name)
-            if not curve:
+            curve = results.curve(setting, name).astype(float)
+            if curve.empty:
                 continue
             color, style = STYLES[name]
-            means = [statistics.mean(scores.values()) for scores in curve.values()]
-            spread = [
-                statistics.stdev(scores.values()) if len(scores) > 1 else 0.0
-                for scores in curve.values()
-            ]
-            axis.plot(list(curve), means, style, color=color, label=arm.label, linewidth=1.4)
-            low = [mean - sd for mean, sd in zip(means, spread)]
-            high = [mean + sd for mean, sd in zip(means, spread)]
-            axis.fill_between(list(curve), low, high, color=color, alpha=0.07, linewidth=0)
+            mean, spread = curve.mean(axis=1), curve.std(axis=1).fillna(0.0)
+            axis.plot(mean.index, mean, style, color=color, label=arm.label, linewidth=1.4)
+            axis.fill_between(
+                mean.index, mean - spread, mean + spread, color=color, alpha=0.07, linewidth=0
+            )
         axis.set(title=setting, xlabel='epoch', ylabel='accuracy on the validation split, %')
     # Arms of any panel, once: where a panel is to spare, else beside them all.
     entries = {}

@@ -27,10 +27,6 @@ def measure_fusion(setting: str, work_dir: Path) -> List[Dict[str, object]]:
     What is at a place is the label of the canvas that its pixels come from; a place that has
     pixels of two counts by their shares.
 
-    Args:
-        setting (str): One whose teacher is there.
-        work_dir (Path): Where the teachers are.
-
     Returns:
         list[dict]: Rows of ``fused.csv``: percent of the places at which the class of the fused
         response is right, for each fusion weight.
@@ -70,12 +66,7 @@ def measure_fusion(setting: str, work_dir: Path) -> List[Dict[str, object]]:
 
 
 def attached(teacher: nn.Module, configs: Dict[str, dict]) -> RecorderManager:
-    """Recorders on a teacher.
-
-    Args:
-        teacher (nn.Module): What they listen to.
-        configs (dict): By name; the one that is read is called ``response``.
-    """
+    """Recorders on a teacher; the one that is read is called ``response``."""
     with DefaultScope.overwrite_default_scope('mmrazor'):
         recorders = RecorderManager(configs)
     recorders.initialize(teacher)

@@ -22,14 +22,7 @@ class Canvases(NamedTuple):
 
 
 def canvases(train_dataset: dict, split: str, length: int, preprocessor: nn.Module) -> Canvases:
-    """Canvases of another split, of the kind that is trained on.
-
-    Args:
-        train_dataset (dict): Config of the training set, a ``ClutteredDigits``.
-        split (str): Its other split.
-        length (int): Number of canvases.
-        preprocessor (nn.Module): Of the student.
-    """
+    """So many canvases of another split, of the kind that is trained on."""
     dataset = DATASETS.build({**train_dataset, 'split': split, 'length': length, 'pipeline': ()})
     items = [dataset.get_data_info(index) for index in range(length)]
     images = [torch.from_numpy(item['img']).permute(2, 0, 1) for item in items]
@@ -78,15 +71,7 @@ def measure(student: nn.Module, data: Canvases, teacher_classes: Tensor) -> Dict
 
 
 class CurveHook(Hook):
-    """Measure the student after every ``interval`` epochs and after the first.
-
-    Args:
-        student (nn.Module): As of :func:`measure`.
-        data (Canvases): As of :func:`measure`.
-        teacher_classes (Tensor): As of :func:`measure`.
-        interval (int): In epochs.
-        last (int, optional): Epoch after which training stops. Defaults to None: all.
-    """
+    """Measure the student after the first and every ``interval`` epochs, and stop after ``last``."""
 
     def __init__(
         self,
@@ -104,11 +89,7 @@ class CurveHook(Hook):
         self.points = {}
 
     def after_train_epoch(self, runner) -> None:
-        """Measure, if it is time.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Measure, if it is time."""
         epoch = runner.epoch + 1
         if epoch in (1, runner.max_epochs) or epoch % self.interval == 0:
             self.points[epoch] = measure(self.student, self.data, self.teacher_classes)

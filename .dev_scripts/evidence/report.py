@@ -3,18 +3,24 @@
 import argparse
 import os
 import sys
-from itertools import product
 from pathlib import Path
 
+import pandas as pd
 from arms import ARMS, REFERENCE, ROOT, SETTINGS, TEACHER, TWO_TEACHERS, taught_in
 from figures import draw_curves
-from paired import difference, summary
-from results import VERSIONS, tables
+from results import TABLES, VERSIONS, Table
 
 sys.path.append(str(ROOT / '.dev_scripts'))
-from page import replace
+
+from page import replace, table
+from paired import difference, summary
 
 SEEDS = 5  # of a whole comparison
+LABELS = {name: arm.label for name, arm in ARMS.items()}
+HEADS = dict(
+    cls='class token', dist='distillation token', patch='patches', average='average of the three'
+)
+VERDICTS = dict(above='yes', below='no, below', open='open: the interval holds zero')
 # Claims of the method: an arm, what it should be above, and after which share of the epochs.
 CLAIMS = (
     ('cskd_linear', 'deit_hard', 1),
@@ -52,7 +58,7 @@ CLAIMS = (
 
 
 class Results:
-    """What is written down, by setting, arm and seed.
+    """What is written down.
 
     Args:
         folder (Path): Of the CSV files.
@@ -62,216 +68,198 @@ class Results:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.tables = tables(folder)
-        for setting, arm in product(SETTINGS, ARMS):
-            configs = {row['config'] for row in self.tables['runs'].rows(setting=setting, arm=arm)}
-            if len(configs) > 1:
+        self.tables = {name: Table(folder, name).read() for name in TABLES}
+        self.runs = self.tables['runs']
+        students = self.runs[self.runs.arm != TEACHER]
+        for (setting, arm), found in students.groupby(['setting', 'arm']):
+            configs = found.config.nunique()
+            if configs > 1:
                 raise ValueError(
-                    f'{folder}/runs.csv holds runs of {len(configs)} configs of the arm {arm} in the '
+                    f'{folder}/runs.csv holds runs of {configs} configs of the arm {arm} in the '
                     f'{setting} setting: bring them all up to date with .dev_scripts/evidence/run.py.'
                 )
 
-    def settings(self):
+    def of(self, name: str, setting: str, arm: str) -> pd.DataFrame:
+        """Rows of a table."""
+        found = self.tables[name]
+        return found[(found.setting == setting) & (found.arm == arm)]
+
+    def settings(self) -> list:
         """Settings in which anything was run."""
-        return [s for s in SETTINGS if any(t.rows(setting=s) for t in self.tables.values())]
+        found = {setting for table in self.tables.values() for setting in table.setting}
+        return [setting for setting in SETTINGS if setting in found]
 
-    def teacher(self, setting):
-        """The rows of a setting's teacher: one, or none."""
-        return self.tables['runs'].rows(setting=taught_in(setting), arm=TEACHER, seed=0)
+    def teacher(self, setting: str) -> list:
+        """The accuracy of a setting's teacher: one, or none."""
+        found = self.of('runs', taught_in(setting), TEACHER)
+        return [f'{score:.1f}' for score in found[found.seed == 0].score]
 
-    def scores(self, setting, arm, measure='score'):
-        """Of the test split at the end, by seed; empty for what was not measured."""
-        rows = self.tables['runs'].rows(setting=setting, arm=arm)
-        return {row['seed']: float(row[measure]) for row in rows if row[measure]}
+    def scores(self, setting: str, arm: str, measure: str = 'score') -> pd.Series:
+        """Of the test split at the end, by seed; without what was not measured."""
+        return self.of('runs', setting, arm).set_index('seed')[measure].dropna()
 
-    def curve(self, setting, arm):
-        """Of the validation split: epoch → scores by seed."""
-        points = {}
-        for row in self.tables['curves'].rows(setting=setting, arm=arm):
-            points.setdefault(int(row['epoch']), {})[row['seed']] = float(row['score'])
-        return dict(sorted(points.items()))
+    def curve(self, setting: str, arm: str) -> pd.DataFrame:
+        """Of the validation split: a row for each epoch, a column for each seed."""
+        return self.of('curves', setting, arm).pivot(index='epoch', columns='seed', values='score')
 
-    def at(self, setting, arm, share):
-        """Scores by seed on the validation split after this share of the epochs, and the epoch."""
+    def at(self, setting: str, arm: str, share: float) -> tuple:
+        """Scores by seed after this share of the epochs, and when that is."""
+        if share == 1:
+            return self.scores(setting, arm), 'at the end'
         curve = self.curve(setting, arm)
-        if not curve:
-            return {}, 0
-        wanted = share * max(curve)
-        epoch = min(curve, key=lambda epoch: (abs(epoch - wanted), epoch))
-        return curve[epoch], epoch
+        if curve.empty:
+            return {}, ''
+        epoch = min(curve.index, key=lambda epoch: abs(epoch - share * max(curve.index)))
+        return curve.loc[epoch], f'after epoch {epoch}'
+
+    def above_reference(self, setting: str, arm: str) -> str:
+        """The difference to the arm that all are compared with, if it can be told."""
+        if arm == REFERENCE:
+            return ''
+        return str(difference(self.scores(setting, arm), self.scores(setting, REFERENCE)) or '')
 
 
 def main_table(results, setting):
     """Accuracy of each arm, and its difference to the reference."""
-    reference = results.scores(setting, REFERENCE)
-    lines = [
-        f'| {setting} | seeds | accuracy, % | minus {ARMS[REFERENCE].label} | agreement, % | tuned |',
-        '|---|---|---|---|---|---|',
-    ]
-    for row in results.teacher(setting):
-        lines.append(f'| the teacher | 1 | {float(row["score"]):.1f} | | | |')
-    for name, arm in ARMS.items():
-        scores = results.scores(setting, name)
-        if not scores:
+    rows = [['the teacher', 1, score, '', '', ''] for score in results.teacher(setting)]
+    for arm, label in LABELS.items():
+        scores = results.scores(setting, arm)
+        if scores.empty:
             continue
-        above = difference(scores, reference) if name != REFERENCE else None
-        # The same in all rows, as their config is.
-        options = results.tables['runs'].rows(setting=setting, arm=name)[0]['options']
-        lines.append(
-            f'| {arm.label} | {len(scores)} | {summary(scores)} | {above or ""} '
-            f'| {summary(results.scores(setting, name, "agreement"))} | {options or "not tuned"} |'
+        above, agreement = (
+            results.above_reference(setting, arm),
+            results.scores(setting, arm, 'agreement'),
         )
-    return '\n'.join(lines)
+        options = results.of('runs', setting, arm).options.iloc[0] or 'not tuned'
+        rows.append([label, len(scores), summary(scores), above, summary(agreement), options])
+    minus = f'minus {LABELS[REFERENCE]}'
+    return table([setting, 'seeds', 'accuracy, %', minus, 'agreement, %', 'tuned'], rows)
 
 
 def brief_table(results, settings):
     """For the README: accuracy of arms in all settings, and their difference to the reference."""
-    columns = [f'{setting} | minus {ARMS[REFERENCE].label}' for setting in settings]
-    lines = [f'| | {" | ".join(columns)} |', '|---' * (2 * len(settings) + 1) + '|']
-    teachers = [results.teacher(s) for s in settings]
-    cells = [f'{float(rows[0]["score"]):.1f} | ' if rows else ' | ' for rows in teachers]
-    lines.append(f'| the teacher | {" | ".join(cells)} |')
+    teachers = [results.teacher(setting) or [''] for setting in settings]
+    rows = [['the teacher', *(cell for scores in teachers for cell in (scores[0], ''))]]
     for name, arm in ARMS.items():
-        cells = []
-        for setting in settings:
-            scores = results.scores(setting, name)
-            above = difference(scores, results.scores(setting, REFERENCE))
-            cells.append(f'{summary(scores)} | {above if above and name != REFERENCE else ""}')
-        if arm.brief and any(results.scores(setting, name) for setting in settings):
-            lines.append(f'| {arm.label} | {" | ".join(cells)} |')
-    return '\n'.join(lines)
+        scores = {setting: results.scores(setting, name) for setting in settings}
+        if arm.brief and any(map(len, scores.values())):
+            cells = [(summary(scores[s]), results.above_reference(s, name)) for s in settings]
+            rows.append([arm.label, *(cell for pair in cells for cell in pair)])
+    columns = [(setting, f'minus {LABELS[REFERENCE]}') for setting in settings]
+    return table(['', *(column for pair in columns for column in pair)], rows)
 
 
 def heads_table(results, setting):
     """Accuracy of each head alone and of their average."""
-    names = dict(
-        cls='class token',
-        dist='distillation token',
-        patch='patches',
-        average='average of the three',
-    )
-    lines = [f'| {setting} | {" | ".join(names.values())} |', '|---' * (len(names) + 1) + '|']
-    for name, arm in ARMS.items():
-        if results.scores(setting, name):
-            cells = [summary(results.scores(setting, name, measure)) for measure in names]
-            lines.append(f'| {arm.label} | {" | ".join(cells)} |')
-    return '\n'.join(lines)
+    rows = [
+        [label, *(summary(results.scores(setting, arm, measure)) for measure in HEADS)]
+        for arm, label in LABELS.items()
+        if len(results.scores(setting, arm))
+    ]
+    return table([setting, *HEADS.values()], rows)
 
 
 def fusion_table(results):
     """How right the teacher's fused response is at its places."""
-    rows = results.tables['fused'].rows()
-    weights = sorted({float(row['fusion_weight']) for row in rows}, reverse=True)
+    found = results.tables['fused'].pivot(
+        index=['setting', 'mixed'], columns='fusion_weight', values='accuracy'
+    )
+    weights = sorted(found.columns, reverse=True)
     ends = {1.0: ', spatial', 0.0: ', global'}
     heads = [f'λ = {weight:g}{ends.get(weight, "")}' for weight in weights]
-    lines = [f'| | {" | ".join(heads)} |', '|---' * (len(heads) + 1) + '|']
-    for setting, (mixed, kind) in product(SETTINGS, enumerate(('whole', 'cut and mixed'))):
-        of_kind = results.tables['fused'].rows(setting=setting, mixed=mixed)
-        found = {float(row['fusion_weight']): float(row['accuracy']) for row in of_kind}
-        if found:
-            cells = [f'{found[weight]:.1f}' for weight in weights]
-            lines.append(f'| {setting}, {kind} | {" | ".join(cells)} |')
-    return '\n'.join(lines) if rows else ''
+    kinds = ('whole', 'cut and mixed')
+    rows = [
+        [f'{setting}, {kind}', *(f'{found.at[(setting, mixed), weight]:.1f}' for weight in weights)]
+        for setting in SETTINGS
+        for mixed, kind in enumerate(kinds)
+        if (setting, mixed) in found.index
+    ]
+    return table(['', *heads], rows) if rows else ''
 
 
 def claims_table(results):
     """Which differences the data settle."""
-    lines = [
-        '| setting | | difference, points | seeds | |',
-        '|---|---|---|---|---|',
-    ]
-    verdicts = dict(above='yes', below='no, below', open='open: the interval holds zero')
+    rows = []
     for setting in results.settings():
         for name, other, share in CLAIMS:
-            if share == 1:
-                pair, when = [results.scores(setting, arm) for arm in (name, other)], 'at the end'
-            else:
-                (one, epoch), (two, _) = (results.at(setting, arm, share) for arm in (name, other))
-                pair, when = [one, two], f'after epoch {epoch}'
-            found = difference(*pair)
+            scores, when = results.at(setting, name, share)
+            found = difference(scores, results.at(setting, other, share)[0])
             if found is not None:
-                verdict = 'a single seed' if found.half is None else verdicts[found.verdict]
-                lines.append(
-                    f'| {setting} | {ARMS[name].label} above {ARMS[other].label} {when} | {found} '
-                    f'| {found.seeds} | {verdict} |'
-                )
-    return '\n'.join(lines)
+                claim = f'{LABELS[name]} above {LABELS[other]} {when}'
+                verdict = 'a single seed' if found.half is None else VERDICTS[found.verdict]
+                rows.append([setting, claim, found, found.seeds, verdict])
+    return table(['setting', '', 'difference, points', 'seeds', ''], rows)
 
 
 def tuning_table(results, setting):
     """All that was tried, on the validation split with one seed; what the arm then ran with is bold."""
-    lines = [f'| {setting} | tried: accuracy on the validation split, % |', '|---|---|']
-    for name, arm in ARMS.items():
-        tried = results.tables['tuning'].rows(setting=setting, arm=name)
-        if tried:
-            ran = {row['options'] for row in results.tables['runs'].rows(setting=setting, arm=name)}
-            cells = [f'{row["options"]}: {float(row["score"]):.1f}' for row in tried]
-            cells = [
-                f'**{cell}**' if row['options'] in ran else cell for cell, row in zip(cells, tried)
-            ]
-            lines.append(f'| {arm.label} | {", ".join(cells)} |')
-    return '\n'.join(lines) if len(lines) > 2 else ''
+    rows = []
+    for arm, label in LABELS.items():
+        ran = set(results.of('runs', setting, arm).options)
+        tried = results.of('tuning', setting, arm)
+        cells = [
+            f'**{options}: {score:.1f}**' if options in ran else f'{options}: {score:.1f}'
+            for options, score in zip(tried.options, tried.score)
+        ]
+        rows += [[label, ', '.join(cells)]] if cells else []
+    return table([setting, 'tried: accuracy on the validation split, %'], rows) if rows else ''
 
 
 def what_was_run(results):
     """One sentence on what was run and one on what was not."""
-    ran, missing = [], []
+    ran, missing, untuned = [], [], ''
     for setting in SETTINGS:
         counts = {arm: len(results.scores(setting, arm)) for arm in ARMS}
         for number in sorted(set(counts.values()) - {0}, reverse=True):
-            labels = [ARMS[arm].label for arm, n in counts.items() if n == number]
+            labels = [LABELS[arm] for arm, n in counts.items() if n == number]
             seeds = '1 seed' if number == 1 else f'{number} seeds'
             ran.append(f'{", ".join(labels)} with {seeds} in the {setting} setting')
-        lacking = [ARMS[arm].label for arm, n in counts.items() if n < SEEDS]
+        lacking = [LABELS[arm] for arm, n in counts.items() if n < SEEDS]
         if len(lacking) == len(ARMS):
             missing.append(f'any arm of the {setting} setting')
         elif lacking:
             missing.append(f'{", ".join(lacking)} of the {setting} setting')
+        first = [
+            label
+            for a, label in LABELS.items()
+            if '' in set(results.of('runs', setting, a).options)
+        ]
+        if first:
+            untuned += (
+                f' A first look, not tuned, all by one learning rate: {", ".join(first)} in the '
+                f'{setting} setting.'
+            )
     text = f'Compared so far: {"; ".join(ran) or "nothing"}.'
     if missing:
         text += f' Not yet run with all {SEEDS} seeds: {"; ".join(missing)}.'
-    for setting in SETTINGS:
-        rows = results.tables['runs'].rows(setting=setting, options='')
-        untuned = [ARMS[arm].label for arm in ARMS if any(row['arm'] == arm for row in rows)]
-        if untuned:
-            text += (
-                f' A first look, not tuned, all by one learning rate: {", ".join(untuned)} in the '
-                f'{setting} setting.'
-            )
-    return text
+    return text + untuned
 
 
 def provenance(results):
     """What it cost, versions, and whether the teacher was the same throughout."""
-    rows = [row for name in ('runs', 'tuning') for row in results.tables[name].rows()]
-    versions = [
-        f'{column} {", ".join(sorted({row[column] for row in rows}))}' for column in VERSIONS
-    ]
-    hours = sum(float(row['seconds']) for row in rows) / 3600
+    rows = pd.concat([results.runs, results.tables['tuning']])
+    versions = [f'{column} {", ".join(sorted(set(rows[column])))}' for column in VERSIONS]
     text = (
-        f'{len(rows)} runs, with tuning, took {hours:.1f} hours of one core; {", ".join(versions)}.'
+        f'{len(rows)} runs, with tuning, took {rows.seconds.sum() / 3600:.1f} hours of one core; '
+        f'{", ".join(versions)}.'
     )
-    for setting in SETTINGS:
-        own = [row for row in rows if row['setting'] == setting and row['arm'] != TWO_TEACHERS]
-        teachers = {row['teacher'] for row in own if (row['arm'], row['seed']) != (TEACHER, '1')}
-        if len(teachers) > 1:
-            text += f' The {setting} setting had {len(teachers)} teachers, trained alike.'
+    second = (rows.arm == TWO_TEACHERS) | ((rows.arm == TEACHER) & (rows.seed == 1))
+    for setting, teachers in rows[~second].groupby('setting').teacher.nunique().items():
+        if teachers > 1:
+            text += f' The {setting} setting had {teachers} teachers, trained alike.'
     return text
 
 
-def parse_args(arguments=None):
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
+    docs = ROOT / 'docs'
     parser.add_argument(
-        '--results', type=Path, default=ROOT / 'docs' / 'evidence', help='folder of the CSV files'
+        '--results', type=Path, default=docs / 'evidence', help='folder of the CSV files'
     )
-    parser.add_argument('--page', type=Path, default=ROOT / 'docs' / 'evidence.md')
+    parser.add_argument('--page', type=Path, default=docs / 'evidence.md')
     parser.add_argument('--readme', type=Path, default=ROOT / 'README.md')
-    parser.add_argument('--figure', type=Path, default=ROOT / 'docs' / 'images' / 'evidence.png')
-    return parser.parse_args(arguments)
-
-
-def main(arguments=None):
-    args = parse_args(arguments)
+    parser.add_argument('--figure', type=Path, default=docs / 'images' / 'evidence.png')
+    args = parser.parse_args(argv)
     results = Results(args.results)
     sections = dict.fromkeys(('accuracy', 'claims', 'tuning', 'heads', 'fusion', 'figure'), '')
     sections['run'] = what_was_run(results)
@@ -281,10 +269,10 @@ def main(arguments=None):
         sections['claims'] = claims_table(results)
         sections['fusion'] = fusion_table(results)
         tables_of = dict(accuracy=main_table, tuning=tuning_table, heads=heads_table)
-        for name, table in tables_of.items():
-            written = [table(results, setting) for setting in settings]
-            sections[name] = '\n\n'.join(filter(None, written))
-    drawn = [s for s in settings if any(results.curve(s, arm) for arm in ARMS)]
+        for name, written in tables_of.items():
+            texts = [written(results, setting) for setting in settings]
+            sections[name] = '\n\n'.join(filter(None, texts))
+    drawn = [s for s in settings if any(len(results.curve(s, arm)) for arm in ARMS)]
     if drawn:
         draw_curves(results, drawn, args.figure)
         place = os.path.relpath(args.figure, args.page.parent)

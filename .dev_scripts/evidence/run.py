@@ -26,7 +26,6 @@ import torch
 from arms import (
     ARMS,
     FUSED,
-    RATES,
     ROOT,
     SECOND,
     SETTINGS,
@@ -34,18 +33,17 @@ from arms import (
     TWO_TEACHERS,
     Arm,
     Run,
-    comparison,
     taught_in,
     teacher_file,
 )
 from fused_response import measure_fusion
-from results import tables
+from results import TABLES, Table
 from training import join_teachers, train, train_teacher
 
 TUNING_SEED = 1000
 
 
-def parse_args(arguments=None):
+def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--settings', nargs='+', choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument('--arms', nargs='+', choices=ARMS, default=list(ARMS))
@@ -60,30 +58,25 @@ def parse_args(arguments=None):
     parser.add_argument(
         '--work-dir', type=Path, default=ROOT / 'work_dirs' / 'evidence', help='teachers and logs'
     )
-    return parser.parse_args(arguments)
+    return parser.parse_args(argv)
 
 
 class Matrix:
-    """The runs of one command and where their results go.
-
-    Args:
-        results (Path): Folder of the CSV files.
-        work_dir (Path): For teachers and logs.
-        jobs (int): Runs at a time.
-    """
+    """The runs of one command and where their results go."""
 
     def __init__(self, results: Path, work_dir: Path, jobs: int) -> None:
-        self.tables = tables(results)
+        self.tables = {name: Table(results, name) for name in TABLES}
         self.work_dir = Path(work_dir).resolve()
         self.jobs = jobs
         self._key = lru_cache(maxsize=None)(Run.key)  # composing a config takes a while
 
     def row(self, run, tuning=False):
         """What is written down of a run of the same config, or None."""
-        named = dict(setting=run.setting, arm=run.arm, seed=run.seed)
-        table, more = ('tuning', dict(options=run.described())) if tuning else ('runs', {})
-        found = self.tables[table].rows(**named, **more, config=self._key(run))
-        return found[0] if found else None
+        named = dict(setting=run.setting, arm=run.arm, seed=run.seed, config=self._key(run))
+        if tuning:
+            named['options'] = run.described()
+        found = self.tables['tuning' if tuning else 'runs'].read(**named)
+        return found.iloc[0] if len(found) else None
 
     def teachers(self, setting, arms):
         """Bring the teachers to their end; their weights are not in the repository."""
@@ -92,7 +85,7 @@ class Matrix:
         done = [
             run
             for run, name in zip(runs, names)
-            if self.row(run) and teacher_file(self.work_dir, setting, name).is_file()
+            if self.row(run) is not None and teacher_file(self.work_dir, setting, name).is_file()
         ]
         self._do([run for run in runs if run not in done], len(done), 'teachers')
         if TWO_TEACHERS in arms:
@@ -101,43 +94,36 @@ class Matrix:
     def fusion(self, setting):
         """How right the teacher's fused response is."""
         key = self._key(Run(setting, FUSED, 0))
-        if not self.tables['fused'].rows(setting=setting, config=key):
+        if self.tables['fused'].read(setting=setting, config=key).empty:
             self.tables['fused'].put(measure_fusion(setting, self.work_dir))
 
-    def tune(self, settings, arms):
+    def tune(self, setting, arms):
         """Try the options of each arm: all rates, one beyond if an end is best, then the rest."""
-        pairs = [(setting, arm) for setting in settings for arm in arms]
-        tried = [
-            Run(setting, arm, TUNING_SEED, tuple(options.items()))
-            for index in range(len(RATES))
-            for setting, arm in pairs
-            for options in ARMS[arm].first_round()[index : index + 1]
-        ]
+
+        def runs_of(options_of):
+            return [
+                Run(setting, arm, TUNING_SEED, tuple(options.items()))
+                for arm in arms
+                for options in options_of(arm)
+            ]
+
+        tried = runs_of(lambda arm: ARMS[arm].first_round())
         self._finish(tried, tuning=True)
         for further in (Arm.beyond_the_edge, Arm.second_round):
-            more = [
-                Run(setting, arm, TUNING_SEED, tuple(options.items()))
-                for setting, arm in pairs
-                for options in further(ARMS[arm], dict(self._best(setting, arm, tried)))
-            ]
+            more = runs_of(lambda arm: further(ARMS[arm], dict(self._best(arm, tried))))  # noqa: B023
             self._finish(more, tuning=True)
             tried += more
-        return {pair: self._best(*pair, tried) for pair in pairs}
+        return {(setting, arm): self._best(arm, tried) for arm in arms}
 
     def compare(self, chosen, seeds):
-        """Train each arm with what was chosen for it, with each seed."""
-        settings = dict.fromkeys(setting for setting, _ in chosen)
-        arms = dict.fromkeys(arm for _, arm in chosen)
-        runs = [
-            Run(setting, arm, seed, chosen[setting, arm])
-            for setting, seed, arm in comparison(settings, arms, seeds)
-        ]
+        """Train each arm with what was chosen for it, seed by seed."""
+        runs = [Run(*pair, seed, options) for seed in seeds for pair, options in chosen.items()]
         self._finish(runs, tuning=False)
 
-    def _best(self, setting, arm, tried):
+    def _best(self, arm, tried):
         """The options with the best accuracy on the validation split; the first of equals."""
-        of_arm = [run for run in tried if (run.setting, run.arm) == (setting, arm)]
-        return max(of_arm, key=lambda run: float(self.row(run, tuning=True)['score'])).options
+        of_arm = [run for run in tried if run.arm == arm]
+        return max(of_arm, key=lambda run: self.row(run, tuning=True).score).options
 
     def _finish(self, runs, tuning):
         pending = [run for run in runs if self.row(run, tuning) is None]
@@ -163,18 +149,16 @@ class Matrix:
                 )
 
     def _keep(self, run, outcome, tuning):
-        named = dict(setting=run.setting, arm=run.arm, seed=run.seed, options=run.described())
-        last = outcome.curve.get(max(outcome.curve, default=0), {})
+        named = dict(setting=run.setting, arm=run.arm, seed=run.seed)
+        described = dict(named, options=run.described(), **outcome.origin)
         if tuning:
-            self.tables['tuning'].put([dict(named, score=last['score'], **outcome.origin)])
-            return last['score']
-        self.tables['curves'].put(
-            [dict(named, epoch=epoch, **found) for epoch, found in outcome.curve.items()],
-            instead=dict(setting=run.setting, arm=run.arm, seed=run.seed),
-        )
-        columns = self.tables['runs'].columns
-        row = dict.fromkeys(columns, '') | named | outcome.test | outcome.origin
-        self.tables['runs'].put([dict(row, epochs=max(outcome.curve, default=''))])
+            score = outcome.curve[max(outcome.curve)]['score']
+            self.tables['tuning'].put([dict(described, score=score)])
+            return score
+        points = [dict(named, epoch=epoch, **found) for epoch, found in outcome.curve.items()]
+        self.tables['curves'].put(points, instead=named)
+        epochs = max(outcome.curve, default=None)
+        self.tables['runs'].put([dict(described, epochs=epochs, **outcome.test)])
         return outcome.test['score']
 
 
@@ -187,8 +171,8 @@ def work(task):
     return run, train(run, work_dir, tuning)
 
 
-def main(arguments=None):
-    args = parse_args(arguments)
+def main(argv=None):
+    args = parse_args(argv)
     matrix = Matrix(args.results, args.work_dir, args.jobs)
     # Setting by setting, so that what is there first is whole.
     for setting in args.settings:
@@ -197,7 +181,7 @@ def main(arguments=None):
         if args.untuned:
             chosen = {(setting, arm): () for arm in args.arms}
         else:
-            chosen = matrix.tune([setting], args.arms)
+            chosen = matrix.tune(setting, args.arms)
         matrix.compare(chosen, args.seeds)
 
 

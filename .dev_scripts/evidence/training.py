@@ -49,11 +49,11 @@ class Outcome(NamedTuple):
 
 
 def train(run: Run, work_dir: Path, tuning: bool = False, last: Optional[int] = None) -> Outcome:
-    """Train and measure.
+    """Train a student whose teacher is there, and measure it.
 
     Args:
-        run (Run): A student's, whose teacher is there.
-        work_dir (Path): For the teachers and logs.
+        run (Run): What is trained.
+        work_dir (Path): Of teachers and logs.
         tuning (bool): Whether the result decides something, so that the test split is out of
             bounds. Defaults to False.
         last (int, optional): Stop after so many epochs, by the schedule of the whole run. Defaults
@@ -80,17 +80,12 @@ def train(run: Run, work_dir: Path, tuning: bool = False, last: Optional[int] = 
     if not tuning:
         data = canvases(dataset, 'test', TEST, preprocessor)
         test = measure(student, data, classes_of(teacher, data.images))
-    told = _told(curve.points, student), _told({0: test}, student)[0]
-    return Outcome(*told, origin_of(run, teacher, start))
+    points = {epoch: _told(found, student) for epoch, found in curve.points.items()}
+    return Outcome(points, _told(test, student), origin_of(run, teacher, start))
 
 
 def train_teacher(run: Run, work_dir: Path) -> Outcome:
-    """Train a setting's teacher, measure it and keep its weights.
-
-    Args:
-        run (Run): Of the arm ``'teacher'``; the second teacher has another seed than 0.
-        work_dir (Path): For its weights.
-    """
+    """Train a setting's teacher, measure it and keep its weights; seed 1 makes the second one."""
     start = time.process_time()
     cfg = run.config(work_dir)
     runner = _runner(cfg)
@@ -110,14 +105,7 @@ def join_teachers(work_dir: Path, setting: str) -> None:
 
 
 def teacher_of(cfg: Config) -> nn.Module:
-    """The teacher alone, with its batch norms: a run folds those of its own on the first batch.
-
-    Args:
-        cfg (mmengine.Config): Of a student's run, whose teacher is there.
-
-    Returns:
-        nn.Module: In evaluation mode.
-    """
+    """The teacher of a student's config, with its batch norms: a run folds those of its own."""
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         teacher = MODELS.build(cfg.model.teacher)
     load_weights(teacher, cfg.model.teacher_ckpt)
@@ -125,16 +113,7 @@ def teacher_of(cfg: Config) -> nn.Module:
 
 
 def origin_of(run: Run, teacher: nn.Module, start: float) -> Dict[str, object]:
-    """What made a result.
-
-    Args:
-        run (Run): Of its config.
-        teacher (nn.Module): The one it had.
-        start (float): The process's CPU seconds when it began.
-
-    Returns:
-        dict: Values of the columns ``results.ORIGIN``.
-    """
+    """Values of the columns ``results.ORIGIN``, of a run that began at so many CPU seconds."""
     return dict(
         config=run.key(),
         teacher=digest(teacher),
@@ -158,10 +137,7 @@ def _runner(cfg) -> Runner:
     return runner
 
 
-def _told(points, student):
+def _told(found: Dict[str, float], student: nn.Module) -> Dict[str, float]:
     """Measures of heads that nothing taught are left out."""
     untaught = () if 'dist' in student.head.vote else (*HEADS[1:], 'average')
-    return {
-        epoch: {name: '' if name in untaught else value for name, value in found.items()}
-        for epoch, found in points.items()
-    }
+    return {name: value for name, value in found.items() if name not in untaught}

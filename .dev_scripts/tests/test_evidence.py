@@ -1,11 +1,9 @@
 """The comparison of docs/evidence.md: its tool, its report, and its direction in small."""
 
 import csv
-import fcntl
-import os
+import multiprocessing
 import re
 import shutil
-import statistics
 
 import arms
 import fused_response
@@ -38,7 +36,6 @@ def small(monkeypatch):
 
     monkeypatch.setattr(arms.Run, 'config', shortened)
     monkeypatch.setattr(arms, 'RATES', (1e-3, 2e-3))
-    monkeypatch.setattr(run, 'RATES', (1e-3, 2e-3))
     monkeypatch.setattr(training, 'VALIDATION', 50)
     monkeypatch.setattr(training, 'TEST', 50)
 
@@ -229,38 +226,47 @@ def test_paired_difference():
     assert paired.difference({'0': 1.0, '1': 1.1}, {'0': 3.0, '1': 3.1}).verdict == 'below'
 
 
+def row(**values):
+    return dict(dict(setting='plain', arm='none', seed=0, epoch=1), **values)
+
+
 def test_table_replaces_and_orders(tmp_path):
-    table = results.Table(tmp_path / 'a.csv', ('name', 'seed', 'value'), ('name', 'seed'))
-    table.put([dict(name='b', seed=10, value=1.0), dict(name='b', seed=9, value=0.123456)])
-    table.put([dict(name='a', seed=0, value=''), dict(name='b', seed=10, value=2.5)])
-    assert (tmp_path / 'a.csv').read_text() == 'name,seed,value\na,0,\nb,9,0.1235\nb,10,2.5\n'
-    again = results.Table(tmp_path / 'a.csv', ('name', 'seed', 'value'), ('name', 'seed'))
-    assert again.rows(name='b', seed=10) == [dict(name='b', seed='10', value='2.5')]
-    # Another process has written meanwhile.
-    table.put([dict(name='c', seed=1, value='x')])
-    again.put([], instead=dict(name='b'))
-    assert (tmp_path / 'a.csv').read_text() == 'name,seed,value\na,0,\nc,1,x\n'
-    with pytest.raises(ValueError, match=r'a\.csv has the columns .*move it aside'):
-        results.Table(tmp_path / 'a.csv', ('name', 'value'), ('name',))
+    table = results.Table(tmp_path, 'curves')
+    table.put([row(seed=10, score=1.0), row(seed=9, score=12.34567)])
+    table.put([row(arm='fitnet', cls=3.0), row(seed=10, score=2.5)])
+    head = 'setting,arm,seed,epoch,score,cls,dist,patch,average,agreement\n'
+    first = 'plain,fitnet,0,1,,3,,,,\n'
+    assert (tmp_path / 'curves.csv').read_text() == (
+        head + first + 'plain,none,9,1,12.3457,,,,,\nplain,none,10,1,2.5,,,,,\n'
+    )
+    assert list(table.read(arm='none', seed=10).score) == [2.5]
+    table.put([], instead=dict(arm='none'))
+    assert (tmp_path / 'curves.csv').read_text() == head + first
+    (tmp_path / 'curves.csv').write_text('setting,value\nplain,1\n')
+    with pytest.raises(ValueError, match=r'curves\.csv has the columns .*move it aside'):
+        table.read()
 
 
-def test_a_process_forked_during_a_write_does_not_lock_the_table(tmp_path):
-    """It has the open file as well; a pool forks whenever one of its processes has ended."""
-    reading, writing = os.pipe()
-    with results._alone(tmp_path):
-        child = os.fork()
-        if child == 0:
-            os.close(writing)
-            os.read(reading, 1)
-            os._exit(0)
-    handle = os.open(tmp_path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    finally:
-        os.close(handle)
-        os.close(writing)
-        os.waitpid(child, 0)
-        os.close(reading)
+@pytest.mark.parametrize('name', results.TABLES)
+def test_what_is_committed_is_written_as_it_is_read(tmp_path, name):
+    committed = ROOT / 'docs' / 'evidence' / f'{name}.csv'
+    shutil.copy(committed, tmp_path)
+    results.Table(tmp_path, name).put([])
+    assert (tmp_path / committed.name).read_bytes() == committed.read_bytes()
+
+
+def write_ten(folder, process):
+    table = results.Table(folder, 'curves')
+    for epoch in range(10):
+        table.put([row(seed=process, epoch=epoch, score=process + epoch / 10)])
+
+
+def test_processes_write_at_a_time(tmp_path):
+    with multiprocessing.get_context('fork').Pool(4) as pool:
+        pool.starmap(write_ten, [(tmp_path, process) for process in range(4)])
+    table = results.Table(tmp_path, 'curves').read()
+    assert list(zip(table.seed, table.epoch)) == [(p, e) for p in range(4) for e in range(10)]
+    assert list(table.score) == [p + e / 10 for p in range(4) for e in range(10)]
 
 
 def command(tmp_path, *more):
@@ -365,9 +371,9 @@ def test_changed_config_is_run_anew(tmp_path, small, monkeypatch, capsys):
 
 
 def test_report_refuses_runs_of_two_configs(tmp_path):
-    table = results.tables(tmp_path)['runs']
-    row = dict.fromkeys(table.columns, '1') | dict(setting='plain', arm='none')
-    table.put([dict(row, seed=0, config='a'), dict(row, seed=1, config='b')])
+    run_of = dict(setting='plain', arm='none', score=1.0)
+    table = results.Table(tmp_path, 'runs')
+    table.put([dict(run_of, seed=0, config='a'), dict(run_of, seed=1, config='b')])
     with pytest.raises(ValueError, match='2 configs of the arm none in the plain setting'):
         report.main(['--results', str(tmp_path)])
 
@@ -400,24 +406,19 @@ def test_page_is_that_of_the_results(tmp_path):
 def test_direction(tmp_path):
     """The first seed of two arms, cut after half of the epochs: patches learn what DeiT leaves untaught.
 
-    By half of what separated the two after so many epochs in the full run whose seed was closest, which
-    is four standard deviations over seeds below their mean.
+    By half of what separated the two after so many epochs in the full run whose seed was closest.
     """
     half = 4
-    full = report.Results(ROOT / 'docs' / 'evidence')
-
-    def patches(arm):
-        rows = full.tables['curves'].rows(setting='plain', arm=arm, epoch=half)
-        return {row['seed']: float(row['patch']) for row in rows}
-
-    spatial, deit = patches('cskd_local'), patches('deit_hard')
-    apart = [spatial[seed] - deit[seed] for seed in spatial]
-    least = min(apart) / 2
-    assert len(apart) == 5 and least < statistics.mean(apart) - 4 * statistics.stdev(apart)
+    curves, runs = (results.Table(ROOT / 'docs' / 'evidence', name) for name in ('curves', 'runs'))
+    spatial, deit = (
+        curves.read(setting='plain', arm=arm, epoch=half).set_index('seed').patch
+        for arm in ('cskd_local', 'deit_hard')
+    )
+    least = min(spatial - deit) / 2
     training.train_teacher(arms.Run('plain', arms.TEACHER, 0), tmp_path)
     found = {}
     for name in ('cskd_local', 'deit_hard'):
-        chosen = full.tables['runs'].rows(setting='plain', arm=name)[0]['options']
+        chosen = runs.read(setting='plain', arm=name).options[0]
         one = arms.Run('plain', name, 0, ((arms.RATE, float(chosen.removeprefix('lr='))),))
         curve = training.train(one, tmp_path, tuning=True, last=half).curve
         assert max(curve) == half
