@@ -14,6 +14,7 @@ from tool_runs import ROOT
 import mmcskd
 
 pytestmark = pytest.mark.slow
+DOCS = ('.dev_scripts/docs/repository_links.py', '.dev_scripts/docs/roles.py')
 
 
 def build(root, site):
@@ -53,6 +54,9 @@ def test_reference_has_all_that_the_package_offers(site):
     assert missing == {'__version__'}
     words = html.unescape(re.sub('<[^>]*>', '', text))
     assert inspect.getdoc(mmcskd.CSKDLoss).splitlines()[0] in words
+    assert re.search(r'href="#mmcskd.CKFHook"><code>CKFHook</code></a>', text)
+    assert not re.search(r':\w+:`', words)
+    assert 'id="mmcskd.method.fuse"' in (site / 'api' / 'method.html').read_text()
 
 
 def test_search_finds_pages_and_docstrings(site):
@@ -65,7 +69,7 @@ def test_search_finds_pages_and_docstrings(site):
 @pytest.fixture
 def small(tmp_path):
     """A project of two pages, one of which ends with what it is given."""
-    for name in ('mkdocs.yml', '.dev_scripts/docs/repository_links.py'):
+    for name in ('mkdocs.yml', *DOCS):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     config = (tmp_path / 'mkdocs.yml').read_text()
