@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..checks.suggest import nearest
 from ..checks.typed import typed
 from ..compat import bridge_exported_attention, bridge_window_batch
+from ..runs.saved_config import config_text
 from ..student.cskd_classifier import CSKDClassifier
 from ..student.token_source import bare
 from .student_checkpoint import Student, load_student
@@ -88,9 +89,9 @@ def export_student(
 
 
 def _to_mmpretrain(student: Student, out: Path) -> List[str]:
-    meta = dict(student.meta, weights=student.weights, cfg=student.config.pretty_text)
-    torch.save(dict(state_dict=_stock_state(student), meta=meta), out)
+    meta = dict(student.meta, weights=student.weights, cfg=config_text(student.config))
     config = _write_config(student, out)
+    torch.save(dict(state_dict=_stock_state(student), meta=meta), out)
     return [_stock_score(student), f"Load: mmpretrain.get_model('{config}', pretrained='{out}')"]
 
 
@@ -99,8 +100,8 @@ def _to_safetensors(student: Student, out: Path) -> List[str]:
 
     # The format's own place for such notes holds strings only.
     notes = dict(format='pt', weights=student.weights, meta=json.dumps(student.meta))
-    out.write_bytes(save(_stock_state(student), metadata=notes))
     _write_config(student, out)
+    out.write_bytes(save(_stock_state(student), metadata=notes))
     return [_stock_score(student), f"Load: safetensors.torch.load_file('{out}')"]
 
 
@@ -198,7 +199,7 @@ def _has_dynamo_exporter() -> bool:
 def _write_config(student: Student, out: Path) -> Path:
     path = out.with_suffix('.py')
     title = '# Stock MMPretrain config of an exported student; its weights lie beside it.\n'
-    path.write_text(title + student.config.pretty_text, encoding='utf-8')
+    path.write_text(title + config_text(student.config), encoding='utf-8')
     return path
 
 

@@ -1,18 +1,23 @@
 """The student out of a checkpoint, without running anything that lies in it."""
 
-import ast
 import copy
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader
-from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 from torch import Tensor, nn
 
 from ..checks.config_type import type_name
+from ..runs.saved_config import (
+    SavedConfigError,
+    check_saved_config,
+    read_saved_config,
+    registered,
+)
 from ..student.stock_model import stock_model
 
 BACKBONES = ('DistilledVisionTransformer', 'VisionTransformer')
@@ -24,7 +29,8 @@ STOCK_HEADS = dict(
     VisionTransformerClsHead='VisionTransformerClsHead',
 )
 KEYS = ('model', 'data_preprocessor', 'test_dataloader', 'val_dataloader')
-NUMBERS = dict(inf=float('inf'), nan=float('nan'))
+# One of MMPretrain's own configs, by a path that does not leave them.
+STOCK_CONFIG = re.compile(r'mmpretrain::(\w[\w.-]*/)*\w[\w.-]*\.py')
 
 
 class Student(NamedTuple):
@@ -64,15 +70,23 @@ def load_student(
         ) from error
     if not isinstance(content, Mapping) or not isinstance(content.get('state_dict'), Mapping):
         raise ValueError(f'CKPT "{checkpoint}" has no "state_dict": give one of a training.')
-    meta = content.get('meta') or {}
+    meta = content.get('meta')
+    meta = meta if isinstance(meta, Mapping) else {}
+    own = config is not None
     cfg = _config(checkpoint, meta, config)
-    trained = _student_config(checkpoint, cfg, executed=config is not None)
+    try:
+        trained = _student_config(checkpoint, cfg, own)
+        stock = _stock_config(cfg, trained, own)
+    except SavedConfigError as error:
+        raise ValueError(
+            f'CKPT "{checkpoint}": {error} Give the config file of the training with --config.'
+        ) from None
     state, weights = _choose_weights(checkpoint, content, ema)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(copy.deepcopy(trained)).eval()
     _fill(model, state, checkpoint)
     kept = {key: meta[key] for key in ('dataset_meta', 'epoch', 'iter') if meta.get(key)}
-    return Student(model, _stock_config(cfg, trained), kept, weights)
+    return Student(model, stock, kept, weights)
 
 
 def _config(checkpoint: str, meta: Mapping, config: Optional[str]) -> ConfigDict:
@@ -85,21 +99,22 @@ def _config(checkpoint: str, meta: Mapping, config: Optional[str]) -> ConfigDict
     else:
         try:
             cfg = read_saved_config(meta['cfg'], KEYS)
-        except ValueError as error:
+        except SavedConfigError as error:
             raise ValueError(
                 f'CKPT "{checkpoint}": {error} Give the config file with --config.'
-            ) from error
-    if not isinstance(cfg.get('model'), dict):
+            ) from None
+    model = cfg.get('model')
+    if not isinstance(model, dict) or not isinstance(model.get('architecture', {}), dict):
         raise ValueError(f'CKPT "{checkpoint}": its config sets no model.')
     return cfg
 
 
-def _student_config(checkpoint: str, cfg: ConfigDict, executed: bool = False) -> ConfigDict:
+def _student_config(checkpoint: str, cfg: ConfigDict, own: bool) -> ConfigDict:
     """The student's part of the training config, without what loads or trains it."""
     key = 'model.architecture' if 'architecture' in cfg.model else 'model'
     trained = copy.deepcopy(cfg.model.get('architecture', cfg.model))
     if type_name(trained) == 'CSKDClassifier':
-        return _any_student_config(checkpoint, trained, executed)
+        return _any_student_config(checkpoint, trained, own)
     parts = (('', ('ImageClassifier',)), ('.backbone', BACKBONES), ('.head', STOCK_HEADS))
     for part, known in parts:
         found = trained.get(part[1:]) or {} if part else trained
@@ -111,37 +126,31 @@ def _student_config(checkpoint: str, cfg: ConfigDict, executed: bool = False) ->
                 f'expected {expected}.'
             )
         found.type = name
-    _strip(trained)
-    return trained
+    return _stripped(trained, own)
 
 
-def _any_student_config(checkpoint: str, trained: ConfigDict, executed: bool) -> ConfigDict:
+def _any_student_config(checkpoint: str, trained: ConfigDict, own: bool) -> ConfigDict:
     """As :func:`_student_config`, of a ``CSKDClassifier``: its stock config written out."""
     path = trained.pop('cfg_path', None)
     if path is not None:
-        # What a stranger's checkpoint names is not executed, unless MMPretrain itself ships it.
-        if not executed and not re.fullmatch(r'mmpretrain::[\w/.-]+', path):
-            raise ValueError(
-                f'CKPT "{checkpoint}" names the config "{path}", which is not one of MMPretrain\'s: '
-                'give the config file of the training with --config.'
-            )
+        if not own and not (isinstance(path, str) and STOCK_CONFIG.fullmatch(path)):
+            raise SavedConfigError(f"It names the config {path!r}, which is not one of MMPretrain's.")
         trained = stock_model(path, trained)
     trained.type = 'CSKDClassifier'
     for part in ('backbone', 'head'):
         found = trained.get(part) or {}
-        known = MODELS.get(type_name(found))
+        known = registered(type_name(found), MODELS)
         if known is None or not known.__module__.startswith('mmpretrain.'):
             raise ValueError(
                 f'CKPT "{checkpoint}" has a student that stock MMPretrain cannot build: its {part} '
                 f'is "{type_name(found)}".'
             )
         found.type = known.__name__
-    _strip(trained)
-    return trained
+    return _stripped(trained, own)
 
 
-def _strip(trained: ConfigDict) -> None:
-    """Drop what loads or trains a student, and what a scope was good for."""
+def _stripped(trained: ConfigDict, own: bool) -> ConfigDict:
+    """Without what loads or trains a student, and what a scope was good for."""
     for found in (trained, trained.backbone, trained.head):
         for unused in ('_scope_', 'init_cfg'):
             found.pop(unused, None)
@@ -149,9 +158,10 @@ def _strip(trained: ConfigDict) -> None:
         trained.pop(unused, None)
     # The loss of this training, weighed for distillation, is not that of another.
     trained.head.pop('loss', None)
+    return trained if own else check_saved_config(trained, 'model', MODELS)
 
 
-def _stock_config(cfg: ConfigDict, trained: ConfigDict) -> Config:
+def _stock_config(cfg: ConfigDict, trained: ConfigDict, own: bool) -> Config:
     """What stock MMPretrain needs to build the student, preprocess its images and name them."""
     model = copy.deepcopy(trained)
     if model.type == 'CSKDClassifier':
@@ -170,16 +180,22 @@ def _stock_config(cfg: ConfigDict, trained: ConfigDict) -> Config:
             preprocessor = copy.deepcopy(place['data_preprocessor'])
             preprocessor.pop('batch_augments', None)
             preprocessor['type'] = type_name(preprocessor.get('type', 'ClsDataPreprocessor'))
+            if not own:
+                preprocessor = check_saved_config(preprocessor, 'data_preprocessor', MODELS)
             stock['data_preprocessor'] = preprocessor
             break
     for loader in (cfg.get('test_dataloader'), cfg.get('val_dataloader')):
         dataset = (loader or {}).get('dataset') or {}
-        if dataset.get('pipeline') is not None:
+        pipeline = dataset.get('pipeline')
+        if pipeline is not None:
             # The dataset's name brings class names; one that stock MMPretrain lacks would not load.
-            known = DATASETS.get(type_name(dataset))
-            own = known is not None and known.__module__.startswith('mmpretrain.')
-            name = known.__name__ if own else 'CustomDataset'
-            stock['test_dataloader'] = dict(dataset=dict(type=name, pipeline=dataset['pipeline']))
+            known = registered(type_name(dataset), DATASETS)
+            theirs = known is not None and known.__module__.startswith('mmpretrain.')
+            name = known.__name__ if theirs else 'CustomDataset'
+            if not own:
+                place = 'test_dataloader.dataset.pipeline'
+                pipeline = check_saved_config(pipeline, place, TRANSFORMS)
+            stock['test_dataloader'] = dict(dataset=dict(type=name, pipeline=pipeline))
             break
     return Config(stock)
 
@@ -226,75 +242,3 @@ def _fill(model: nn.Module, state: Dict[str, Tensor], checkpoint: str) -> None:
                 f'{tuple(value.shape)}: does the config belong to it?'
             )
     model.load_state_dict(state)
-
-
-def read_saved_config(text: str, keys: Iterable[str]) -> ConfigDict:
-    """The named top-level settings of a config's ``pretty_text``.
-
-    A checkpoint's ``meta['cfg']`` is Python source. ``Config.fromstring`` would execute it, and
-    with it whatever the sender of the file put there. Here nothing is executed or imported: the
-    source is parsed, and only literals, lists, tuples, dictionaries and calls of ``dict`` with
-    them are understood, which is all that ``pretty_text`` writes for such values. Settings that
-    are not asked for may be anything.
-
-    Args:
-        text (str): What ``Config.pretty_text`` gave.
-        keys (Iterable[str]): The settings wanted; those that are not set are left out.
-
-    Returns:
-        mmengine.ConfigDict: The settings found.
-
-    Raises:
-        ValueError: If the text is no Python, or a wanted setting is more than plain data.
-    """
-    try:
-        statements = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f'The saved config is no plain config ({error}).') from error
-    keys, settings = set(keys), {}
-    for statement in statements:
-        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
-            continue
-        name = statement.targets[0].id
-        if name in keys:
-            settings[name] = _value(statement.value, name)
-    return ConfigDict(settings)
-
-
-def _value(node: ast.AST, key: str) -> Any:
-    if isinstance(node, ast.Constant):
-        return node.value
-    if isinstance(node, ast.Name) and node.id in NUMBERS:
-        return NUMBERS[node.id]
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        value = _value(node.operand, key)
-        if isinstance(value, (int, float)):
-            return -value
-    elif isinstance(node, (ast.List, ast.Tuple)):
-        kind = list if isinstance(node, ast.List) else tuple
-        return kind(_value(item, key) for item in node.elts)
-    elif isinstance(node, ast.Dict) and all(isinstance(name, ast.Constant) for name in node.keys):
-        return {
-            name.value: _value(item, f'{key}.{name.value}')
-            for name, item in zip(node.keys, node.values)
-        }
-    elif _is_dict_call(node):
-        found = {}
-        for given in node.args:  # `dict({'a.b': 1})`, for names that are no identifiers
-            found.update(_value(given, key))
-        found.update({word.arg: _value(word.value, f'{key}.{word.arg}') for word in node.keywords})
-        return found
-    raise ValueError(
-        f'The saved config sets {key} to something else than plain data: '
-        f'`{ast.unparse(node)[:60]}`.'
-    )
-
-
-def _is_dict_call(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == 'dict'
-        and all(isinstance(given, ast.Dict) for given in node.args)
-        and all(word.arg is not None for word in node.keywords)
-    )

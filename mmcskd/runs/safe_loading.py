@@ -6,6 +6,7 @@ release and by every way in which MMEngine loads a checkpoint. ``import mmcskd``
 in the place of MMEngine's own, in its registry of checkpoint loaders.
 """
 
+import hashlib
 import io
 import os
 import re
@@ -21,6 +22,7 @@ from mmengine.runner import CheckpointLoader, checkpoint
 from packaging.version import Version
 
 from . import restricted_pickle
+from .bounds import BoundsError, check_archive, check_content, file_size
 
 HASH = re.compile(r'-([0-9a-f]{8,64})\.')
 _trusted: Set[str] = set()
@@ -58,7 +60,19 @@ def read(source: Union[str, Path, io.BytesIO], map_location=None, trusted: bool 
     Raises:
         pickle.UnpicklingError: If it holds more than tensors, plain values and what MMEngine
             itself writes. Nothing of it has run.
+        BoundsError: If it contains itself, or unfolds to more than
+            :mod:`~mmcskd.runs.bounds` allow.
     """
+    size = file_size(source)
+    check_archive(source, size)
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
+    content = _read(source, map_location, trusted)
+    check_content(content, size)
+    return content
+
+
+def _read(source, map_location, trusted: bool) -> Any:
     if isinstance(source, (str, Path)) and str(source).endswith('.safetensors'):
         from safetensors.torch import load_file
 
@@ -81,25 +95,36 @@ def _read_restricted(source, map_location=None) -> Any:
         with zipfile.ZipFile(source) as archive:
             if any(name.endswith('/constants.pkl') for name in archive.namelist()):
                 raise restricted_pickle.UnpicklingError('A TorchScript archive is a program.')
-    if isinstance(source, io.BytesIO):
-        source.seek(0)
+        if isinstance(source, io.BytesIO):
+            source.seek(0)
     return torch.load(
         source, map_location=map_location, pickle_module=restricted_pickle, weights_only=False
     )
 
 
 def _refuse(name: str, read_it: Callable) -> Any:
-    """Read, and say in an error what the user can do about it."""
+    """Read, and say in an error what the user can do about it, without torch's own advice."""
     try:
         return read_it()
-    except restricted_pickle.UnpicklingError as error:
-        # Of torch's page of advice, which begins with switching the check off, the reason alone.
-        reason = str(error).split('WeightsUnpickler error:')[-1].strip().split('\n')[0]
+    except BoundsError as error:
+        raise BoundsError(f'{name} {error}.') from None
+    except Exception as error:  # torch has several types for what it refuses
+        refused = isinstance(error, restricted_pickle.UnpicklingError)
+        if not refused and 'weights_only' not in str(error):
+            raise
         raise restricted_pickle.UnpicklingError(
             f'{name} holds more than weights and plain values, nothing of it was run. If you know '
-            f'who made it: --trust "{name}", or trusted_checkpoints=["{name}"] in the config. '
-            f'({reason})'
-        ) from error
+            f'who made it, this executes what lies in it: --trust "{name}", or '
+            f'trusted_checkpoints=["{name}"] in the config. ({_reason(error)})'
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """What was found, without torch's page of advice, which begins with switching the check off."""
+    for line in str(error).split('WeightsUnpickler error:')[-1].splitlines():
+        if line.strip() and 'weights_only' not in line and 'torch.load' not in line:
+            return line.strip().split(' Please ')[0]
+    return 'a TorchScript archive, or one of an old format'
 
 
 def load_from_local(filename: str, map_location=None) -> Any:
@@ -115,7 +140,11 @@ def load_from_http(filename: str, map_location=None, named: Optional[str] = None
 
     A hash in the file's name, as PyTorch and OpenMMLab write it, must be that of the download.
     """
+    trusted = bool({filename, named} & _trusted)
     folder = Path(torch.hub.get_dir()) / 'checkpoints'
+    if trusted:
+        # The cache goes by the last part of a URL; what another one left there is not trusted.
+        folder = folder / f'trusted_{hashlib.sha256(filename.encode()).hexdigest()[:16]}'
     path = folder / os.path.basename(filename.split('?')[0])
     rank, world_size = get_dist_info()
     try:
@@ -126,7 +155,6 @@ def load_from_http(filename: str, map_location=None, named: Optional[str] = None
             barrier()
     if not path.exists():  # another machine, without this one's cache
         _download(filename, path)
-    trusted = bool({filename, named} & _trusted)
     return _refuse(named or filename, lambda: read(path, map_location, trusted))
 
 

@@ -18,7 +18,8 @@ from models import NUM_CLASSES, algorithm_config, build, distiller_config, stude
 
 from mmcskd.export import export_student as export
 from mmcskd.export.export_student import TARGETS, export_student
-from mmcskd.export.student_checkpoint import load_student, read_saved_config
+from mmcskd.export.student_checkpoint import load_student
+from mmcskd.runs.saved_config import read_saved_config
 
 ROOT = Path(__file__).parents[2]
 CLASSES = [f'class {i}' for i in range(NUM_CLASSES)]

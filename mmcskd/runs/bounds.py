@@ -1,0 +1,137 @@
+"""How far what is read from outside may unfold.
+
+A few bytes can ask for as much memory or time as they like: an archive may be compressed, a tensor
+may be a view that repeats one number, a list may hold another one twice, and that one again. What
+``torch.save`` writes does none of this. ``MMCSKD_READ_BOUNDS=off`` in the environment lifts the
+bounds, for a file that is known to be so.
+"""
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import torch
+
+MAX_DEPTH = 100
+MAX_TEXT = 1 << 20  # characters of a saved config
+MAX_ENTRIES = 10_000_000
+# Bytes that any file may unfold to, and times its size where that is more.
+ALWAYS = 64 << 20
+TIMES = 20
+VARIABLE = 'MMCSKD_READ_BOUNDS'
+
+
+class BoundsError(ValueError):
+    """A file that unfolds to more than it may."""
+
+
+def lifted() -> bool:
+    """Whether the environment lifts the bounds."""
+    return os.environ.get(VARIABLE) == 'off'
+
+
+def check_archive(file: Any, size: int) -> None:
+    """Whether a zip archive stays within the bounds, from its directory alone.
+
+    Args:
+        file (str | Path | BinaryIO): Anything; what is no archive is passed over.
+        size (int): Its bytes.
+
+    Raises:
+        BoundsError: If its members say that they have more bytes than the bounds allow.
+    """
+    if lifted() or not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        _check_bytes(sum(member.file_size for member in archive.infolist()), size)
+
+
+def check_content(content: Any, size: Optional[int] = None) -> None:
+    """Whether what was read ends, and stays within the bounds.
+
+    Looked into are dictionaries, lists, tuples, sets and what else a checkpoint may hold.
+
+    Args:
+        content (Any): What a file held.
+        size (int, optional): Bytes of the file. Defaults to None: they are not compared.
+
+    Raises:
+        BoundsError: If it contains itself, is nested deeper than ``MAX_DEPTH``, or has more than
+            ``MAX_ENTRIES`` entries or, against ``size``, more bytes than it may.
+    """
+    entries, total = _measure(content)
+    if lifted():
+        return
+    if entries > MAX_ENTRIES:
+        raise BoundsError(_refused(f'unfolds to more than {MAX_ENTRIES:,} entries'))
+    if size is not None:
+        _check_bytes(total, size)
+
+
+def _measure(content: Any) -> tuple:
+    """Entries, those that are held twice counted twice, and bytes of arrays, each counted once."""
+    entries, open_, total = {}, set(), 0
+    bounded = not lifted()
+    waiting = [(content, False)]
+    while waiting:
+        node, done = waiting.pop()
+        inner = _inner(node)
+        if done:
+            open_.discard(id(node))
+            entries[id(node)] = 1 + sum(entries.get(id(each), 1) for each in inner)
+            continue
+        if id(node) in entries:
+            continue
+        if bounded and len(entries) > MAX_ENTRIES:
+            return len(entries), total
+        if inner is None:
+            total += _bytes(node)
+            entries[id(node)] = 1
+            continue
+        if id(node) in open_:
+            raise BoundsError('contains itself')
+        open_.add(id(node))
+        if bounded and len(open_) > MAX_DEPTH:
+            raise BoundsError(_refused(f'is nested more than {MAX_DEPTH} deep'))
+        waiting.append((node, True))
+        waiting += [(each, False) for each in inner]
+    return entries[id(content)], total
+
+
+def _inner(node: Any) -> Optional[list]:
+    """What a container holds; None for anything else."""
+    if isinstance(node, dict):
+        return [*node.keys(), *node.values(), *getattr(node, '__dict__', {}).values()]
+    if isinstance(node, (list, tuple, set, frozenset)):
+        return list(node)
+    if isinstance(node, np.ndarray):
+        return list(node.flat) if node.dtype.hasobject else None
+    if isinstance(node, torch.Tensor):
+        return None
+    if type(node).__module__.startswith('mmengine.'):  # a HistoryBuffer
+        return list(vars(node).values())
+    return None
+
+
+def _bytes(node: Any) -> int:
+    if isinstance(node, torch.Tensor):
+        return node.numel() * node.element_size()
+    if isinstance(node, np.ndarray):
+        return node.nbytes
+    return len(node) if isinstance(node, (str, bytes, bytearray)) else 0
+
+
+def _check_bytes(total: int, size: int) -> None:
+    if total > max(ALWAYS, TIMES * size):
+        raise BoundsError(_refused(f'unfolds to {total:,} bytes from {size:,}'))
+
+
+def _refused(what: str) -> str:
+    return f'{what}, which no checkpoint does; {VARIABLE}=off in the environment lifts the bound'
+
+
+def file_size(source: Any) -> int:
+    """Bytes of a file or of what is in memory."""
+    return os.path.getsize(source) if isinstance(source, (str, Path)) else source.getbuffer().nbytes

@@ -1,0 +1,252 @@
+"""A config that lies in a file of weights: read, checked and written as data, never executed.
+
+The one door for such configs. MMEngine executes a config's text and imports whatever a ``type``
+names; both are right for a config that the user starts and wrong for one that came with a file.
+"""
+
+import ast
+from typing import Any, Dict, Iterable, Optional
+
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import Registry
+
+from .bounds import MAX_DEPTH, MAX_TEXT, VARIABLE, lifted
+
+NUMBERS = dict(inf=float('inf'), nan=float('nan'))
+PLAIN = (str, int, float, bool, type(None))
+# What loads other files, or is for training alone.
+DROPPED = ('init_cfg', 'pretrained', 'checkpoint_path', '_delete_')
+FILES = (
+    '.bin', '.ckpt', '.json', '.npz', '.onnx', '.pkl', '.pt', '.pth', '.py', '.safetensors',
+    '.tar', '.yaml', '.yml', '.zip',
+)  # fmt: skip
+
+
+class SavedConfigError(ValueError):
+    """A config out of a file of weights that is more than data, or that cannot be written as such."""
+
+
+def read_saved_config(text: str, keys: Iterable[str]) -> ConfigDict:
+    """The named top-level settings of a config's ``pretty_text``.
+
+    The text is parsed. Understood are literals, lists, tuples, dictionaries and calls of ``dict``
+    with them, which is all that ``pretty_text`` writes for such values. Settings that are not
+    asked for may be anything.
+
+    Args:
+        text (str): A checkpoint's ``meta['cfg']``.
+        keys (Iterable[str]): The settings wanted; those that are not set are left out.
+
+    Returns:
+        mmengine.ConfigDict: The settings found.
+
+    Raises:
+        SavedConfigError: If the text is no Python, too long or too deep, or a wanted setting is more
+            than plain data.
+    """
+    keys, settings = set(keys), {}
+    for statement in _statements(text):
+        name = _assigned(statement)
+        if name in keys:
+            settings[name] = _value(statement.value, name)
+    return ConfigDict(settings)
+
+
+def check_saved_config(part: Any, key: str, registry: Registry) -> Any:
+    """A part of a saved config that may be built, without what would load another file.
+
+    Every ``type`` in it must be registered already: by a package that the user's own command or
+    config has imported. Nothing is imported because the part names it.
+
+    Args:
+        part (Any): Of :func:`read_saved_config`.
+        key (str): Where it stands, for messages.
+        registry (mmengine.Registry): Where its types are looked up, with those it descends from.
+
+    Returns:
+        Any: A copy without ``init_cfg``, ``pretrained`` and other keys of this kind.
+
+    Raises:
+        SavedConfigError: For a type that is not registered, an unknown scope, a key that is no word, a
+            value that is no plain one, or a string that is a file or URL.
+    """
+    if isinstance(part, dict):
+        found = {}
+        for name, value in part.items():
+            if not isinstance(name, str) or not name.isidentifier():
+                raise SavedConfigError(f'The saved config has the key {name!r} in {key}, expected words.')
+            if name in DROPPED:
+                continue
+            place = f'{key}.{name}'
+            if name == 'type':
+                found[name] = _known_type(value, place, registry)
+            elif name == '_scope_':
+                if _node(registry, value) is None:
+                    raise SavedConfigError(f'The saved config sets {place} to {value!r}: unknown scope.')
+                found[name] = value
+            else:
+                found[name] = check_saved_config(value, place, registry)
+        return type(part)(found)
+    if isinstance(part, (list, tuple)):
+        return type(part)(
+            check_saved_config(value, f'{key}.{index}', registry)
+            for index, value in enumerate(part)
+        )
+    if not isinstance(part, PLAIN):
+        raise SavedConfigError(f'The saved config sets {key} to {part!r}, expected plain values.')
+    if isinstance(part, str) and ('/' in part or '\\' in part or part.lower().endswith(FILES)):
+        raise SavedConfigError(
+            f'The saved config sets {key} to {part!r}: one that comes with weights may not name '
+            'other files.'
+        )
+    return part
+
+
+def registered(name: Any, registry: Registry) -> Optional[type]:
+    """What a registry already holds under a name; unlike ``Registry.get`` it imports nothing.
+
+    Args:
+        name (Any): ``'X'``, looked up in the registry and those it descends from, ``'scope.X'``, or
+            ``'package.module.X'``, as configs are saved that import their classes.
+        registry (mmengine.Registry): Where to look.
+
+    Returns:
+        type | None: The class; None where there is none.
+    """
+    if not isinstance(name, str):
+        return None
+    scope, _, plain = name.rpartition('.')
+    if not scope:
+        return _lookup(plain, registry)
+    node = _node(registry, scope)
+    if node is not None:
+        return _lookup(plain, node)
+    found = _lookup(plain, registry)
+    package = getattr(found, '__module__', '').split('.')[0]
+    return found if package == scope.split('.')[0] else None
+
+
+def config_text(config: Config) -> str:
+    """The text of a config that holds nothing but plain values when it is loaded.
+
+    Args:
+        config (mmengine.Config): Of plain values.
+
+    Returns:
+        str: Its ``pretty_text``.
+
+    Raises:
+        SavedConfigError: If that text says anything else than the config, as it does for keys that are no
+            words, or if MMEngine would put something into it.
+    """
+    wanted = config.to_dict()
+    try:
+        text = config.pretty_text
+        read: Dict[str, Any] = {}
+        for statement in _statements(text):
+            name = _assigned(statement)
+            if name is None:
+                raise SavedConfigError(f'`{_shown(statement)}` is no setting.')
+            read[name] = _value(statement.value, name)
+    except (SyntaxError, ValueError) as error:
+        raise SavedConfigError(f'The config cannot be written as plain values: {error}') from None
+    # MMEngine replaces `{{…}}` in a config's text before it reads it.
+    if read != wanted or '{{' in text:
+        raise SavedConfigError(
+            'The config cannot be written as plain values: its text would be read as another one. '
+            'Take braces, quotes and numbers that are not finite out of its keys and values.'
+        )
+    return text
+
+
+def _statements(text: str) -> list:
+    if len(text) > MAX_TEXT and not lifted():
+        raise SavedConfigError(
+            f'The saved config has {len(text)} characters, expected at most {MAX_TEXT}; {VARIABLE}=off '
+            'in the environment lifts the bound.'
+        )
+    try:
+        return ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise SavedConfigError(f'The saved config is no plain config ({error}).') from error
+
+
+def _assigned(statement: ast.AST) -> Optional[str]:
+    """The name of a setting."""
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return None
+    target = statement.targets[0]
+    return target.id if isinstance(target, ast.Name) else None
+
+
+def _value(node: ast.AST, key: str, depth: int = 0) -> Any:
+    if depth > MAX_DEPTH:
+        raise SavedConfigError(f'The saved config is nested more than {MAX_DEPTH} deep: {key[:60]} ….')
+    if isinstance(node, ast.Constant) and isinstance(node.value, PLAIN):
+        return node.value
+    if isinstance(node, ast.Name) and node.id in NUMBERS:
+        return NUMBERS[node.id]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = _value(node.operand, key, depth + 1)
+        if isinstance(value, (int, float)):
+            return -value
+    elif isinstance(node, (ast.List, ast.Tuple)):
+        kind = list if isinstance(node, ast.List) else tuple
+        return kind(_value(item, key, depth + 1) for item in node.elts)
+    elif isinstance(node, ast.Dict) and all(isinstance(name, ast.Constant) for name in node.keys):
+        return {
+            name.value: _value(item, f'{key}.{name.value}', depth + 1)
+            for name, item in zip(node.keys, node.values)
+        }
+    elif _is_dict_call(node):
+        found = {}
+        for given in node.args:  # `dict({'a.b': 1})`, for names that are no identifiers
+            found.update(_value(given, key, depth + 1))
+        for word in node.keywords:
+            found[word.arg] = _value(word.value, f'{key}.{word.arg}', depth + 1)
+        return found
+    raise SavedConfigError(
+        f'The saved config sets {key} to something else than plain data: '
+        f'`{_shown(node)}`.'
+    )
+
+
+def _is_dict_call(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == 'dict'
+        and all(isinstance(given, ast.Dict) for given in node.args)
+        and all(word.arg is not None for word in node.keywords)
+    )
+
+
+def _known_type(name: Any, key: str, registry: Registry) -> str:
+    if registered(name, registry) is None:
+        raise SavedConfigError(
+            f'The saved config sets {key} to {name!r}, which is not registered, and nothing is '
+            'imported because a file of weights names it. If it is a class of yours, import its '
+            'module in your command or config.'
+        )
+    scope, _, plain = name.rpartition('.')
+    return name if _node(registry, scope) is not None else plain
+
+
+def _lookup(plain: str, node: Optional[Registry]) -> Optional[type]:
+    while node is not None:
+        if plain in node.module_dict:
+            return node.module_dict[plain]
+        node = node.parent
+    return None
+
+
+def _node(registry: Registry, scope: Any) -> Optional[Registry]:
+    """The registry of a scope, of the same kind and already there."""
+    return registry.root._search_child(scope) if isinstance(scope, str) else None
+
+
+def _shown(node: ast.AST) -> str:
+    try:
+        return ast.unparse(node)[:60]
+    except RecursionError:
+        return '…'
