@@ -5,6 +5,7 @@ Each bridge is one file. Its docstring gives the symptom, the cause and the vers
 package computes.
 """
 
+from .checkpoint_paths import bridge_checkpoint_paths
 from .checkpoints import bridge_checkpoints, checkpoint_globals
 from .cpu_processes import bridge_cpu_processes, has_accelerator
 from .exported_attention import bridge_exported_attention
@@ -18,6 +19,7 @@ from .versions import check_versions
 from .window_batch import bridge_window_batch
 
 __all__ = [
+    'bridge_checkpoint_paths',
     'bridge_checkpoints',
     'bridge_cpu_processes',
     'bridge_exported_attention',

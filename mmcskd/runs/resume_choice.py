@@ -31,6 +31,9 @@ def choose(found: List[Path], wanted: Optional[str], runner) -> Optional[str]:
         if reason is None:
             return wanted
         passed[wanted] = reason
+    named = pointed_at(runner.work_dir)
+    if named is not None and named.is_file() and not any(map(named.samefile, found)):
+        passed[str(named)] = 'of last_checkpoint is not in the folder of this run'
     for path in found:
         reason = training_fault(path)
         if reason is not None:
@@ -41,7 +44,6 @@ def choose(found: List[Path], wanted: Optional[str], runner) -> Optional[str]:
                 f'--resume: {wanted} {passed[wanted]}. The newest good one is {path}: name that, or '
                 'give --resume alone.'
             )
-        named = pointed_at(runner.work_dir)
         if named is not None and not named.is_file():
             passed[str(named)] = 'of last_checkpoint is gone'
         elif named is not None and not path.samefile(named) and str(named) not in passed:
@@ -66,7 +68,7 @@ def candidates(
         folder (Path): Where they are.
         template (str): Of their names, with ``{}`` for the epoch or iteration.
         by_epoch (bool): Whether it stands for the epoch.
-        named (Path, optional): What ``last_checkpoint`` names.
+        named (Path, optional): What ``last_checkpoint`` names; counts if it is in that folder.
     """
     found = {}
     for path in folder.glob('*'):
@@ -74,7 +76,8 @@ def candidates(
             found[path] = (int(match[1]), 0) if by_epoch else (0, int(match[1]))
         elif match := _match(PREEMPTED, path):
             found[path] = _reached(path) if by_epoch else (0, int(match[1]))
-    if named is not None and named.is_file() and not any(map(named.samefile, found)):
+    ours = named is not None and named.is_file() and named.parent.resolve() == folder.resolve()
+    if ours and not any(map(named.samefile, found)):
         epoch, iteration = _reached(named)
         found[named] = (epoch if by_epoch else 0, iteration)
     return sorted(found, key=lambda path: (found[path], path.stat().st_mtime_ns), reverse=True)

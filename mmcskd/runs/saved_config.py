@@ -5,6 +5,7 @@ names; both are right for a config that the user starts and wrong for one that c
 """
 
 import ast
+import re
 from typing import Any, Dict, Iterable, Optional
 
 from mmengine.config import Config, ConfigDict
@@ -16,6 +17,8 @@ NUMBERS = dict(inf=float('inf'), nan=float('nan'))
 PLAIN = (str, int, float, bool, type(None))
 # What loads other files, or is for training alone.
 DROPPED = ('init_cfg', 'pretrained', 'checkpoint_path', '_delete_')
+# No file, URL or call; some of MMPretrain's transforms pass a string to `eval`.
+WORDS = re.compile(r'[\w .,+-]*')
 FILES = (
     '.bin', '.ckpt', '.json', '.npz', '.onnx', '.pkl', '.pt', '.pth', '.py', '.safetensors',
     '.tar', '.yaml', '.yml', '.zip',
@@ -68,7 +71,7 @@ def check_saved_config(part: Any, key: str, registry: Registry) -> Any:
 
     Raises:
         SavedConfigError: For a type that is not registered, an unknown scope, a key that is no word, a
-            value that is no plain one, or a string that is a file or URL.
+            value that is no plain one, or a string of more than words.
     """
     if isinstance(part, dict):
         found = {}
@@ -94,10 +97,10 @@ def check_saved_config(part: Any, key: str, registry: Registry) -> Any:
         )
     if not isinstance(part, PLAIN):
         raise SavedConfigError(f'The saved config sets {key} to {part!r}, expected plain values.')
-    if isinstance(part, str) and ('/' in part or '\\' in part or part.lower().endswith(FILES)):
+    if isinstance(part, str) and (not WORDS.fullmatch(part) or part.lower().endswith(FILES)):
         raise SavedConfigError(
-            f'The saved config sets {key} to {part!r}: one that comes with weights may not name '
-            'other files.'
+            f'The saved config sets {key} to {part!r}, expected plain words: what takes it may '
+            'read other files or evaluate it.'
         )
     return part
 
