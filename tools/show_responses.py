@@ -18,6 +18,8 @@ from mmengine.config import Config, DictAction
 from tqdm import tqdm
 
 import mmcskd  # noqa: F401, registers everything
+from mmcskd.app.launch import add_trust
+from mmcskd.runs.safe_loading import trust_checkpoints
 from mmcskd.visualization.responses import ResponseReader
 
 LEGEND = 6
@@ -41,6 +43,7 @@ def parse_args(arguments=None):
         help='each in [0, 1], at which the fused target is drawn; default: 0.75 0.5 0.25',
     )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as in tools/train.py')
+    add_trust(parser)
     return parser.parse_args(arguments)
 
 
@@ -130,6 +133,7 @@ def main(arguments=None):
     cfg = Config.fromfile(args.config)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
+    trust_checkpoints([*cfg.get('trusted_checkpoints', []), *args.trust])
     reader = ResponseReader(cfg, args.checkpoint)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)

@@ -118,7 +118,7 @@ def _student_config(checkpoint: str, cfg: ConfigDict, own: bool) -> ConfigDict:
     parts = (('', ('ImageClassifier',)), ('.backbone', BACKBONES), ('.head', STOCK_HEADS))
     for part, known in parts:
         found = trained.get(part[1:]) or {} if part else trained
-        name = type_name(found)
+        name = type_name(found) if isinstance(found, dict) else None
         if name not in known:
             expected = ' or '.join(f'"{name}"' for name in known)
             raise ValueError(
@@ -134,7 +134,9 @@ def _any_student_config(checkpoint: str, trained: ConfigDict, own: bool) -> Conf
     path = trained.pop('cfg_path', None)
     if path is not None:
         if not own and not (isinstance(path, str) and STOCK_CONFIG.fullmatch(path)):
-            raise SavedConfigError(f"It names the config {path!r}, which is not one of MMPretrain's.")
+            raise SavedConfigError(
+                f"It names the config {path!r}, which is not one of MMPretrain's."
+            )
         trained = stock_model(path, trained)
     trained.type = 'CSKDClassifier'
     for part in ('backbone', 'head'):

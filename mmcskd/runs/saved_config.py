@@ -77,7 +77,9 @@ def check_saved_config(part: Any, key: str, registry: Registry) -> Any:
         found = {}
         for name, value in part.items():
             if not isinstance(name, str) or not name.isidentifier():
-                raise SavedConfigError(f'The saved config has the key {name!r} in {key}, expected words.')
+                raise SavedConfigError(
+                    f'The saved config has the key {name!r} in {key}, expected words.'
+                )
             if name in DROPPED:
                 continue
             place = f'{key}.{name}'
@@ -85,7 +87,9 @@ def check_saved_config(part: Any, key: str, registry: Registry) -> Any:
                 found[name] = _known_type(value, place, registry)
             elif name == '_scope_':
                 if _node(registry, value) is None:
-                    raise SavedConfigError(f'The saved config sets {place} to {value!r}: unknown scope.')
+                    raise SavedConfigError(
+                        f'The saved config sets {place} to {value!r}: unknown scope.'
+                    )
                 found[name] = value
             else:
                 found[name] = check_saved_config(value, place, registry)
@@ -153,8 +157,9 @@ def config_text(config: Config) -> str:
             read[name] = _value(statement.value, name)
     except (SyntaxError, ValueError) as error:
         raise SavedConfigError(f'The config cannot be written as plain values: {error}') from None
+    names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
     # MMEngine replaces `{{…}}` in a config's text before it reads it.
-    if read != wanted or '{{' in text:
+    if read != wanted or '{{' in text or names & {*NUMBERS}:
         raise SavedConfigError(
             'The config cannot be written as plain values: its text would be read as another one. '
             'Take braces, quotes and numbers that are not finite out of its keys and values.'
@@ -184,7 +189,9 @@ def _assigned(statement: ast.AST) -> Optional[str]:
 
 def _value(node: ast.AST, key: str, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
-        raise SavedConfigError(f'The saved config is nested more than {MAX_DEPTH} deep: {key[:60]} ….')
+        raise SavedConfigError(
+            f'The saved config is nested more than {MAX_DEPTH} deep: {key[:60]} ….'
+        )
     if isinstance(node, ast.Constant) and isinstance(node.value, PLAIN):
         return node.value
     if isinstance(node, ast.Name) and node.id in NUMBERS:
@@ -209,8 +216,7 @@ def _value(node: ast.AST, key: str, depth: int = 0) -> Any:
             found[word.arg] = _value(word.value, f'{key}.{word.arg}', depth + 1)
         return found
     raise SavedConfigError(
-        f'The saved config sets {key} to something else than plain data: '
-        f'`{_shown(node)}`.'
+        f'The saved config sets {key} to something else than plain data: `{_shown(node)}`.'
     )
 
 
