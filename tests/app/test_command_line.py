@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from tool_runs import ROOT, TOOLS, losses, run
+from tool_runs import ROOT, TOOLS, call, losses, run
 
 from mmcskd.app import launch
 
@@ -18,9 +18,9 @@ from mmcskd.app import launch
 @pytest.fixture(scope='module')
 def one(place):
     """Trained by one process with the whole batch."""
-    return run(
-        sys.executable, TOOLS / 'train.py', 'one.py', '--work-dir', 'one',
-        '--cfg-options', 'param_scheduler.0.end=2', cwd=place,
+    return call(
+        'train', 'one.py', '--work-dir', 'one', '--cfg-options', 'param_scheduler.0.end=2',
+        cwd=place,
     )  # fmt: skip
 
 
@@ -51,6 +51,7 @@ def test_log_shows_what_is_going_on(one, place):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(one, two, place):
     single, alone = losses(place / 'one')
     double, together = losses(place / 'two')
@@ -67,8 +68,8 @@ def test_two_processes_train_as_one(one, two, place):
         torch.testing.assert_close(a[name], b[name], rtol=1e-2, atol=2e-4, msg=name)
 
 
-def test_checkpoint_holds_the_student_alone(two, place):
-    saved = torch.load(place / 'two' / 'epoch_2.pth')
+def test_checkpoint_holds_the_student_alone(one, place):
+    saved = torch.load(place / 'one' / 'epoch_2.pth')
     assert saved['state_dict'] and all(k.startswith('architecture.') for k in saved['state_dict'])
 
 
@@ -76,9 +77,8 @@ def test_resume(one, place):
     """A run that goes on from the first epoch ends as the unbroken one, fusion weight included."""
     work_dir = place / 'resumed'
     work_dir.mkdir()
-    log = run(
-        sys.executable, TOOLS / 'train.py', 'one.py', '--work-dir', 'resumed',
-        '--resume', place / 'one' / 'epoch_1.pth',
+    log = call(
+        'train', 'one.py', '--work-dir', 'resumed', '--resume', place / 'one' / 'epoch_1.pth',
         '--cfg-options', 'param_scheduler.0.end=2', 'randomness.seed=0', cwd=place,
     )  # fmt: skip
     assert 'resumed epoch: 1, iter: 6' in log
@@ -94,18 +94,31 @@ def reported(log, name):
     return {key.rstrip(':'): float(value) for key, value in zip(words[1::2], words[2::2])}
 
 
-def test_evaluation(two, place):
-    """One process, two, and a plain loop over the test images agree."""
-    checkpoint = place / 'two' / 'epoch_2.pth'
-    single = run(
-        sys.executable, TOOLS / 'test.py', 'two.py', checkpoint, '--teacher', '--out', 'out.json',
-        cwd=place,
-    )  # fmt: skip
-    double = run(TOOLS / 'dist_test.sh', 'two.py', checkpoint, 2, '--teacher', cwd=place)
+def evaluated(log):
+    """What tools/test.py prints of both models."""
+    return {name: reported(log, name) for name in ('student', 'teacher')}
+
+
+@pytest.fixture(scope='module')
+def tested(one, place):
+    """What is printed by one process, which also writes out.json."""
+    arguments = ('two.py', 'one/epoch_2.pth', '--teacher', '--out', 'out.json')
+    return evaluated(call('test', *arguments, cwd=place))
+
+
+@pytest.mark.slow
+def test_two_processes_evaluate_as_one(tested, place):
+    log = run(TOOLS / 'dist_test.sh', 'two.py', 'one/epoch_2.pth', 2, '--teacher', cwd=place)
+    assert evaluated(log) == tested
+
+
+def test_evaluation(tested, place):
+    """It agrees with a plain loop over the test images."""
     metrics = json.loads((place / 'out.json').read_text())
     cfg = Config.fromfile(place / 'two.py', import_custom_modules=False)
     models = dict(
-        student=launch.build_student(cfg, str(checkpoint)), teacher=launch.build_teacher(cfg)
+        student=launch.build_student(cfg, str(place / 'one' / 'epoch_2.pth')),
+        teacher=launch.build_teacher(cfg),
     )
     from mmpretrain.registry import DATASETS
 
@@ -123,13 +136,12 @@ def test_evaluation(two, place):
             'accuracy/top5': 100 * (top5 == labels[:, None]).any(1).float().mean().item(),
         }
         assert metrics[name] == pytest.approx(expected, abs=1e-3)
-        for log in (single, double):
-            assert reported(log, name) == pytest.approx(expected, abs=0.006)
+        assert tested[name] == pytest.approx(expected, abs=0.006)
 
 
 def test_amp_and_scaled_learning_rate(place):
-    log = run(
-        sys.executable, TOOLS / 'train.py', 'one.py', '--work-dir', 'amp', '--amp',
+    log = call(
+        'train', 'one.py', '--work-dir', 'amp', '--amp',
         '--auto-scale-lr', '--no-validate', '--cfg-options', 'auto_scale_lr.base_batch_size=32',
         'train_cfg.max_epochs=1', 'param_scheduler=None', cwd=place,
     )  # fmt: skip
@@ -140,6 +152,7 @@ def test_amp_and_scaled_learning_rate(place):
     assert 'loss_scaler' in torch.load(place / 'amp' / 'epoch_1.pth')['optimizer']
 
 
+@pytest.mark.slow
 def test_error_reaches_the_user(place):
     """Before any training, and as the last line."""
     log = run(
