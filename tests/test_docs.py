@@ -4,7 +4,6 @@ import ast
 import inspect
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 import torch
@@ -130,7 +129,8 @@ def test_links(page):
 def sandbox(tmp_path_factory):
     """The checkout in small: its tools, and configs by the same names that train in seconds."""
     folder = tmp_path_factory.mktemp('sandbox')
-    (folder / 'tools').symlink_to(ROOT / 'tools')
+    for part in ('tools', 'demo', '.dev_scripts'):
+        (folder / part).symlink_to(ROOT / part)
     (folder / 'page.md').write_text((ROOT / 'docs' / 'performance.md').read_text())
     (folder / 'configs' / 'downstream').mkdir(parents=True)
     (folder / 'configs' / 'pictures').symlink_to(ROOT / 'configs' / 'pictures')
@@ -162,8 +162,13 @@ def test_command(command, sandbox):
     if 'export_student' in command:
         command += ' --force'  # the documents name the same file more than once
     words = shlex.split(command)
-    if re.match(r'python tools/(\w+)\.py [^$]*$', command):
-        call(Path(words[1]).stem, *words[2:], cwd=sandbox)
+    # A tool in this process; its launcher once, where no further argument is given.
+    tool = re.match(
+        r'(?:python tools/(\w+)\.py|tools/dist_(\w+)\.sh (?=.* 1 -)) ?([^$]*)$', command
+    )
+    if tool:
+        arguments = shlex.split(tool[3].replace(' 1 -', ' -'))
+        call(tool[1] or tool[2], *arguments, cwd=sandbox)
     else:
         run('bash', '-ec', command, cwd=sandbox)
     for flag, path in zip(words, words[1:]):

@@ -72,6 +72,7 @@ def installed(built, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_wheel_built_twice_is_the_same(built, tmp_path):
     """At another time, in another place, by another umask, with what an earlier build left."""
     again = checkout(tmp_path / 'elsewhere', umask=0o077)
@@ -85,6 +86,7 @@ def test_a_wheel_built_twice_is_the_same(built, tmp_path):
     assert other.read_bytes() == built.read_bytes()
 
 
+@pytest.mark.slow
 def test_an_sdist_builds_the_same_wheel(built, sdist, tmp_path):
     assert wheel(sdist, tmp_path / 'wheel').read_bytes() == built.read_bytes()
 
@@ -120,12 +122,14 @@ def requirements(installed):
     return distribution.requires
 
 
+@pytest.mark.slow
 def test_installing_it_takes_nothing_away(installed):
     """No version is asked for, and no package that comes in another build or of another fork."""
     plain = [line for line in requirements(installed) if 'extra ==' not in line]
     assert plain == ['numpy', 'packaging', 'scikit-learn', 'tqdm']
 
 
+@pytest.mark.slow
 def test_mmcv_is_the_choice_of_an_extra(installed):
     """Not of the environment of who builds the wheel."""
     mmcv = [line for line in requirements(installed) if line.startswith('mmcv')]
@@ -134,6 +138,7 @@ def test_mmcv_is_the_choice_of_an_extra(installed):
     assert shared in requirements(installed)
 
 
+@pytest.mark.slow
 def test_without_the_stack_the_extra_is_named(installed, tmp_path):
     """With what the plain installation brings, and nothing else."""
     (tmp_path / 'packaging').symlink_to(
@@ -153,10 +158,12 @@ def test_without_the_stack_the_extra_is_named(installed, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_type_checkers_read_it(installed):
     assert (installed / 'mmcskd' / 'py.typed').is_file()
 
 
+@pytest.mark.slow
 def test_wheel_brings_the_configs(installed, tmp_path):
     """From anywhere, out of the installed files and not out of this checkout."""
     shipped = {
@@ -180,6 +187,7 @@ def test_wheel_brings_the_configs(installed, tmp_path):
     assert text == repr(here.to_dict())
 
 
+@pytest.mark.slow
 def test_tools_and_index_are_packaged(installed):
     mim = installed / 'mmcskd' / '.mim'
     for path in ('tools/train.py', 'tools/test.py', 'tools/dist_train.sh', 'model-index.yml'):

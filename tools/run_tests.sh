@@ -3,12 +3,12 @@
 # the laboratory. Further arguments go to pytest. WORKERS (2) files run at a time.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-bash tools/setup_env.sh
-.venv/bin/ruff check .
-.venv/bin/ruff format --check .
-chosen=(tests -m 'not slow')
+chosen=(tests -m 'not slow') extras=test
 if [ "${1:-}" = --all ]; then
     shift
-    chosen=(tests .dev_scripts/tests)
+    chosen=(tests .dev_scripts/tests) extras=dev
 fi
+EXTRAS=$extras bash tools/setup_env.sh
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
 exec .venv/bin/python -m pytest "${chosen[@]}" -n "${WORKERS:-2}" --dist loadfile --max-worker-restart=0 "$@"

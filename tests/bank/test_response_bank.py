@@ -380,6 +380,7 @@ def test_image_checksum_images(width, kind):
     assert int(image_checksum(images.to(torch.bfloat16))) != own
 
 
+@pytest.mark.slow
 def test_as_a_user_starts_it(place):
     """Two processes bank, train from it, and train with the teacher."""
     text = (place / 'two.py').read_text() + 'randomness = dict(seed=3)\n'

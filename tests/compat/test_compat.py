@@ -45,6 +45,7 @@ def result(done):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_mmrazor_does_not_import_without_the_bridge(tmp_path):
     done = python('import mmrazor.models', cwd=tmp_path)
     if done.returncode == 0 and not SAFE_LOADING:
@@ -114,17 +115,20 @@ def elsewhere(tmp_path_factory):
     return result(python(EVERYTHING, config, json.dumps([*REGISTERED, *STOCK]), cwd=cwd))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('place', REGISTERED)
 def test_custom_imports_register(elsewhere, place):
     """In its own registry, from a file named after it."""
     assert elsewhere['found'][place] == REGISTERED[place]
 
 
+@pytest.mark.slow
 def test_custom_imports_bring_the_stock_components(elsewhere):
     assert [place for place in STOCK if elsewhere['found'][place] is None] == []
     assert elsewhere['missing'] == []
 
 
+@pytest.mark.slow
 def test_quantization_backend_is_refused_clearly(elsewhere):
     if not elsewhere['stand_in']:
         pytest.skip('the real tables import with this torch')
@@ -144,6 +148,7 @@ print(json.dumps(dict(kind=type(backend_config.BackendConfigs).__name__,
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'tables, expected',
     [
@@ -218,18 +223,21 @@ def loading(tmp_path_factory):
     return result(python(ALONE + CHECKPOINT, COMPAT, cwd=place)), place
 
 
+@pytest.mark.slow
 def test_checkpoint_does_not_load_without_the_bridge(loading):
     without = loading[0]['without']
     assert without is not None
     assert 'Weights only load failed' in without and 'HistoryBuffer' in without
 
 
+@pytest.mark.slow
 def test_checkpoint_loads_with_the_bridge(loading):
     loaded = loading[0]
     assert (loaded['kind'], loaded['mean'], loaded['now']) == ('HistoryBuffer', 2.0, 1.0)
     assert (loaded['iter'], loaded['weights']) == (7, [1.0, 1.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['call', 'attribute', 'private'])
 def test_foreign_content_stays_refused(loading, name):
     """A call that writes a file; ``getattr`` of another class; a private attribute of its own."""
@@ -276,6 +284,7 @@ print(json.dumps(dict(loss=tried(loss), pack=tried(pack), lasting=lasting)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('way', ['bare', 'bridged'])
 def test_mmrazor_finds_what_it_calls_mmcls(tmp_path, way):
     """Its loss by soft labels and its transform for CRD, which are MMPretrain's; no mmcls stays."""
@@ -288,6 +297,7 @@ def test_mmrazor_finds_what_it_calls_mmcls(tmp_path, way):
         assert abs(found['loss']) < 1e-6 and found['pack'] == [[3, 4, 5], 2, 7]
 
 
+@pytest.mark.slow
 def test_an_installed_mmcls_is_left_alone(tmp_path):
     (tmp_path / 'mmcls').mkdir()
     (tmp_path / 'mmcls' / '__init__.py').write_text("MARK = 'its own'\n")
@@ -325,6 +335,7 @@ print(json.dumps(dict(before=before, after=all_three())))
 """
 
 
+@pytest.mark.slow
 def test_outputs_of_a_validation(tmp_path):
     """A dict and no outputs at all; a loss among the outputs is taken out as ever."""
     if Version(metadata.version('mmengine')) < Version('0.10.5'):
@@ -366,6 +377,7 @@ print(json.dumps(dict(before=before, after=tried(), gathered=gathered())))
 """
 
 
+@pytest.mark.slow
 def test_a_missing_process_group_is_what_mmrazor_says(tmp_path):
     """A RuntimeError, as it was with older torch; with a group nothing changes."""
     found = result(python(ALONE + GROUP, COMPAT, cwd=tmp_path))

@@ -151,13 +151,14 @@ def use(cfg, tokens, parts):
     algorithm.loss(*data)
 
 
-def test_one_mutation(shipped, parts):
+@pytest.mark.parametrize('count', [COUNT // 25, pytest.param(COUNT, marks=pytest.mark.slow)])
+def test_one_mutation(shipped, parts, count):
     """Runs, or ends with a ValueError or TypeError raised by this package that names a key."""
     logging.disable(logging.WARNING)
     bases, draw = shipped, random.Random(7)
     assert len(bases) >= 5
     counts, wrong = Counter(), []
-    for _ in range(COUNT):
+    for _ in range(count):
         name, base = draw.choice(bases)
         cfg = copy.deepcopy(base)
         tokens = 'loss_deit' in base['model']['distiller']['distill_losses']
@@ -173,10 +174,10 @@ def test_one_mutation(shipped, parts):
                     f'{name}: {what} → {now!r}: {type(error).__name__}: {str(error)[:200]}'
                 )
     logging.disable(logging.NOTSET)
-    assert not wrong, f'{len(wrong)} of {COUNT}, {counts}:\n' + '\n'.join(
+    assert not wrong, f'{len(wrong)} of {count}, {counts}:\n' + '\n'.join(
         sorted(wrong)[:: max(1, len(wrong) // 60)]
     )
-    assert counts['refused'] > COUNT / 3 and counts['runs'] > COUNT / 50
+    assert counts['refused'] > count / 3 and counts['runs'] > count / 50
 
 
 def test_unchanged_configs_run(shipped, parts):

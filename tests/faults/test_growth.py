@@ -3,6 +3,7 @@
 import gc
 import os
 
+import pytest
 import torch
 from fault_runs import At, forked, runner
 from mmpretrain.registry import MODELS
@@ -11,6 +12,7 @@ from torch import nn
 
 from mmcskd.runs import deferred_runtime_info_hook
 
+pytestmark = pytest.mark.slow
 LONG = os.environ.get('MMCSKD_FAULTS') == 'all'
 EARLY, LATE = (200, 2000) if LONG else (20, 200)
 

@@ -249,6 +249,7 @@ def test_safetensors(tmp_path):
         assert torch.equal(other.state_dict()[name], value)
 
 
+@pytest.mark.slow
 def test_tools_refuse(evil, tmp_path):
     """As a user starts it: tools/test.py with a checkpoint from a stranger."""
     path, written = evil

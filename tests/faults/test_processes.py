@@ -19,6 +19,7 @@ from mmcskd.runs.resume_choice import training_fault
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_hung_peer(tmp_path):
     """It is waited for as long as the config says."""
 
@@ -34,6 +35,7 @@ def test_hung_peer(tmp_path):
     assert codes == [1, 128 + signal.SIGALRM]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('length, batch', [(13, 2), (3, 2), (1, 1)])
 def test_uneven_last_batch(tmp_path, length, batch):
     """The sampler fills up, so each process makes the same number of steps."""
@@ -60,6 +62,7 @@ def refusal(tmp_path, processes, **options):
     return (tmp_path / 'error_0').read_text()
 
 
+@pytest.mark.slow
 def test_empty_shard(tmp_path):
     """More processes than images: refused on all of them, instead of a wait without end."""
     message = refusal(
@@ -69,6 +72,7 @@ def test_empty_shard(tmp_path):
     assert message.startswith('train_dataloader has 1 / 0 batches') and 'round_up=True' in message
 
 
+@pytest.mark.slow
 def test_uneven_shards(tmp_path):
     message = refusal(
         tmp_path, 2, batch=1, dataset=dict(type='Pictures', length=5),
@@ -150,6 +154,7 @@ needs_proc = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_proc
 @pytest.mark.parametrize('whom', ['group', 'every process'])
 def test_workers_outlive_the_signal(tmp_path, whom):
@@ -162,6 +167,7 @@ def test_workers_outlive_the_signal(tmp_path, whom):
     assert forked(lambda: runner(tmp_path, workers=2, resume=True).train()) == 0
 
 
+@pytest.mark.slow
 @needs_proc
 def test_workers_need_their_shield(tmp_path, monkeypatch):
     """The test above can fail."""
@@ -192,9 +198,10 @@ print([int(next(batches)) for _ in range(4)], flush=True)
 """
 
 
+@pytest.mark.slow
 def test_end_of_a_process_ends_its_workers(tmp_path):
     """Also those in the middle of a file that does not come: the interpreter sends them SIGTERM."""
-    text = WAITING.format(folder=str(ROOT / 'mmcskd' / 'checkpoints'))
+    text = WAITING.format(folder=str(ROOT / 'mmcskd' / 'runs'))
     done = subprocess.run(
         [sys.executable, '-c', text],
         capture_output=True, text=True, timeout=80,
@@ -261,6 +268,7 @@ def read_until(run, pattern):
     raise AssertionError(f'the run ended without "{pattern}"')
 
 
+@pytest.mark.slow
 @needs_proc
 def test_launched(tmp_path):
     """Under tools/dist_train.sh: a rank killed, the run resumed, then SIGTERM to the launcher."""
@@ -285,6 +293,7 @@ def test_launched(tmp_path):
     assert 'preempted_iter_' in pointer.read_text() and training_fault(pointer.read_text()) is None
 
 
+@pytest.mark.slow
 def test_busy_port(tmp_path):
     """Said by the launcher, before anything is trained."""
     with socket.socket() as server:

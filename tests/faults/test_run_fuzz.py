@@ -139,6 +139,7 @@ def forget(name):
         kind._instance_dict.pop(name, None)
 
 
+@pytest.mark.slow
 def test_one_mutation(shipped, tmp_path):
     """Runs, or ends with a ValueError or TypeError raised by this package that names a key."""
     draw = random.Random(int(os.environ.get('MMCSKD_FAULTS_SEED', 7)))

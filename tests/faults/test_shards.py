@@ -11,10 +11,13 @@ from packaging.version import Version
 from mmcskd.app.launch import choose_checkpoint
 from mmcskd.runs.resume_choice import training_fault
 
-pytestmark = pytest.mark.skipif(
-    not torch.cuda.is_available() and Version(torch.__version__) < Version('2.1'),
-    reason='torch < 2.1 shards no model on a CPU',
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not torch.cuda.is_available() and Version(torch.__version__) < Version('2.1'),
+        reason='torch < 2.1 shards no model on a CPU',
+    ),
+]
 SHARDS = dict(type='StudentFSDPStrategy', wrap=['TransformerEncoderLayer'])
 
 

@@ -33,6 +33,7 @@ def state(path):
     return read(path)['state_dict']
 
 
+@pytest.mark.slow
 @ON_CPU
 def test_shards_train_as_the_whole(place):
     """FSDP: the losses, the weights and the names of a run without it; and a resumed one too."""
@@ -72,6 +73,7 @@ def test_average_of_shards_is_refused():
     launch.check_shards(Config.fromfile(ROOT / 'configs' / 'cskd_deit-b_regnety.py'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'change, message',
     [
