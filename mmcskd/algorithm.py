@@ -11,12 +11,9 @@ from mmrazor.models.algorithms.base import LossResults
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from .bank.banked_teacher import build_banked_teacher, check_losses
 from .checks.config_check import check_distiller, check_keys, check_part
-from .checks.config_type import type_name
 from .checks.suggest import nearest
 from .checks.typed import typed
-from .losses.cskd_loss import CSKDLoss
 from .losses.response_loss import ResponseLoss
 from .runs.keyed_views import drawing_aside
 from .runs.weights import digest, load_weights
@@ -89,8 +86,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     ) -> None:
         check_distiller(distiller)
         if bank is not None:
-            distiller = _reading(distiller)
-            teacher, teacher_ckpt = build_banked_teacher(bank), None
+            reader = dict(type='mmrazor.read_bank', bank=bank, distiller=distiller)
+            teacher, distiller = MODELS.build(reader)
+            teacher_ckpt = None
         elif teacher_ckpt is None and isinstance(teacher, dict) and not random_teacher:
             raise ValueError(
                 'The teacher has no weights and would teach noise: set model.teacher_ckpt to a '
@@ -118,8 +116,6 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 '"SingleTeacherDistill".'
             )
         _check_classes(self.student, teacher)
-        if bank is not None:
-            check_losses(self.distiller.distill_losses, teacher.top_k)
         if teacher_ckpt is not None:
             load_weights(teacher, teacher_ckpt)
         if bank is None:
@@ -199,7 +195,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         found = {
             name: loss.agreement
             for name, loss in self.distiller.distill_losses.items()
-            if isinstance(loss, CSKDLoss)
+            if getattr(loss, 'agreement', None) is not None
         }
         if len(found) == 1:
             return {'agreement': next(iter(found.values()))}
@@ -224,19 +220,6 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         memo[id(self)] = twin
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
-
-
-def _reading(distiller: dict) -> dict:
-    """The distiller's config with recorders that read a bank."""
-    distiller = copy.deepcopy(distiller)
-    for name, recorder in (distiller.get('teacher_recorders') or {}).items():
-        if type_name(recorder) != 'SpatialResponse':
-            raise ValueError(
-                f'model.bank holds no records of teacher_recorders.{name}, of type '
-                f'"{recorder.get("type")}": leave it out, or take model.bank out.'
-            )
-        distiller['teacher_recorders'][name] = dict(type='BankedResponse')
-    return distiller
 
 
 def _check_classes(student: nn.Module, teacher: nn.Module) -> None:

@@ -10,9 +10,7 @@ from mmrazor.registry import HOOKS, MODELS
 from torch import Tensor, nn
 
 from mmcskd import CKFHook, CSKDLoss
-from mmcskd.fusion.ckf_hook import steered_losses
 from mmcskd.method import agreement, fuse
-from mmcskd.runs.wrapped_model import unwrapped
 
 
 @HOOKS.register_module()
@@ -41,7 +39,7 @@ class AgreementCKFHook(CKFHook):
         self, runner, batch_idx: int, data_batch: DATA_BATCH = None, outputs: dict = None
     ) -> None:
         """Take the iteration's agreement into the average."""
-        (loss,) = steered_losses(unwrapped(runner))
+        (loss,) = self.losses
         self.agreement += self.momentum * (float(loss.agreement) - self.agreement)
 
 

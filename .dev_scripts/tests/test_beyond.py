@@ -58,11 +58,10 @@ def test_weight_follows_agreement():
     """From 1 by chance, by the average of what the loss says, to 0 where they agree throughout."""
     hook = beyond.AgreementCKFHook(num_classes=4, momentum=0.5)
     loss = CSKDLoss()
-    model = torch.nn.Module()
-    model.distiller = torch.nn.ModuleList([loss])
+    hook.losses = [loss]
     told = []
     hub = SimpleNamespace(update_scalar=lambda name, value: told.append(value))
-    runner = SimpleNamespace(model=model, iter=0, max_iters=10, message_hub=hub)
+    runner = SimpleNamespace(iter=0, max_iters=10, message_hub=hub)
     hook.before_train_iter(runner, 0)
     assert told == [1.0] and loss.fusion_weight == 1.0
     for agreement in (0.75, 1.0, 0.0):

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import List, Mapping, Optional, Tuple
 
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.dist import barrier, get_rank, is_main_process
 from mmengine.runner import Runner
@@ -13,8 +12,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..algorithm import FrozenTeacherDistill
-from ..losses.cskd_loss import CSKDLoss, check_grid
+from ..losses.cskd_loss import CSKDLoss
 from ..losses.deit_loss import DeiTLoss
+from ..response import TensorResponse
 from ..runs.atomic_file import AtomicBackend
 from ..runs.exact_resume_hook import iteration_key, seed_iteration
 from ..runs.keyed_views import key_views
@@ -146,18 +146,19 @@ class BankWriter:
         for index, batch in enumerate(self.loader):
             seed_iteration(iteration_key(self.seed, first + index, 'model'))
             images = self.algorithm.data_preprocessor(batch, training=True)['inputs']
-            spatial, whole = self._respond(images)
+            teacher = self._respond(images)
+            responses = teacher.spatial_response, teacher.global_response
             if writer is None:
                 meta = dict(
-                    grid=list(spatial.shape[-2:]),
+                    grid=list(teacher.grid),
                     teacher_grid=list(self._teacher_grid),
-                    num_classes=spatial.shape[1],
+                    num_classes=teacher.num_classes,
                 )
                 writer = ShardWriter(path, meta)
-            banked = condense(spatial, whole, int(image_checksum(images)), self.top)
+            banked = condense(*responses, int(image_checksum(images)), self.top)
             writer.add(banked)
             if self.top is not None:
-                errors.append(self.top.error(banked, spatial, whole))
+                errors.append(self.top.error(banked, *responses))
             seed_iteration(iteration_key(self.seed, first + index + 1, 'data'))
             steps.update()
         if self.top is not None:
@@ -165,22 +166,19 @@ class BankWriter:
         return writer.write(), writer.meta.get('error')
 
     @torch.no_grad()
-    def _respond(self, images: Tensor) -> Tuple[Tensor, Tensor]:
-        """d on the grid of the loss, and g."""
+    def _respond(self, images: Tensor) -> TensorResponse:
+        """The teacher's answer on the grid of the losses."""
         with self.context(self.wrapped):
             self.algorithm.respond(images)
-        spatial, whole = (self.recorder.get_record_data(data_idx=i) for i in (0, 1))
+        teacher = TensorResponse(*self.recorder.get_record_data())
         self.recorder.reset_data_buffer()
         if self._grid is None:
-            self._teacher_grid = tuple(spatial.shape[-2:])
-            self._grid = self._grid_of_losses(images)
-        if self._grid != tuple(spatial.shape[-2:]):
-            spatial = F.adaptive_avg_pool2d(spatial, self._grid)
-        return spatial, whole
+            self._teacher_grid = teacher.grid
+            self._grid = self._grid_of_losses(images, teacher)
+        return teacher.on(self._grid)
 
-    def _grid_of_losses(self, images: Tensor) -> Tuple[int, int]:
+    def _grid_of_losses(self, images: Tensor, teacher: TensorResponse) -> Tuple[int, int]:
         """Where student and teacher meet, which takes a look at the student."""
-        check_grid(self._teacher_grid)
         distiller = self.algorithm.distiller
         student = self.algorithm.student.eval()
         with self.context(self.wrapped), distiller.student_recorders:
@@ -189,7 +187,7 @@ class BankWriter:
         for name, loss in distiller.distill_losses.items():
             if isinstance(loss, CSKDLoss):
                 mapping = distiller.loss_forward_mappings[name]['student_response']
-                grids.add(loss.common_grid(distiller.get_record(**mapping), self._teacher_grid))
+                grids.add(loss.common_grid(distiller.get_record(**mapping), teacher))
         for recorder in distiller.student_recorders.recorders.values():
             recorder.reset_data_buffer()
         student.train()
@@ -198,7 +196,7 @@ class BankWriter:
                 f'The CSKD losses compare on several grids, {sorted(grids)}; a bank keeps one: set '
                 'CSKDLoss.grid alike.'
             )
-        return grids.pop() if grids else self._teacher_grid
+        return grids.pop() if grids else teacher.grid
 
 
 def _only_recorder(algorithm: FrozenTeacherDistill) -> SpatialResponseRecorder:

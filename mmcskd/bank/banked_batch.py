@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..losses.partial_target import PartialTarget
 from ..method import fuse
+from .partial_target import PartialTarget
 
 
 class BankedBatch(NamedTuple):
@@ -24,8 +24,8 @@ class BankedBatch(NamedTuple):
     rest: Optional[np.ndarray] = None
     global_rest: Optional[np.ndarray] = None
 
-    def classes(self, fusion_weight: float) -> Tensor:
-        """argmax of λ·d + (1 − λ)·g over all classes, by the arithmetic of ``CSKDLoss``.
+    def fused_classes(self, fusion_weight: float) -> Tensor:
+        """argmax of λ·d + (1 − λ)·g over all classes, to the last bit that of the teacher itself.
 
         Args:
             fusion_weight (float): λ in [0, 1].
@@ -52,7 +52,7 @@ class BankedBatch(NamedTuple):
         rest = torch.from_numpy(self.rest).flatten(0, 2)
         others = num_classes - torch.from_numpy(self.count.astype(np.int64)).flatten()
         rest = (rest * parts).sum(dim=1).where(others > 0, -torch.inf)
-        return PartialTarget(*self._candidates(w), rest, others)
+        return PartialTarget(*self._candidates(w, num_classes), rest, others)
 
     def global_target(self, num_classes: int) -> PartialTarget:
         """g, as far as it is kept.
@@ -64,23 +64,24 @@ class BankedBatch(NamedTuple):
             PartialTarget: N rows.
         """
         size = self.table_size.astype(np.int64)
-        known = _in_rows(size, self.table_class.astype(np.int64), 0)
+        known = _in_rows(size, self.table_class.astype(np.int64), num_classes)
         logits = _in_rows(size, self.table_global, -np.inf)
         rest, others = torch.from_numpy(self.global_rest), num_classes - torch.from_numpy(size)
         return PartialTarget(known, logits, rest, others)
 
-    def _candidates(self, fusion_weight: float) -> Tuple[Tensor, Tensor]:
-        """Classes and λ·d + (1 − λ)·g, both (N·H·W, M), padded by 0 and -inf."""
+    def _candidates(self, fusion_weight: float, no_class: int = 0) -> Tuple[Tensor, Tensor]:
+        """Classes and λ·d + (1 − λ)·g, both (N·H·W, M), padded by ``no_class`` and -inf."""
         count = self.count.reshape(-1).astype(np.int64)
         start = np.cumsum(self.table_size, dtype=np.int64) - self.table_size
         row = np.repeat(start, count.reshape(len(start), -1).sum(axis=1)) + self.entry
         # A single candidate needs no d, unless its share of all is asked for.
         kept = np.repeat(count > 1, count) if self.rest is None else slice(None)
-        whole = torch.from_numpy(self.table_global[row[kept]])
+        global_response = torch.from_numpy(self.table_global[row[kept]])
+        spatial_response = torch.from_numpy(self.local.copy())
         fused = np.zeros(len(row), dtype=np.float32)
-        fused[kept] = fuse(torch.from_numpy(self.local.copy()), whole, fusion_weight).numpy()
+        fused[kept] = fuse(spatial_response, global_response, fusion_weight).numpy()
         classes = self.table_class[row].astype(np.int64)
-        return _in_rows(count, classes, 0), _in_rows(count, fused, -np.inf)
+        return _in_rows(count, classes, no_class), _in_rows(count, fused, -np.inf)
 
 
 def _in_rows(lengths: np.ndarray, values: np.ndarray, padding: float) -> Tensor:

@@ -1,5 +1,6 @@
 """A teacher that reads its answers from a bank."""
 
+import copy
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Tuple
 
@@ -7,59 +8,17 @@ import torch
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
-from mmrazor.registry import TASK_UTILS
+from mmrazor.registry import MODELS, TASK_UTILS
 from torch import Tensor, nn
 
 from ..checks.config_check import check_keys
+from ..checks.config_type import type_name
 from ..checks.typed import typed
-from ..losses.partial_target import PartialTarget, upload
 from ..losses.response_loss import ResponseLoss
-from .banked_batch import BankedBatch
+from .banked_response import BankedResponse
 from .image_checksum import image_checksum
 from .response_bank import Shard, shard_path
 from .top_k import check_top_k
-
-
-class BankedResponse:
-    """The responses to one batch, as far as a bank keeps them.
-
-    Args:
-        batch (BankedBatch): What the bank holds of it.
-        grid (tuple[int, int]): H × W that it was banked on.
-        teacher_grid (tuple[int, int]): Of the teacher's own map.
-        num_classes (int): C.
-        device (torch.device): Where labels are wanted.
-    """
-
-    def __init__(
-        self,
-        batch: BankedBatch,
-        grid: Tuple[int, int],
-        teacher_grid: Tuple[int, int],
-        num_classes: int,
-        device: torch.device,
-    ) -> None:
-        self._batch = batch
-        self._device = device
-        self.grid = grid
-        self.teacher_grid = teacher_grid
-        self.num_classes = num_classes
-
-    def fused_classes(self, fusion_weight: float) -> Tensor:
-        """argmax of λ·d + (1 − λ)·g, (N, H, W), int64."""
-        return upload(self._batch.classes(fusion_weight), self._device)
-
-    def global_classes(self) -> Tensor:
-        """argmax of g, (N,), int64."""
-        return upload(torch.from_numpy(self._batch.best.astype('int64')), self._device)
-
-    def fused_target(self, fusion_weight: float) -> PartialTarget:
-        """λ·d + (1 − λ)·g, N·H·W rows; of a bank with ``top_k``."""
-        return self._batch.fused_target(fusion_weight, self.num_classes).to(self._device)
-
-    def global_target(self) -> PartialTarget:
-        """g, N rows; of a bank with ``top_k``."""
-        return self._batch.global_target(self.num_classes).to(self._device)
 
 
 class BankedTeacher(BaseModel):
@@ -180,7 +139,7 @@ class BankedResponseRecorder(BaseRecorder):
     """Record what a :class:`BankedTeacher` answers, in place of a ``SpatialResponseRecorder``.
 
     A record is a pair of the same answer, for the losses that take d and g. Put in by
-    :class:`~mmcskd.FrozenTeacherDistill` itself where ``bank`` is set.
+    :func:`read_bank`.
     """
 
     @typed
@@ -209,24 +168,35 @@ class BankedResponseRecorder(BaseRecorder):
         self._recording = False
 
 
-def build_banked_teacher(bank: dict) -> BankedTeacher:
-    """The teacher that ``model.bank`` describes.
+@MODELS.register_module()
+def read_bank(bank: dict, distiller: dict) -> Tuple[BankedTeacher, dict]:
+    """What stands in for a teacher where ``model.bank`` is set.
 
     Args:
-        bank (dict): Arguments of :class:`BankedTeacher`.
+        bank (dict): ``model.bank``, arguments of :class:`BankedTeacher`.
+        distiller (dict): ``model.distiller``.
 
     Returns:
-        BankedTeacher: It.
+        tuple[BankedTeacher, dict]: The teacher, and the distiller with recorders that hear it.
 
     Raises:
-        ValueError: For unknown keys or values of another kind.
+        ValueError: For unknown keys or values of another kind, or for a recorder of which a bank
+            holds no records.
     """
     check_keys(bank, ('path', 'cycle', 'top_k'), 'model.bank')
     if not isinstance(bank.get('path'), str) or not isinstance(bank.get('cycle', False), bool):
         raise ValueError(
             f'model.bank is {bank!r}, expected dict(path="…"), and cycle=True or False.'
         )
-    return BankedTeacher(**bank)
+    distiller = copy.deepcopy(distiller)
+    for name, recorder in (distiller.get('teacher_recorders') or {}).items():
+        if type_name(recorder) != 'SpatialResponse':
+            raise ValueError(
+                f'model.bank holds no records of teacher_recorders.{name}, of type '
+                f'"{recorder.get("type")}": leave it out, or take model.bank out.'
+            )
+        distiller['teacher_recorders'][name] = dict(type='BankedResponse')
+    return BankedTeacher(**bank), distiller
 
 
 def check_losses(losses: Mapping[str, nn.Module], top_k: Optional[int]) -> None:

@@ -10,7 +10,7 @@ ROUNDING = 16 * torch.finfo(torch.float32).eps
 
 
 @torch.no_grad()
-def candidates(spatial: Tensor, whole: Tensor) -> Tensor:
+def candidates(spatial_response: Tensor, global_response: Tensor) -> Tensor:
     """Classes that are the argmax of λ·d + (1 − λ)·g for some λ in [0, 1].
 
     For one location these are C straight lines in λ, and the argmax is their upper envelope. A
@@ -19,8 +19,8 @@ def candidates(spatial: Tensor, whole: Tensor) -> Tensor:
     section 3.3; the envelope of lines is convex, so that a line comes nearest to it at a corner.
 
     Args:
-        spatial (Tensor): d (N, C, H, W), float32.
-        whole (Tensor): g (N, C), float32.
+        spatial_response (Tensor): d (N, C, H, W), float32.
+        global_response (Tensor): g (N, C), float32.
 
     Returns:
         Tensor: (N, C, H, W) of bool; at least one class a location.
@@ -28,8 +28,8 @@ def candidates(spatial: Tensor, whole: Tensor) -> Tensor:
     Raises:
         ValueError: If a response is not finite.
     """
-    d = spatial.double()
-    g = whole.double()[..., None, None].expand_as(d)
+    d = spatial_response.double()
+    g = global_response.double()[..., None, None].expand_as(d)
     if not (d.isfinite().all() and g.isfinite().all()):
         raise ValueError(
             "The teacher's response is not finite: check model.teacher_ckpt, model.teacher_view "

@@ -6,7 +6,7 @@ from mmrazor.registry import HOOKS
 from ..runs.exact_resume_hook import ExactResumeHook
 from ..runs.wrapped_model import unwrapped
 from .bank_fingerprint import ABSENT, FILE, WEIGHTS, difference, fingerprint, read
-from .banked_teacher import BankedTeacher
+from .banked_teacher import BankedTeacher, check_losses
 from .response_bank import Shard, shard_path
 from .top_k import describe
 
@@ -36,6 +36,7 @@ class ResponseBankHook(Hook):
                 'ResponseBankHook found no bank: set model.bank=dict(path=…), or take the hook '
                 'out of custom_hooks.'
             )
+        check_losses(model.distiller.distill_losses, teacher.top_k)
         keyed = [hook for hook in runner.hooks if isinstance(hook, ExactResumeHook)]
         if not keyed or not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ValueError(

@@ -3,6 +3,7 @@
 from typing import Any, Dict, List, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..method import fuse
@@ -23,12 +24,12 @@ class TopK(NamedTuple):
     global_temperature: float = 1.0
     """T of ``DeiTLoss``."""
 
-    def kept(self, spatial: Tensor, whole: Tensor) -> Tensor:
+    def kept(self, spatial_response: Tensor, global_response: Tensor) -> Tensor:
         """The classes to keep at each location.
 
         Args:
-            spatial (Tensor): d (N, C, H, W).
-            whole (Tensor): g (N, C).
+            spatial_response (Tensor): d (N, C, H, W).
+            global_response (Tensor): g (N, C).
 
         Returns:
             Tensor: (N, C, H, W) of bool.
@@ -36,22 +37,25 @@ class TopK(NamedTuple):
         Raises:
             ValueError: If there are fewer than k classes.
         """
-        if self.k > whole.shape[1]:
+        if self.k > global_response.shape[1]:
             raise ValueError(
-                f'model.bank.top_k is {self.k} and there are {whole.shape[1]} classes: set it to '
-                'these at most.'
+                f'model.bank.top_k is {self.k} and there are {global_response.shape[1]} classes: set '
+                'it to these at most.'
             )
-        mask = torch.zeros_like(spatial, dtype=torch.bool)
-        mask.scatter_(1, spatial.topk(self.k, dim=1).indices, True)
-        of_all = torch.zeros_like(whole, dtype=torch.bool)
-        return mask | of_all.scatter_(1, whole.topk(self.k, dim=1).indices, True)[..., None, None]
+        of_location, of_image = (
+            torch.zeros_like(response, dtype=torch.bool).scatter_(
+                1, response.topk(self.k, dim=1).indices, True
+            )
+            for response in (spatial_response, global_response)
+        )
+        return of_location | of_image[..., None, None]
 
-    def rest(self, spatial: Tensor, whole: Tensor, kept: Tensor) -> Tensor:
+    def rest(self, spatial_response: Tensor, global_response: Tensor, kept: Tensor) -> Tensor:
         """log Σ exp(t / T) over the classes not kept, at the fusion weights ``KEPT_AT``.
 
         Args:
-            spatial (Tensor): d (N, C, H, W).
-            whole (Tensor): g (N, C).
+            spatial_response (Tensor): d (N, C, H, W).
+            global_response (Tensor): g (N, C).
             kept (Tensor): Of :meth:`kept`.
 
         Returns:
@@ -59,7 +63,7 @@ class TopK(NamedTuple):
         """
         return torch.stack(
             [
-                (fuse(spatial, whole, weight) / self.temperature)
+                (fuse(spatial_response, global_response, weight) / self.temperature)
                 .masked_fill(kept, -torch.inf)
                 .logsumexp(dim=1)
                 for weight in KEPT_AT
@@ -67,26 +71,30 @@ class TopK(NamedTuple):
             dim=-1,
         )
 
-    def error(self, batch: BankedBatch, spatial: Tensor, whole: Tensor) -> Dict[str, List[float]]:
+    def error(
+        self, batch: BankedBatch, spatial_response: Tensor, global_response: Tensor
+    ) -> Dict[str, List[float]]:
         """How far approximate targets are from the teacher's own.
 
         Args:
             batch (BankedBatch): What is kept.
-            spatial (Tensor): d (N, C, H, W).
-            whole (Tensor): g (N, C).
+            spatial_response (Tensor): d (N, C, H, W).
+            global_response (Tensor): g (N, C).
 
         Returns:
             dict[str, list[float]]: By the target's name, the mean total variation and the mean KL
             divergence from the teacher's own to the approximate distribution.
         """
-        spatial, whole = spatial.float().cpu(), whole.float().cpu()
-        classes, found = whole.shape[1], {}
+        spatial_response, global_response = (
+            response.float().cpu() for response in (spatial_response, global_response)
+        )
+        classes, found = global_response.shape[1], {}
         for weight in ERROR_AT:
-            fused = fuse(spatial, whole, weight).movedim(1, -1)
-            target = batch.fused_target(weight, classes)
-            found[f'λ = {weight:g}'] = _error(target, fused.flatten(0, 2), self.temperature)
-        target = batch.global_target(classes)
-        found['g'] = _error(target, whole, self.global_temperature)
+            fused = fuse(spatial_response, global_response, weight).movedim(1, -1).flatten(0, 2)
+            target = batch.fused_target(weight, classes).spread(classes, self.temperature)
+            found[f'λ = {weight:g}'] = _error(target, fused, self.temperature)
+        target = batch.global_target(classes).spread(classes, self.global_temperature)
+        found['g'] = _error(target, global_response, self.global_temperature)
         return found
 
 
@@ -125,8 +133,9 @@ def mean_error(errors: List[Dict[str, List[float]]]) -> Dict[str, List[float]]:
     }
 
 
-def _error(target, logits: Tensor, temperature: float) -> List[float]:
-    true = (logits / temperature).log_softmax(dim=1)
-    distance = target.total_variation(true.exp(), temperature).mean()
-    divergence = target.divergence(true, temperature).mean()
+def _error(target: Tensor, logits: Tensor, temperature: float) -> List[float]:
+    """Means over R rows (R, C) of the total variation ½ Σ |p − q| and of the KL divergence."""
+    approximate, true = (F.log_softmax(each / temperature, dim=1) for each in (target, logits))
+    distance = (approximate.exp() - true.exp()).abs().sum(dim=1).mean() / 2
+    divergence = F.kl_div(true, approximate, reduction='batchmean', log_target=True)
     return [float(distance), float(divergence)]

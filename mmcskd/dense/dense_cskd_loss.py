@@ -8,7 +8,7 @@ from torch import Tensor
 from ..checks.suggest import nearest
 from ..checks.typed import typed
 from ..losses.cskd_loss import GRIDS, CSKDLoss
-from ..method import fuse
+from ..method import agreement, fuse, hard_loss, soft_loss
 from .dense_response_recorder import DenseResponses, describe
 from .level_pooling import kept_locations, logits, mean_response, pool_level, probabilities
 
@@ -110,20 +110,24 @@ class DenseCSKDLoss(CSKDLoss):
         Returns:
             Tensor: A scalar, ``loss_weight`` applied.
         """
-        self._check_steered()
+        fusion_weight = self.current_fusion_weight()
         pairs = self._pairs(student_response, teacher_response)
         patches = self._patches(student_response)
-        rows = [self._rows(*pair, ignored, patches, student_response.sigmoid) for pair in pairs]
+        rows = [
+            self._rows(*pair, ignored, patches, student_response.sigmoid, fusion_weight)
+            for pair in pairs
+        ]
         student, target = (torch.cat(side) for side in zip(*rows))
         if not len(student):  # nothing counts in this batch
             self.agreement = student.new_zeros(())
             return self.loss_weight * student.sum()
         if student_response.sigmoid:
             return self.binary(student, target)
-        self._agree(student, target.argmax(dim=1))
+        classes = target.argmax(dim=1)
+        self.agreement = agreement(student, classes)
         if self.mode == 'hard':
-            return self.hard(student, target.argmax(dim=1))
-        return self.soft(student, target, len(target))
+            return self.loss_weight * hard_loss(student, classes)
+        return self.loss_weight * soft_loss(student, target, self.temperature)
 
     def binary(self, student: Tensor, target: Tensor) -> Tensor:
         """The binary form, each class by itself.
@@ -224,20 +228,21 @@ class DenseCSKDLoss(CSKDLoss):
         ignored: Optional[Tensor],
         patches: Optional[Tuple[int, int]],
         sigmoid: bool,
+        fusion_weight: float,
     ) -> Tuple[Tensor, Tensor]:
-        """Student's responses and targets of a level at the locations that count, (M, C) each."""
+        """Student's responses and fused ones of a level at the locations that count, (M, C) each."""
         student, teacher = student.float(), teacher.float()
         kept_teacher, kept_student = (
             kept_locations(ignored, teacher),
             kept_locations(ignored, student),
         )
-        whole = self._whole(teacher, kept_teacher, sigmoid)
+        global_response = self._global_response(teacher, kept_teacher, sigmoid)
         own, theirs = tuple(student.shape[-2:]), tuple(teacher.shape[-2:])
         coarser = min(own[0], theirs[0]), min(own[1], theirs[1])
         grid = dict(coarser=coarser, teacher=theirs, student=own, patches=patches)[self.grid]
         teacher, has_teacher = self._pool(teacher, kept_teacher, grid, sigmoid)
         student, has_student = self._pool(student, kept_student, grid, sigmoid)
-        target = fuse(teacher, whole, self.fusion_weight)
+        target = fuse(teacher, global_response, fusion_weight)
         student, target = (
             level.permute(0, 1, 3, 4, 2).reshape(-1, level.shape[2]) for level in (student, target)
         )
@@ -257,7 +262,7 @@ class DenseCSKDLoss(CSKDLoss):
             )
         return student.patches
 
-    def _whole(self, teacher: Tensor, kept: Optional[Tensor], sigmoid: bool) -> Tensor:
+    def _global_response(self, teacher: Tensor, kept: Optional[Tensor], sigmoid: bool) -> Tensor:
         """The global response of a level, (N, A, C)."""
         if self.global_response == 'mean':
             return mean_response(teacher, kept)

@@ -7,8 +7,6 @@ from mmrazor.registry import HOOKS
 from torch import nn
 
 from ..checks.typed import typed
-from ..losses.cskd_loss import CSKDLoss
-from ..runs.wrapped_model import unwrapped
 from .fusion_schedule import build_schedule
 
 
@@ -16,9 +14,12 @@ from .fusion_schedule import build_schedule
 class CKFHook(Hook):
     """Cumulative Knowledge Fusion: set the fusion weight before each training iteration.
 
-    The weight is a function of the run's progress alone. The hook keeps no state, so it is right
+    The weight is a function of the run's progress alone. Nothing of it is saved, so it is right
     directly after a resume, with gradient accumulation and in epoch- and iteration-based loops. It
     is logged as ``fusion_weight``. Source: CSKD, section 3.3.
+
+    Steered is every module of the model with a method ``set_fusion_weight``: a
+    :class:`~mmcskd.CSKDLoss`, or a loss of one's own, which need not derive from it.
 
     Args:
         schedule (str | dict | Callable): ``'linear'``, ``'x2'``, ``'cos'``, ``'constant'`` (as
@@ -33,7 +34,7 @@ class CKFHook(Hook):
 
     Raises:
         ValueError: For an unknown schedule or a range that is empty, on construction; if the model
-            has no :class:`~mmcskd.CSKDLoss` or the loop has no epochs to count, before training.
+            has no such loss or the loop has no epochs to count, before training.
     """
 
     priority = 'NORMAL'
@@ -52,6 +53,7 @@ class CKFHook(Hook):
         self.by_epoch = by_epoch
         self.begin = begin
         self.end = end
+        self.losses: List[nn.Module] = []
 
     def before_train(self, runner) -> None:
         """Find the losses to steer, and refuse a run in which the hook could do nothing.
@@ -59,7 +61,13 @@ class CKFHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        if not steered_losses(unwrapped(runner)):
+        # By its class: a wrapper such as FSDP's lends itself the attributes of what it wraps.
+        self.losses = [
+            module
+            for module in runner.model.modules()
+            if hasattr(type(module), 'set_fusion_weight')
+        ]
+        if not self.losses:
             raise ValueError(
                 'CKFHook found no CSKDLoss in the model: add one to '
                 'model.distiller.distill_losses, or take the hook out of custom_hooks.'
@@ -97,17 +105,6 @@ class CKFHook(Hook):
             data_batch (dict | tuple | list, optional): Data from the dataloader.
         """
         fusion_weight = float(self.schedule(self.progress(runner)))
-        for loss in steered_losses(unwrapped(runner)):
+        for loss in self.losses:
             loss.set_fusion_weight(fusion_weight)
         runner.message_hub.update_scalar('train/fusion_weight', fusion_weight)
-
-
-def steered_losses(model: nn.Module) -> List[CSKDLoss]:
-    """The losses of an algorithm that have a fusion weight.
-
-    Args:
-        model (nn.Module): The algorithm, or any model.
-    """
-    # They live in the distiller; the student's many modules need no visit.
-    losses = getattr(model, 'distiller', model)
-    return [module for module in losses.modules() if isinstance(module, CSKDLoss)]

@@ -1,20 +1,23 @@
+from typing import Union
+
 from mmrazor.registry import MODELS
 from torch import Tensor
 
-from ..bank.banked_teacher import BankedResponse
 from ..checks.typed import typed
+from ..method import hard_loss, soft_deit_loss
+from ..response import TeacherResponse, as_response, check_pair
 from .response_loss import ResponseLoss
 
 
 @MODELS.register_module()
 class DeiTLoss(ResponseLoss):
-    r"""Distil the teacher's logits into the distillation token.
+    r"""Distil the teacher's global response into the distillation token.
 
     - ``hard``: cross entropy of z_dist with the teacher's class :math:`\arg\max g`.
-    - ``soft``: KL divergence at temperature T, summed, × T², ÷ N·C.
+    - ``soft``: KL divergence at temperature T, summed, × T² ÷ N·C.
 
     Source: Training data-efficient image transformers & distillation through attention
-    (arXiv 2012.12877), section 4; the normalisation of its reference implementation.
+    (arXiv 2012.12877), section 4; equation (6) of :mod:`mmcskd.method`.
 
     Args:
         mode (str): ``'hard'`` or ``'soft'``. Defaults to ``'hard'``.
@@ -32,31 +35,27 @@ class DeiTLoss(ResponseLoss):
     ) -> None:
         super().__init__(mode, temperature, loss_weight)
 
-    def forward(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    def forward(
+        self, student_logits: Tensor, teacher_logits: Union[Tensor, TeacherResponse]
+    ) -> Tensor:
         """The loss of one batch.
 
         Args:
             student_logits (Tensor): z_dist (N, C), from :class:`~mmcskd.DistTokenConnector`.
-            teacher_logits (Tensor): g (N, C).
+            teacher_logits (Tensor | TeacherResponse): g (N, C), or the teacher's whole answer.
 
         Returns:
             Tensor: A scalar, ``loss_weight`` applied.
 
         Raises:
-            TypeError: If one of them is no tensor.
+            TypeError: If one of them is anything else.
             ValueError: If shapes or the numbers of classes differ.
         """
-        if isinstance(teacher_logits, BankedResponse):
-            if self.mode == 'hard':
-                return self.hard(student_logits, teacher_logits.global_classes())
-            return self.soft(student_logits, teacher_logits.global_target(), student_logits.numel())
-        self.check_classes(student_logits, teacher_logits)
-        if student_logits.dim() != 2 or student_logits.shape != teacher_logits.shape:
-            raise ValueError(
-                f'DeiTLoss: student logits {tuple(student_logits.shape)} and teacher logits '
-                f'{tuple(teacher_logits.shape)} are not both (N, C): check data_idx in '
-                'distiller.loss_forward_mappings.'
-            )
+        teacher = as_response('DeiTLoss', None, teacher_logits)
+        check_pair('DeiTLoss', student_logits, teacher, grid=())
         if self.mode == 'hard':
-            return self.hard(student_logits, teacher_logits.argmax(dim=1))
-        return self.soft(student_logits, teacher_logits, student_logits.numel())
+            loss = hard_loss(student_logits, teacher.global_classes())
+        else:
+            target = teacher.global_target(self.temperature)
+            loss = soft_deit_loss(student_logits, target, self.temperature)
+        return self.loss_weight * loss

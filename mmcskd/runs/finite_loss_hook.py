@@ -8,7 +8,6 @@ from mmengine.hooks.hook import DATA_BATCH
 from mmrazor.registry import HOOKS
 from torch import Tensor, nn
 
-from ..fusion.ckf_hook import steered_losses
 from .atomic_file import AtomicBackend
 from .nonfinite_culprit import culprit, labels, teacher_records, weights
 from .wrapped_model import unwrapped
@@ -107,7 +106,7 @@ class FiniteLossHook(Hook):
             runner (Runner): The runner of the training process.
         """
         self._runner = runner
-        self._steered = steered_losses(unwrapped(runner))
+        self._steered = [m for m in unwrapped(runner).modules() if hasattr(m, 'set_fusion_weight')]
         self._handles = [unwrapped(runner).register_forward_hook(self._look, with_kwargs=True)]
         teacher = getattr(unwrapped(runner), 'teacher', None)
         if isinstance(teacher, nn.Module) and hasattr(unwrapped(runner), 'distiller'):

@@ -42,9 +42,9 @@ def test_same_run(home, bank, schedule):
 def test_schedules_have_labels_of_their_own(home, bank):
     """Otherwise the test above would compare nothing that depends on the fusion weight."""
     batch = Shard(shard_path(bank, 0, 0))[0]
-    assert (batch.classes(1.0) != batch.classes(0.3)).any()
+    assert (batch.fused_classes(1.0) != batch.fused_classes(0.3)).any()
     best = torch.from_numpy(batch.best.astype('int64'))
-    assert (batch.classes(0.0) == best[:, None, None]).all()
+    assert (batch.fused_classes(0.0) == best[:, None, None]).all()
 
 
 def test_any_number_of_workers(home, bank):
@@ -136,7 +136,7 @@ def test_same_weights_in_another_place(home, bank, tmp_path):
 def test_student_on_another_grid_is_refused(home, bank):
     """It meets the teacher where the bank has nothing: online it would be on 2×2."""
     cfg = config(home, 'coarse', bank, **{'model.architecture.backbone.patch_size': 20})
-    with pytest.raises(ValueError, match=r'meet on a grid of 2×2 by CSKDLoss\.grid=.*on 5×5'):
+    with pytest.raises(ValueError, match=r'meet on a grid of 2×2 by CSKDLoss\.grid, but .* on 5×5'):
         train(cfg)
 
 
@@ -353,7 +353,7 @@ def test_labels_of_every_weight(spread):
     batch = condense(d, g, 0)
     for weight in [*torch.linspace(0, 1, 101).tolist(), *torch.rand(100).tolist()]:
         expected = fuse(d, g, weight).argmax(1)
-        assert torch.equal(batch.classes(weight), expected)
+        assert torch.equal(batch.fused_classes(weight), expected)
 
 
 def test_not_finite():

@@ -145,7 +145,7 @@ def test_the_image_as_the_global_response():
     student = maps(1, 3, 4, 4)
     for sigmoid in (False, True):
         share = (teacher.sigmoid() if sigmoid else teacher.softmax(1)).mean((2, 3))
-        found = loss._whole(teacher[:, None], None, sigmoid)[:, 0]
+        found = loss._global_response(teacher[:, None], None, sigmoid)[:, 0]
         back = found.sigmoid() if sigmoid else found.exp()
         assert torch.allclose(back, share, atol=1e-5)
     found = loss(responses(student), responses(teacher))
