@@ -1,4 +1,4 @@
-"""Draw what the teacher answers at each place of photographs, the student too, and their target.
+"""Draw the responses of teacher and student at each location of photographs, and their target.
 
 For each photograph a PNG with the class of each location as an overlay, and one HTML page for all.
 """
@@ -18,7 +18,7 @@ from mmengine.config import Config, DictAction
 from tqdm import tqdm
 
 import mmcskd  # noqa: F401, registers everything
-from mmcskd.app.launch import add_trust
+from mmcskd.app.launch import add_trust, build_student, build_teacher
 from mmcskd.runs.safe_loading import trust_checkpoints
 from mmcskd.visualization.responses import ResponseReader
 
@@ -30,7 +30,7 @@ def parse_args(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='training config that distils')
     parser.add_argument('images', nargs='+', metavar='IMAGE', help='image files')
-    parser.add_argument('--checkpoint', help="the student's; without it the teacher is shown alone")
+    parser.add_argument('--checkpoint', help='of the student; default: the teacher alone')
     parser.add_argument(
         '--out', default='work_dirs/responses', help='folder to write; default: work_dirs/responses'
     )
@@ -49,11 +49,11 @@ def parse_args(arguments=None):
 
 def panels(responses, weights):
     """Title and class map (H, W) of each picture in a row."""
-    found = {'teacher, each location (λ = 1)': responses.spatial}
+    found = {'teacher, each location (λ = 1)': responses.spatial_response}
     for weight in weights:
         found[f'target, λ = {weight:g}'] = responses.fused(weight)
-    if responses.student is not None:
-        found['student, each location'] = responses.student
+    if responses.student_response is not None:
+        found['student, each location'] = responses.student_response
     return {title: response.argmax(dim=0).cpu().numpy() for title, response in found.items()}
 
 
@@ -61,13 +61,13 @@ def draw(responses, weights, path):
     """Write the picture of one photograph.
 
     Args:
-        responses (Responses): Of a :class:`~mmcskd.visualization.responses.ResponseReader`.
+        responses (Responses): From :class:`~mmcskd.visualization.responses.ResponseReader`.
         weights (list[float]): Fusion weights of the target.
         path (Path): PNG to write.
     """
     maps = panels(responses, weights)
     counts = Counter(int(c) for classes in maps.values() for c in classes.flat)
-    whole = int(responses.whole.argmax())
+    whole = int(responses.global_response.argmax())
     shown = [whole] + [c for c, _ in counts.most_common() if c != whole]
     colors = {c: plt.get_cmap('tab10')(i)[:3] for i, c in enumerate(shown[:LEGEND])}
     height, width = responses.image.shape[:2]
@@ -76,7 +76,7 @@ def draw(responses, weights, path):
         layout='constrained',
     )  # fmt: skip
     axes[0].imshow(responses.image)
-    axes[0].set_title(f'photograph\n(all in all: {responses.names[whole]})', fontsize=8)
+    axes[0].set_title(f'photograph\n(global response: {responses.names[whole]})', fontsize=8)
     for axis, (title, classes) in zip(axes[1:], maps.items()):
         overlay = np.array([[colors.get(int(c), OTHER) for c in row] for row in classes])
         axis.imshow(responses.image)
@@ -108,18 +108,19 @@ def page(entries, config):
         f'<title>Responses of {html.escape(config)}</title>',
         '<style>body{font-family:sans-serif;margin:2em}img{max-width:100%}</style>',
         f'<h1>Responses of {html.escape(config)}</h1>',
-        '<p>Each colour is the class with the highest response at that place. The target is '
+        '<p>Each colour is the class with the highest response at that location. The target is '
         't = λ·d + (1 − λ)·g of the spatial responses d and the global response g.</p>',
     ]
     for photograph, png, responses in entries:
-        top = responses.whole.softmax(0).topk(min(3, len(responses.whole)))
+        probabilities = responses.global_response.softmax(0)
+        top = probabilities.topk(min(3, len(probabilities)))
         answer = ', '.join(
             f'{html.escape(responses.names[int(i)])} {float(p):.0%}'
             for p, i in zip(top.values, top.indices)
         )
         parts += [
             f'<h2>{html.escape(photograph)}</h2>',
-            f'<p>The teacher, all in all: {answer}</p>',
+            f'<p>Global response of the teacher: {answer}</p>',
             f'<img src="{html.escape(png)}" alt="Responses to {html.escape(photograph)}">',
         ]
     return '\n'.join(parts) + '\n'
@@ -134,7 +135,8 @@ def main(arguments=None):
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     trust_checkpoints([*cfg.get('trusted_checkpoints', []), *args.trust])
-    reader = ResponseReader(cfg, args.checkpoint)
+    student = build_student(cfg, args.checkpoint) if args.checkpoint else None
+    reader = ResponseReader(cfg, build_teacher(cfg), student)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     entries = []

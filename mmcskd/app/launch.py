@@ -235,9 +235,12 @@ def build_teacher(cfg: Config) -> nn.Module:
         ValueError: If the config has no teacher or its weights do not fill it.
     """
     if 'teacher' not in cfg.model:
-        raise ValueError('--teacher: the config distils nothing, model.teacher is not set.')
+        raise ValueError(
+            f'CONFIG "{cfg.filename}" distils nothing, model.teacher is not set: give one that does, '
+            'such as configs/cskd_deit-s_regnety.py.'
+        )
     if not cfg.model.get('teacher_ckpt'):
-        raise ValueError('--teacher: model.teacher_ckpt is not set.')
+        raise ValueError(f'CONFIG "{cfg.filename}": model.teacher_ckpt is not set.')
     model, preprocessor = _build(cfg, cfg.model.teacher)
     load_weights(model, cfg.model.teacher_ckpt)
     fit_view(model, preprocessor, cfg.model.get('teacher_view'))

@@ -13,7 +13,6 @@ from mmpretrain.registry import DATASETS
 from mmrazor.models.task_modules.recorder import RecorderManager
 from torch import Tensor, nn
 
-from ..app.launch import build_student, build_teacher
 from ..method import fuse
 from ..student.patch_token_connector import StudentResponse
 
@@ -23,11 +22,11 @@ class Responses(NamedTuple):
 
     image: np.ndarray
     """(height, width, 3) of uint8, RGB: the models' input before normalisation."""
-    spatial: Tensor
+    spatial_response: Tensor
     """d (C, H, W), the teacher's response at each location."""
-    whole: Tensor
+    global_response: Tensor
     """g (C,), the teacher's response to the whole image."""
-    student: Optional[Tensor]
+    student_response: Optional[Tensor]
     """z_s (C, H, W), the student's responses on the teacher's grid; None without a checkpoint."""
     names: List[str]
     """Names of the C classes."""
@@ -41,7 +40,7 @@ class Responses(NamedTuple):
         Returns:
             Tensor: (C, H, W).
         """
-        return fuse(self.spatial, self.whole, weight)
+        return fuse(self.spatial_response, self.global_response, weight)
 
 
 class ResponseReader:
@@ -52,31 +51,25 @@ class ResponseReader:
 
     Args:
         cfg (mmengine.Config): A training config that distils.
-        checkpoint (str, optional): File or URL of the student's weights. Defaults to None: the
-            teacher alone.
+        teacher (nn.Module): The teacher, with its weights and the data preprocessor of the run.
+        student (nn.Module, optional): The student with its weights. Defaults to None: the responses
+            of the teacher alone.
 
     Raises:
-        ValueError: If the config has no teacher, no weights of it or no test pipeline, or if a
-            checkpoint does not fill its model.
+        ValueError: If the config has no test pipeline.
     """
 
-    def __init__(self, cfg: Config, checkpoint: Optional[str] = None) -> None:
-        if not isinstance(cfg.get('model'), dict) or 'teacher' not in cfg.model:
-            raise ValueError(
-                f'CONFIG "{cfg.filename}" distils nothing, model.teacher is not set: give one '
-                'that does, such as configs/cskd_deit-s_regnety.py.'
-            )
-        if not cfg.model.get('teacher_ckpt'):
-            raise ValueError(f'CONFIG "{cfg.filename}": model.teacher_ckpt is not set.')
+    def __init__(
+        self, cfg: Config, teacher: nn.Module, student: Optional[nn.Module] = None
+    ) -> None:
         self.dataset = _test_dataset(cfg)
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
             self.pipeline = Compose(self.dataset.pipeline)
-        self.teacher = build_teacher(cfg).eval()
+        self.teacher = teacher.eval()
         self.response = _attach(cfg, self.teacher, 'teacher_recorders', 'SpatialResponse')
-        self.student = None
-        if checkpoint is not None:
-            self.student = build_student(cfg, checkpoint).eval()
-            self.tokens = _attach(cfg, self.student, 'student_recorders', 'PatchToken')
+        self.student = student
+        if student is not None:
+            self.tokens = _attach(cfg, student.eval(), 'student_recorders', 'PatchToken')
 
     @torch.no_grad()
     def __call__(self, path: str) -> Responses:
@@ -96,17 +89,22 @@ class ResponseReader:
         manager, recorder = self.response
         with manager:
             self.teacher(inputs, mode='tensor')
-        spatial, whole = recorder.get_record_data()
-        student = None
+        spatial_response, global_response = recorder.get_record_data()
+        student_response = None
         if self.student is not None:
             manager, recorder = self.tokens
             with manager:
                 self.student(inputs, mode='tensor')
-            grid = spatial.shape[-2:]
-            student = StudentResponse(recorder.get_record_data())(grid)[0].float()
+            grid = spatial_response.shape[-2:]
+            student_response = StudentResponse(recorder.get_record_data())(grid)[0].float()
         image = _denormalised(inputs[0], self.teacher.data_preprocessor)
-        names = class_names(self.dataset, whole.shape[1])
-        return Responses(image, spatial[0].float(), whole[0].float(), student, names)
+        return Responses(
+            image,
+            spatial_response[0].float(),
+            global_response[0].float(),
+            student_response,
+            class_names(self.dataset, global_response.shape[1]),
+        )
 
     def _load(self, path: str) -> dict:
         """A photograph as a preprocessed batch of one."""

@@ -284,8 +284,8 @@ def test_unknown_schedule_is_refused_when_the_run_is_built(tmp_path):
 @pytest.mark.parametrize(
     'config, message',
     [
-        ('none_vit.py', r'--teacher: the config distils nothing'),
-        ('cskd_vit_resnet18.py', r'--teacher: model\.teacher_ckpt is not set'),
+        ('none_vit.py', r'none_vit\.py" distils nothing'),
+        ('cskd_vit_resnet18.py', r'model\.teacher_ckpt is not set'),
     ],
 )
 def test_no_teacher_to_evaluate(config, message):

@@ -39,24 +39,27 @@ def folder(tmp_path_factory):
 def test_what_is_drawn_is_what_training_records(folder):
     """By hand: the feature map at each location through the teacher's classifier."""
     cfg = Config.fromfile(folder / 'config.py')
-    responses = ResponseReader(cfg, str(folder / 'student.pth'))(str(folder / 'one.png'))
+    teacher, student = (
+        launch.build_teacher(cfg),
+        launch.build_student(cfg, str(folder / 'student.pth')),
+    )
+    responses = ResponseReader(cfg, teacher, student)(str(folder / 'one.png'))
     pixels = np.array(Image.open(folder / 'one.png'))
     assert np.array_equal(responses.image, pixels)
     inputs = torch.from_numpy(pixels).float().permute(2, 0, 1).flip(0)[None]
     inputs = (inputs - 32) / 64
-    teacher, student = launch.build_teacher(cfg), launch.build_student(
-        cfg, str(folder / 'student.pth')
-    )  # fmt: skip
     with torch.no_grad():
         feature = teacher.eval().backbone(inputs)[-1]
         expected = teacher.head.fc(feature.permute(0, 2, 3, 1))[0].permute(2, 0, 1)
         tokens = student.eval().backbone(inputs)[-1][:, 2:]
-    torch.testing.assert_close(responses.spatial, expected, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(responses.whole, expected.mean((1, 2)), rtol=1e-4, atol=1e-5)
-    assert responses.student.shape == (10, 5, 5)
+    torch.testing.assert_close(responses.spatial_response, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        responses.global_response, expected.mean((1, 2)), rtol=1e-4, atol=1e-5
+    )
+    assert responses.student_response.shape == (10, 5, 5)
     with torch.no_grad():
         logits = student.head.distillation_logits(tokens)[0].T.unflatten(1, (5, 5))
-    torch.testing.assert_close(responses.student, logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(responses.student_response, logits, rtol=1e-4, atol=1e-5)
 
 
 def some_responses():
@@ -123,14 +126,14 @@ def test_imagenet_teacher_from_a_package(tmp_path):
     torch.save(convert.timm_weights(convert.packaged_weights()), tmp_path / 'weights.pth')
     cfg = Config.fromfile(ROOT / 'configs' / 'pictures' / 'efficientnet-lite0.py')
     cfg.model.teacher_ckpt = str(tmp_path / 'weights.pth')
-    reader = ResponseReader(cfg)
+    reader = ResponseReader(cfg, launch.build_teacher(cfg))
     data = Path(skimage.__file__).parent / 'data'
     expected = dict(chelsea={'tiger cat', 'tabby', 'Egyptian cat'}, coffee={'espresso'})
     for name, classes in expected.items():
         responses = reader(str(data / f'{name}.png'))
-        assert responses.names[int(responses.whole.argmax())] in classes
-        assert responses.spatial.shape == (1000, 7, 7)
+        assert responses.names[int(responses.global_response.argmax())] in classes
+        assert responses.spatial_response.shape == (1000, 7, 7)
         # The tail is linear: the mean of the responses is the teacher's own answer.
         torch.testing.assert_close(
-            responses.spatial.mean((1, 2)), responses.whole, rtol=1e-3, atol=1e-3
+            responses.spatial_response.mean((1, 2)), responses.global_response, rtol=1e-3, atol=1e-3
         )
