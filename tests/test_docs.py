@@ -27,7 +27,7 @@ ELSEWHERE = {
     'git clone --branch v1.0.0 --depth 1 https://github.com/open-mmlab/mmrazor.git': 'of others',
     'python .dev_scripts/compatibility/mmrazor_tests.py mmrazor': '.dev_scripts/tests/test_compatibility.py, in small',
     'pip install torch torchvision': 'tools/setup_env.sh',
-    "pip install '.[openmmlab]'": 'tools/setup_env.sh, tests/test_packaging.py',
+    "pip install '.[openmmlab]'": 'tools/setup_env.sh, tests/test_wheel.py',
     "pip install '.[pictures]'": 'tools/setup_env.sh, as part of .[test]',
     'bash tools/install_mmcv.sh': 'tools/run_transfer_tests.sh',
     "pip install '.[transfer]'": 'tools/run_transfer_tests.sh, by tools/setup_env.sh',
