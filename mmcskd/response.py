@@ -1,7 +1,7 @@
 """What a loss may ask of a teacher about one batch, whether a network answers or a bank."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Optional, Tuple, Union
+from typing import Any, Optional, Tuple, Union, cast
 
 import torch
 from torch import Tensor
@@ -80,7 +80,7 @@ class TensorResponse(TeacherResponse):
 
     def on(self, grid: Grid) -> 'TensorResponse':
         """Pooled to a grid, adaptively where the sides do not divide."""
-        return TensorResponse(pool(self.spatial_response, grid), self.global_response)
+        return TensorResponse(pool(self._spatial_response(), grid), self.global_response)
 
     @torch.no_grad()
     def fused_classes(self, fusion_weight: float) -> Tensor:
@@ -90,7 +90,7 @@ class TensorResponse(TeacherResponse):
     @torch.no_grad()
     def fused_target(self, fusion_weight: float, temperature: float = 1.0) -> Tensor:
         """λ·d + (1 − λ)·g, at every temperature."""
-        return fuse(self.spatial_response, self.global_response, fusion_weight)
+        return fuse(self._spatial_response(), self.global_response, fusion_weight)
 
     def global_classes(self) -> Tensor:
         """argmax_C of g."""
@@ -99,6 +99,10 @@ class TensorResponse(TeacherResponse):
     def global_target(self, temperature: float = 1.0) -> Tensor:
         """g, at every temperature."""
         return self.global_response.detach()
+
+    def _spatial_response(self) -> Tensor:
+        # Who asks for it has met a grid, and there is one only with the tensor.
+        return cast(Tensor, self.spatial_response)
 
 
 def as_response(
@@ -120,21 +124,14 @@ def as_response(
     """
     if isinstance(global_response, TeacherResponse):
         return global_response
-    parts = dict(spatial=(spatial_response, 4), **{'global': (global_response, 2)})
-    for name, (given, sides) in parts.items():
-        optional = name == 'spatial' and given is None
-        if not optional and not (isinstance(given, Tensor) and given.dim() == sides):
-            raise TypeError(
-                f"{loss}: the teacher's {name} response is {what_is(given)}, expected a tensor "
-                f'with {sides} dimensions: check data_idx in {MAPPINGS}.'
-            )
-    if spatial_response is not None and spatial_response.shape[:2] != global_response.shape:
+    d = None if spatial_response is None else _tensor(loss, 'spatial', spatial_response, 4)
+    g = _tensor(loss, 'global', global_response, 2)
+    if d is not None and d.shape[:2] != g.shape:
         raise ValueError(
-            f"{loss}: the teacher's spatial response is {what_is(spatial_response)} and its global "
-            f'response {what_is(global_response)}, expected (N, C, H, W) and (N, C): check '
-            f'{MAPPINGS}.'
+            f"{loss}: the teacher's spatial response is {what_is(d)} and its global response "
+            f'{what_is(g)}, expected (N, C, H, W) and (N, C): check {MAPPINGS}.'
         )
-    return TensorResponse(spatial_response, global_response)
+    return TensorResponse(d, g)
 
 
 def check_pair(loss: str, student: Any, teacher: TeacherResponse, grid: Tuple[int, ...]) -> None:
@@ -180,6 +177,15 @@ def what_is(response: Any) -> str:
     if isinstance(response, Tensor):
         return f'a tensor {tuple(response.shape)}'
     return f'a {type(response).__name__}'
+
+
+def _tensor(loss: str, name: str, given: Any, sides: int) -> Tensor:
+    if isinstance(given, Tensor) and given.dim() == sides:
+        return given
+    raise TypeError(
+        f"{loss}: the teacher's {name} response is {what_is(given)}, expected a tensor with "
+        f'{sides} dimensions: check data_idx in {MAPPINGS}.'
+    )
 
 
 def _grid_of(response: Tensor) -> Grid:

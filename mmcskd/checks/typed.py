@@ -6,13 +6,16 @@ import inspect
 import numbers
 import types
 import typing
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar, cast
 
 # ``Union[a, b]`` and, from Python 3.10 on, ``a | b``.
 UNIONS = (typing.Union, getattr(types, 'UnionType', typing.Union))
 
 
-def typed(init: Callable) -> Callable:
+Init = TypeVar('Init', bound=Callable[..., Any])
+
+
+def typed(init: Init) -> Init:
     """Check the arguments of a constructor or function against its annotations.
 
     A config is text: ``temperature='2'`` or ``grid=7`` would fail later, in a comparison or deep in
@@ -40,7 +43,7 @@ def typed(init: Callable) -> Callable:
                 raise TypeError(f'{owner}.{name} is {value!r}, expected {spelt(hints[name])}.')
         return init(*args, **kwargs)
 
-    return checked
+    return cast(Init, checked)
 
 
 @functools.cache

@@ -1,13 +1,12 @@
-from typing import Callable, List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmrazor.registry import HOOKS
-from torch import nn
 
 from ..checks.typed import typed
-from .fusion_schedule import build_schedule
+from .fusion_schedule import Schedule, build_schedule
 
 
 @HOOKS.register_module()
@@ -42,7 +41,7 @@ class CKFHook(Hook):
     @typed
     def __init__(
         self,
-        schedule: Union[str, dict, Callable] = 'linear',
+        schedule: Union[str, Dict[str, Any], Schedule] = 'linear',
         by_epoch: bool = False,
         begin: int = 0,
         end: Optional[int] = None,
@@ -53,9 +52,9 @@ class CKFHook(Hook):
         self.by_epoch = by_epoch
         self.begin = begin
         self.end = end
-        self.losses: List[nn.Module] = []
+        self.losses: List[Any] = []
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Find the losses to steer, and refuse a run in which the hook could do nothing.
 
         Args:
@@ -84,7 +83,7 @@ class CKFHook(Hook):
                 f'{"epochs" if self.by_epoch else "iterations"}).'
             )
 
-    def progress(self, runner) -> float:
+    def progress(self, runner: Runner) -> float:
         """The run's progress in [0, 1] between ``begin`` and ``end``.
 
         Args:
@@ -94,9 +93,11 @@ class CKFHook(Hook):
             (runner.epoch, runner.max_epochs) if self.by_epoch else (runner.iter, runner.max_iters)
         )
         end = last if self.end is None else self.end
-        return min(max((now - self.begin) / (end - self.begin), 0.0), 1.0)
+        return float(min(max((now - self.begin) / (end - self.begin), 0.0), 1.0))
 
-    def before_train_iter(self, runner, batch_idx: int, data_batch: DATA_BATCH = None) -> None:
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
+    ) -> None:
         """Set and log the fusion weight.
 
         Args:

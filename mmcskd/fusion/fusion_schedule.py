@@ -6,13 +6,14 @@ A schedule is a function of the progress p in [0, 1] that returns the fusion wei
 
 from functools import partial
 from numbers import Real
-from typing import Callable, Union
+from typing import Any, Callable, Dict, Union
 
 from mmengine.registry import Registry
 
 from .. import method
 from ..checks.suggest import nearest
 
+Schedule = Callable[[float], float]
 FUSION_SCHEDULES = Registry('fusion schedule', scope='mmcskd')
 """Register a function of one's own here and name it in ``CKFHook(schedule=…)``."""
 
@@ -21,7 +22,7 @@ for _schedule in (method.linear, method.x2, method.cos, method.constant):
     FUSION_SCHEDULES.register_module(module=_schedule)
 
 
-def build_schedule(schedule: Union[str, dict, Callable]) -> Callable[[float], float]:
+def build_schedule(schedule: Union[str, Dict[str, Any], Schedule]) -> Schedule:
     """A schedule from its name, its config or itself.
 
     Args:
@@ -61,7 +62,7 @@ def build_schedule(schedule: Union[str, dict, Callable]) -> Callable[[float], fl
         raise ValueError(f'CKFHook.schedule={schedule!r}: {error}') from error
     if isinstance(first, bool) or not isinstance(first, Real):
         raise ValueError(f'CKFHook.schedule={schedule!r} gives {first!r}, expected a number.')
-    if not 0 <= first <= 1:
+    if not 0 <= float(first) <= 1:
         raise ValueError(
             f'CKFHook.schedule={schedule!r} begins with {first!r}, expected a fusion weight in [0, 1].'
         )

@@ -1,5 +1,5 @@
 import numbers
-from typing import Callable, Optional, Tuple, Union
+from typing import Any, Callable, Optional, Tuple, Union
 
 from mmrazor.registry import MODELS
 from torch import Tensor
@@ -11,6 +11,7 @@ from ..response import TeacherResponse, as_response, check_pair
 from .response_loss import ResponseLoss
 
 GRIDS = ('coarser', 'teacher', 'student')
+StudentResponse = Union[Tensor, Callable[[Tuple[int, int]], Tensor]]
 
 
 @MODELS.register_module()
@@ -104,7 +105,7 @@ class CSKDLoss(ResponseLoss):
 
     def forward(
         self,
-        student_response: Union[Tensor, Callable],
+        student_response: StudentResponse,
         spatial_response: Union[Tensor, TeacherResponse],
         global_response: Union[Tensor, TeacherResponse],
     ) -> Tensor:
@@ -130,20 +131,19 @@ class CSKDLoss(ResponseLoss):
         teacher = as_response('CSKDLoss', spatial_response, global_response)
         grid = self.common_grid(student_response, teacher)
         teacher = teacher.on(grid)
-        if callable(student_response):
-            student_response = student_response(grid)
-        check_pair('CSKDLoss', student_response, teacher, grid)
+        response: Any = student_response(grid) if callable(student_response) else student_response
+        check_pair('CSKDLoss', response, teacher, grid)
         classes = teacher.fused_classes(fusion_weight)
-        self.agreement = agreement(student_response, classes)
+        self.agreement = agreement(response, classes)
         if self.mode == 'hard':
-            loss = hard_loss(student_response, classes)
+            loss = hard_loss(response, classes)
         else:
             target = teacher.fused_target(fusion_weight, self.temperature)
-            loss = soft_loss(student_response, target, self.temperature)
+            loss = soft_loss(response, target, self.temperature)
         return self.loss_weight * loss
 
     def common_grid(
-        self, student_response: Union[Tensor, Callable], teacher: TeacherResponse
+        self, student_response: StudentResponse, teacher: TeacherResponse
     ) -> Tuple[int, int]:
         """Where the two are compared.
 
