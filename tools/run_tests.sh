@@ -11,4 +11,5 @@ fi
 EXTRAS=$extras bash tools/setup_env.sh
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
+.venv/bin/lint-imports --no-logo
 exec .venv/bin/python -m pytest "${chosen[@]}" -n "${WORKERS:-2}" --dist loadfile --max-worker-restart=0 "$@"
