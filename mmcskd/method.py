@@ -4,23 +4,23 @@ A frozen CNN teaches a vision transformer without touching intermediate features
 learns what the CNN answers at the same place. For N images, C classes, a teacher's grid H×W and a
 student's grid h×w of patch tokens with width D:
 
-=====================  ============  ============================================================
-``spatial_response``   (N, C, H, W)  d: the teacher's class logits at each location
-``global_response``    (N, C)        g: the teacher's class logits of the whole image
-``fusion_weight``      in [0, 1]     λ: falls from 1 to 0 with the progress p of the training run
-``fused_response``     (N, C, H, W)  t: what the student is taught at each location
-``patch_tokens``       (N, h·w, D)   after the student's last norm
-``student_response``   (N, C, H, W)  z_s: the student's class logits at each location
-=====================  ============  ============================================================
+| | shape | |
+|---|---|---|
+| ``spatial_response`` | (N, C, H, W) | d: the teacher's class logits at each location |
+| ``global_response`` | (N, C) | g: the teacher's class logits of the whole image |
+| ``fusion_weight`` | in [0, 1] | λ: falls from 1 to 0 with the progress p of the training run |
+| ``fused_response`` | (N, C, H, W) | t: what the student is taught at each location |
+| ``patch_tokens`` | (N, h·w, D) | after the student's last norm |
+| ``student_response`` | (N, C, H, W) | z_s: the student's class logits at each location |
 
-(1)  z_s = head(pool(patch tokens)), with the head that the distillation token has
-(2)  λ(p) = 1 − p, or (1 − p)², or cos(πp / 2)
-(3)  t = λ·d + (1 − λ)·g
-(4)  hard loss = cross entropy of z_s with argmax_C t, mean over N·H·W
-(5)  soft loss = T² · Σ KL(softmax(t / T) ‖ softmax(z_s / T)) ÷ N
-(6)  DeiT: the same of the distillation token's logits z_dist with g; its soft loss is ÷ N·C
-(7)  total = (1 − α)·base + α·DeiT + β·CSKD, with α = ½ and β = 1
-(8)  score at test time = (z_cls + z_dist + mean over patch tokens of head(token)) ÷ 3
+    (1)  z_s = head(pool(patch tokens)), with the head that the distillation token has
+    (2)  λ(p) = 1 − p, or (1 − p)², or cos(πp / 2)
+    (3)  t = λ·d + (1 − λ)·g
+    (4)  hard loss = cross entropy of z_s with argmax_C t, mean over N·H·W
+    (5)  soft loss = T² · Σ KL(softmax(t / T) ‖ softmax(z_s / T)) ÷ N
+    (6)  DeiT: the same of the distillation token's logits z_dist with g; its soft loss is ÷ N·C
+    (7)  total = (1 − α)·base + α·DeiT + β·CSKD, with α = ½ and β = 1
+    (8)  score at test time = (z_cls + z_dist + mean over patch tokens of head(token)) ÷ 3
 
 (7) is what the configs say, (8) what the student's head does. The numbers are this page's own.
 
