@@ -4,10 +4,14 @@ import ast
 import inspect
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import STRATEGIES, DefaultScope
+from mmpretrain.registry import VISUALIZERS
+from mmrazor.registry import HOOKS, MODELS
 from models import build
 from packaging.version import Version
 from tool_runs import ROOT, SMALL, call, run
@@ -181,20 +185,44 @@ def test_commands_run_elsewhere_are_still_there():
 
 
 @pytest.mark.parametrize('code', SNIPPETS)
-def test_snippet(code, tmp_path):
-    """A config inherits what it says and parses; other code runs."""
-    path = tmp_path / 'snippet.py'
-    path.write_text(code)
+def test_snippet(code, tmp_path, monkeypatch):
+    """A config is built, in full size, with drawn weights; other code runs."""
+    monkeypatch.chdir(tmp_path)
     if '@FUSION_SCHEDULES' in code:
-        scope = {}
-        exec(compile(code, path, 'exec'), scope)
+        exec(compile(code, 'snippet', 'exec'), {})
         assert mmcskd.build_schedule(dict(type='late', start=0.5))(0.75) == pytest.approx(0.5)
         return
-    cfg = Config.fromfile(path)
-    assigned = {
-        node.targets[0].id for node in ast.parse(code).body if isinstance(node, ast.Assign)
-    } - {'_base_'}
-    assert assigned and assigned <= set(cfg)
+    Path('snippet.py').write_text(code)
+    cfg = Config.fromfile('snippet.py')
+    assigned = {node.targets[0].id for node in ast.parse(code).body if isinstance(node, ast.Assign)}
+    assert assigned - {'_base_'} <= set(cfg)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        for name in assigned & set(BUILD):
+            BUILD[name](cfg[name])
+
+
+def build_model(model):
+    if 'bank' in model:
+        Path(model.bank.path).mkdir(parents=True)
+    MODELS.build({**model, 'teacher_ckpt': None, 'random_teacher': 'bank' not in model})
+
+
+def build_visualizer(visualizer):
+    built = VISUALIZERS.build({'name': str(visualizer), 'save_dir': '.', **visualizer})
+    assert len(built._vis_backends) == len(visualizer.vis_backends)
+
+
+BUILD = dict(
+    model=build_model,
+    backbone=MODELS.build,
+    custom_hooks=lambda hooks: [HOOKS.build(hook) for hook in hooks],
+    # Building a VisualizationHook takes the visualizer of a run.
+    default_hooks=lambda hooks: [
+        HOOKS.build(hook) for name, hook in hooks.items() if hook and name != 'visualization'
+    ],
+    strategy=STRATEGIES.build,
+    visualizer=build_visualizer,
+)
 
 
 def documented():
