@@ -1,5 +1,4 @@
 import copy
-from inspect import signature
 from typing import Dict, List, Optional, Union
 
 import torch
@@ -11,8 +10,8 @@ from mmrazor.models.algorithms.base import LossResults
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from .checks.config_check import check_distiller, check_keys, check_part
-from .checks.suggest import nearest
+from .checks.config_check import check_distiller, check_part
+from .checks.model_check import check_classes, check_compile
 from .checks.typed import typed
 from .losses.response_loss import ResponseLoss
 from .runs.keyed_views import drawing_aside
@@ -25,22 +24,22 @@ from .teacher.teacher_view import fit_view
 
 @MODELS.register_module()
 class FrozenTeacherDistill(SingleTeacherDistill):
-    """MMRazor's ``SingleTeacherDistill`` for a teacher that only ever answers.
+    """MMRazor's ``SingleTeacherDistill`` for a frozen teacher.
 
-    What differs from the stock algorithm:
+    It differs from the stock algorithm in this:
 
     - The teacher is no part of the model's state: checkpoints, the optimizer, EMA and
       DistributedDataParallel see the student alone. It is rebuilt from its config and weights.
-    - It runs in ``mode='tensor'``, in evaluation mode, without gradients and, unless it cannot, in
-      channels-last layout: no loss is computed that nobody uses, dropout is off, and any labels serve. Where all
-      losses are this package's it runs in inference mode; others may save its records.
-    - Its batch norms are folded into its convolutions on the first batch, checked by the output,
-      unless it was built by the caller or something but its responses is recorded.
+    - The teacher runs in ``mode='tensor'``, in evaluation mode and without gradients, so it
+      computes no loss and any labels serve. It runs in channels-last layout if it can, and in
+      inference mode if all losses are this package's, as others may save its records.
+    - On the first batch its batch norms are folded into its convolutions, which is checked by the
+      output; not if the caller built it, or if something but its responses is recorded.
     - Its weights are loaded completely or refused; a random teacher needs ``random_teacher=True``.
     - It sees the batch under its own normalisation, channel order and resolution, if they differ.
-    - Losses are logged by their own names; the student's ``loss`` becomes ``loss_base``. Logged
-      beside them is the ``agreement``: the share of locations at which the student's class is the
-      fused response's.
+    - Losses are logged by their own names; the student's ``loss`` becomes ``loss_base``. Beside
+      them stands the ``agreement``: the share of locations at which the student's class is that of
+      the fused response.
     - Records are dropped after each step.
 
     Args:
@@ -85,7 +84,16 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         init_cfg: Optional[dict] = None,
     ) -> None:
         check_distiller(distiller)
+        if distiller.get('distill_deliveries'):
+            raise ValueError(
+                'model.distiller.distill_deliveries need the stock algorithm: set model.type to '
+                '"SingleTeacherDistill".'
+            )
+        if isinstance(data_preprocessor, dict):
+            check_part(data_preprocessor, MODELS, 'model.data_preprocessor')
+        check_compile(compile or {})
         if bank is not None:
+            # By its name: nothing here depends on the bank.
             reader = dict(type='mmrazor.read_bank', bank=bank, distiller=distiller)
             teacher, distiller = MODELS.build(reader)
             teacher_ckpt = None
@@ -94,8 +102,6 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 'The teacher has no weights and would teach noise: set model.teacher_ckpt to a '
                 'checkpoint file or URL, or model.random_teacher=True if noise is what you want.'
             )
-        if isinstance(data_preprocessor, dict):
-            check_part(data_preprocessor, MODELS, 'model.data_preprocessor')
         own_teacher = isinstance(teacher, dict)
         if own_teacher:
             # The student starts from the same weights whatever the teacher, or with a bank.
@@ -109,35 +115,31 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
-        self._own_teacher = own_teacher
-        if self.distiller.deliveries.deliveries:
-            raise ValueError(
-                'model.distiller.distill_deliveries need the stock algorithm: set model.type to '
-                '"SingleTeacherDistill".'
-            )
-        _check_classes(self.student, teacher)
-        if teacher_ckpt is not None:
-            load_weights(teacher, teacher_ckpt)
-        if bank is None:
-            fit_view(teacher, self.data_preprocessor, teacher_view)
         # A plain attribute: what is no submodule is in no state dict, optimizer, EMA or DDP.
         self.__dict__['teacher'] = self._modules.pop('teacher').eval()
         self.teacher.requires_grad_(False)
+        check_classes(self.student, self.teacher)
+        if teacher_ckpt is not None:
+            load_weights(self.teacher, teacher_ckpt)
+        if bank is None:
+            fit_view(self.teacher, self.data_preprocessor, teacher_view)
+        origin = teacher_ckpt or ('random numbers' if random_teacher else 'the caller')
         MMLogger.get_current_instance().info(
             f'No teacher but its responses in the bank {bank["path"]}.'
             if bank is not None
-            else f'Teacher {type(teacher).__name__} with weights {digest(teacher)} from '
-            f'{teacher_ckpt or ("random numbers" if random_teacher else "the caller")}.'
+            else f'Teacher {type(self.teacher).__name__} with weights {digest(self.teacher)} from '
+            f'{origin}.'
         )
-        self._compile = _check_compile(compile or {})
-        # Of a teacher that computes, unknown until the first batch.
-        self._layout = None if bank is None else torch.contiguous_format
+        self._own_teacher = own_teacher
+        self._compile = compile or {}
+        self._layout = torch.contiguous_format
+        self._prepared = bank is not None  # it computes nothing
         _compile(self.student, self._compile.get('student', False))
 
     def loss(
         self, batch_inputs: Tensor, data_samples: Optional[List[BaseDataElement]] = None
     ) -> LossResults:
-        """Losses of one batch: image → teacher → responses; image → student → tokens → losses.
+        """Losses of one batch: images → teacher → responses; images → student → tokens → losses.
 
         Args:
             batch_inputs (Tensor): (N, 3, height, width), preprocessed.
@@ -166,7 +168,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         Args:
             batch_inputs (Tensor): (N, 3, height, width), preprocessed for the student.
         """
-        if self._layout is None:
+        if not self._prepared:
             self._prepare_teacher(batch_inputs)
         with self.distiller.teacher_recorders, self._ungraded():
             images = batch_inputs.contiguous(memory_format=self._layout)
@@ -182,6 +184,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             folded = fold_norms(self.teacher, images)
             MMLogger.get_current_instance().info(f'Folded {folded} batch norms of the teacher.')
         _compile(self.teacher, self._compile.get('teacher', False))
+        self._prepared = True
 
     def _ungraded(self):
         """Inference mode, whose records a loss must not save for its backward pass."""
@@ -191,7 +194,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         return torch.no_grad()
 
     def _agreements(self) -> LossResults:
-        """``agreement`` of the CSKD loss, with the loss's name behind it if there are several."""
+        """``agreement`` of the losses that have one, by their names if there are several."""
         found = {
             name: loss.agreement
             for name, loss in self.distiller.distill_losses.items()
@@ -220,44 +223,6 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         memo[id(self)] = twin
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
-
-
-def _check_classes(student: nn.Module, teacher: nn.Module) -> None:
-    taught, teaches = _num_classes(student), _num_classes(teacher)
-    if None not in (taught, teaches) and taught != teaches:
-        raise ValueError(
-            f'The student has {taught} classes and the teacher {teaches}: set '
-            'model.architecture.head.num_classes and model.teacher.head.num_classes to the same '
-            'number.'
-        )
-
-
-def _num_classes(model: nn.Module) -> Optional[int]:
-    """The number of classes a model says it has; the losses check those that do not say."""
-    for part in (getattr(model, 'head', None), getattr(model, 'model', None)):
-        if isinstance(getattr(part, 'num_classes', None), int):
-            return part.num_classes
-    return None
-
-
-def _check_compile(wanted: Dict[str, Union[bool, dict]]) -> Dict[str, Union[bool, dict]]:
-    parts = ('teacher', 'student')
-    for name, options in wanted.items():
-        if name not in parts:
-            raise ValueError(f'model.compile has no key "{name}". ' + nearest(name, parts))
-        if not isinstance(options, (bool, dict)):
-            raise ValueError(
-                f'model.compile.{name} is {options!r}, expected True, False or the arguments of '
-                'torch.compile.'
-            )
-        if isinstance(options, dict):
-            check_keys(options, signature(torch.compile).parameters, f'model.compile.{name}')
-        if options is not False and not hasattr(nn.Module, 'compile'):
-            raise ValueError(
-                f'model.compile.{name} needs torch >= 2.2 but runs on {torch.__version__}: leave '
-                'it out.'
-            )
-    return wanted
 
 
 def _compile(model: nn.Module, options: Union[bool, dict]) -> None:

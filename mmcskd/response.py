@@ -1,7 +1,7 @@
 """What a loss may ask of a teacher about one batch, whether a network answers or a bank."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Optional, Tuple, Union, cast
+from typing import Any, Tuple
 
 import torch
 from torch import Tensor
@@ -19,8 +19,8 @@ class TeacherResponse(ABC):
     """N."""
     num_classes: int
     """C."""
-    grid: Optional[Grid]
-    """(H, W) of the teacher's own feature map; None where only its global response is known."""
+    grid: Grid
+    """(H, W) of the teacher's own feature map; (1, 1) where only its global response is known."""
     device: torch.device
     """Where classes and targets lie."""
 
@@ -67,20 +67,20 @@ class TensorResponse(TeacherResponse):
     """The answer of a teacher that runs: two tensors.
 
     Args:
-        spatial_response (Tensor, optional): d (N, C, H, W); None where no loss asks for it.
+        spatial_response (Tensor): d (N, C, H, W).
         global_response (Tensor): g (N, C).
     """
 
-    def __init__(self, spatial_response: Optional[Tensor], global_response: Tensor) -> None:
+    def __init__(self, spatial_response: Tensor, global_response: Tensor) -> None:
         self.spatial_response = spatial_response
         self.global_response = global_response
         self.num_images, self.num_classes = global_response.shape
         self.device = global_response.device
-        self.grid = None if spatial_response is None else _grid_of(spatial_response)
+        self.grid = spatial_response.shape[2], spatial_response.shape[3]
 
     def on(self, grid: Grid) -> 'TensorResponse':
         """Pooled to a grid, adaptively where the sides do not divide."""
-        return TensorResponse(pool(self._spatial_response(), grid), self.global_response)
+        return TensorResponse(pool(self.spatial_response, grid), self.global_response)
 
     @torch.no_grad()
     def fused_classes(self, fusion_weight: float) -> Tensor:
@@ -90,7 +90,7 @@ class TensorResponse(TeacherResponse):
     @torch.no_grad()
     def fused_target(self, fusion_weight: float, temperature: float = 1.0) -> Tensor:
         """λ·d + (1 − λ)·g, at every temperature."""
-        return fuse(self._spatial_response(), self.global_response, fusion_weight)
+        return fuse(self.spatial_response, self.global_response, fusion_weight)
 
     def global_classes(self) -> Tensor:
         """argmax_C of g."""
@@ -100,16 +100,8 @@ class TensorResponse(TeacherResponse):
         """g, at every temperature."""
         return self.global_response.detach()
 
-    def _spatial_response(self) -> Tensor:
-        # Who asks for it has met a grid, and there is one only with the tensor.
-        return cast(Tensor, self.spatial_response)
 
-
-def as_response(
-    loss: str,
-    spatial_response: Union[Tensor, TeacherResponse, None],
-    global_response: Union[Tensor, TeacherResponse],
-) -> TeacherResponse:
+def as_response(loss: str, spatial_response: Any, global_response: Any) -> TeacherResponse:
     """A teacher's answer out of what a distiller hands to a loss.
 
     Args:
@@ -124,14 +116,24 @@ def as_response(
     """
     if isinstance(global_response, TeacherResponse):
         return global_response
-    d = None if spatial_response is None else _tensor(loss, 'spatial', spatial_response, 4)
-    g = _tensor(loss, 'global', global_response, 2)
-    if d is not None and d.shape[:2] != g.shape:
+    if isinstance(global_response, Tensor) and spatial_response is None:
+        spatial_response = global_response[..., None, None]
+    for name, given, sides in (
+        ('global', global_response, 2),
+        ('spatial', spatial_response, 4),
+    ):
+        if not isinstance(given, Tensor) or given.dim() != sides:
+            raise TypeError(
+                f"{loss}: the teacher's {name} response is {what_is(given)}, expected a tensor "
+                f'with {sides} dimensions: check data_idx in {MAPPINGS}.'
+            )
+    if spatial_response.shape[:2] != global_response.shape:
         raise ValueError(
-            f"{loss}: the teacher's spatial response is {what_is(d)} and its global response "
-            f'{what_is(g)}, expected (N, C, H, W) and (N, C): check {MAPPINGS}.'
+            f"{loss}: the teacher's spatial response is {what_is(spatial_response)} and its global "
+            f'response {what_is(global_response)}, expected (N, C, H, W) and (N, C): check '
+            f'{MAPPINGS}.'
         )
-    return TensorResponse(d, g)
+    return TensorResponse(spatial_response, global_response)
 
 
 def check_pair(loss: str, student: Any, teacher: TeacherResponse, grid: Tuple[int, ...]) -> None:
@@ -177,16 +179,3 @@ def what_is(response: Any) -> str:
     if isinstance(response, Tensor):
         return f'a tensor {tuple(response.shape)}'
     return f'a {type(response).__name__}'
-
-
-def _tensor(loss: str, name: str, given: Any, sides: int) -> Tensor:
-    if isinstance(given, Tensor) and given.dim() == sides:
-        return given
-    raise TypeError(
-        f"{loss}: the teacher's {name} response is {what_is(given)}, expected a tensor with "
-        f'{sides} dimensions: check data_idx in {MAPPINGS}.'
-    )
-
-
-def _grid_of(response: Tensor) -> Grid:
-    return response.shape[-2], response.shape[-1]

@@ -92,13 +92,18 @@ class BankedTeacher(BaseModel):
         epoch, index = divmod(iteration, self.length)
         if self.cycle:
             epoch %= self.epochs
-        if epoch != self._epoch:
+        if self._shard is None or epoch != self._epoch:
             self._shard, self._epoch = Shard(shard_path(self.path, epoch, self.rank)), epoch
         batch = self._shard[index]
         self._check(inputs, batch.checksum, epoch, index)
         meta = self._shard.meta
-        grids = (tuple(meta[key]) for key in ('grid', 'teacher_grid'))
-        return BankedResponse(batch, *grids, meta['num_classes'], inputs.device)
+        return BankedResponse(
+            batch,
+            banked_grid=tuple(meta['grid']),
+            grid=tuple(meta['teacher_grid']),
+            num_classes=meta['num_classes'],
+            device=inputs.device,
+        )
 
     def close(self) -> None:
         """Look at the last batch's check.
@@ -147,7 +152,7 @@ class BankedResponseRecorder(BaseRecorder):
         super().__init__(source or '')
         self._recording = False
 
-    def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
+    def prepare_from_model(self, model: nn.Module) -> None:
         """Hook the teacher.
 
         Args:

@@ -51,9 +51,7 @@ def candidates(spatial_response: Tensor, global_response: Tensor) -> Tensor:
     return found | (value >= value.amax(dim=1, keepdim=True) - reach)
 
 
-def _next_corner(
-    value: Tensor, best: Tensor, slope: Tensor, weight: Tensor
-) -> Tuple[Tensor, Tensor]:
+def _next_corner(value: Tensor, best: Tensor, slope: Tensor, weight: Tensor) -> Tuple[Tensor, bool]:
     """Where another line takes over, (N, 1, H, W); 1 where none does. And whether any does."""
     # Of those on top here, the steepest is on top right behind here.
     on_top = value >= best

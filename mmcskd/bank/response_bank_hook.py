@@ -1,3 +1,5 @@
+from typing import Any
+
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
@@ -29,7 +31,7 @@ class ResponseBankHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        model = unwrapped(runner)
+        model: Any = unwrapped(runner)
         teacher = getattr(model, 'teacher', None)
         if not isinstance(teacher, BankedTeacher):
             raise ValueError(

@@ -93,7 +93,7 @@ class DenseCSKDLoss(CSKDLoss):
         self.global_response = global_response
         self.pooling = pooling
 
-    def forward(
+    def forward(  # type: ignore[override]  # fed by other recorders
         self,
         student_response: DenseResponses,
         teacher_response: DenseResponses,

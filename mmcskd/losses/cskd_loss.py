@@ -11,7 +11,8 @@ from ..response import TeacherResponse, as_response, check_pair
 from .response_loss import ResponseLoss
 
 GRIDS = ('coarser', 'teacher', 'student')
-StudentResponse = Union[Tensor, Callable[[Tuple[int, int]], Tensor]]
+Grid = Tuple[int, int]
+StudentResponse = Union[Tensor, Callable[[Grid], Tensor]]
 
 
 @MODELS.register_module()
@@ -82,8 +83,9 @@ class CSKDLoss(ResponseLoss):
         Raises:
             ValueError: If it is out of range.
         """
-        number = isinstance(fusion_weight, numbers.Real) and not isinstance(fusion_weight, bool)
-        if fusion_weight is not None and not (number and 0 <= fusion_weight <= 1):
+        given: Any = fusion_weight  # by a schedule of the user's
+        number = isinstance(given, numbers.Real) and not isinstance(given, bool)
+        if given is not None and not (number and 0 <= given <= 1):
             raise ValueError(
                 f'The fusion weight is {fusion_weight!r}, expected a number in [0, 1]: change '
                 'CSKDLoss.fusion_weight or CKFHook.schedule.'
@@ -131,20 +133,18 @@ class CSKDLoss(ResponseLoss):
         teacher = as_response('CSKDLoss', spatial_response, global_response)
         grid = self.common_grid(student_response, teacher)
         teacher = teacher.on(grid)
-        response: Any = student_response(grid) if callable(student_response) else student_response
-        check_pair('CSKDLoss', response, teacher, grid)
+        student = student_response(grid) if callable(student_response) else student_response
+        check_pair('CSKDLoss', student, teacher, grid)
         classes = teacher.fused_classes(fusion_weight)
-        self.agreement = agreement(response, classes)
+        self.agreement = agreement(student, classes)
         if self.mode == 'hard':
-            loss = hard_loss(response, classes)
+            loss = hard_loss(student, classes)
         else:
             target = teacher.fused_target(fusion_weight, self.temperature)
-            loss = soft_loss(response, target, self.temperature)
+            loss = soft_loss(student, target, self.temperature)
         return self.loss_weight * loss
 
-    def common_grid(
-        self, student_response: StudentResponse, teacher: TeacherResponse
-    ) -> Tuple[int, int]:
+    def common_grid(self, student_response: StudentResponse, teacher: TeacherResponse) -> Grid:
         """Where the two are compared.
 
         Args:
@@ -159,13 +159,13 @@ class CSKDLoss(ResponseLoss):
             ValueError: If the teacher has no spatial responses.
         """
         theirs = teacher.grid
-        if theirs is None or theirs == (1, 1):
+        if theirs == (1, 1):
             raise ValueError(
                 "CSKDLoss: the teacher's grid is 1×1, its only local response is the global one. "
                 'Give the teacher larger images with model.teacher_view.size, or name an earlier '
                 'feature map with distiller.teacher_recorders.<name>.source and .feature.'
             )
-        own = tuple(getattr(student_response, 'grid', theirs))
+        own = getattr(student_response, 'grid', theirs)
         if self.grid == 'coarser':
             return min(own[0], theirs[0]), min(own[1], theirs[1])
-        return theirs if self.grid == 'teacher' else own
+        return theirs if self.grid == 'teacher' else (own[0], own[1])

@@ -1,0 +1,65 @@
+"""Refuse a student, a teacher and ways to compile them that do not fit together."""
+
+from inspect import signature
+from typing import Dict, Optional, Union
+
+import torch
+from torch import nn
+
+from .config_check import check_keys
+from .suggest import nearest
+
+PARTS = ('teacher', 'student')
+
+
+def check_classes(student: nn.Module, teacher: nn.Module) -> None:
+    """Whether student and teacher have the same number of classes, as far as they say it.
+
+    Args:
+        student (nn.Module): The student.
+        teacher (nn.Module): The teacher.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    taught, teaches = _num_classes(student), _num_classes(teacher)
+    if None not in (taught, teaches) and taught != teaches:
+        raise ValueError(
+            f'The student has {taught} classes and the teacher {teaches}: set '
+            'model.architecture.head.num_classes and model.teacher.head.num_classes to the same '
+            'number.'
+        )
+
+
+def _num_classes(model: nn.Module) -> Optional[int]:
+    for part in (getattr(model, 'head', None), getattr(model, 'model', None)):
+        classes = getattr(part, 'num_classes', None)
+        if isinstance(classes, int):
+            return classes
+    return None
+
+
+def check_compile(wanted: Dict[str, Union[bool, dict]]) -> None:
+    """Whether ``model.compile`` names what there is to compile.
+
+    Args:
+        wanted (dict): For ``'teacher'`` and ``'student'`` a bool or arguments of ``torch.compile``.
+
+    Raises:
+        ValueError: For another key or value, or a release of torch that cannot compile in place.
+    """
+    for name, options in wanted.items():
+        if name not in PARTS:
+            raise ValueError(f'model.compile has no key "{name}". ' + nearest(name, PARTS))
+        if not isinstance(options, (bool, dict)):
+            raise ValueError(
+                f'model.compile.{name} is {options!r}, expected True, False or the arguments of '
+                'torch.compile.'
+            )
+        if isinstance(options, dict):
+            check_keys(options, signature(torch.compile).parameters, f'model.compile.{name}')
+        if options is not False and not hasattr(nn.Module, 'compile'):
+            raise ValueError(
+                f'model.compile.{name} needs torch >= 2.2 but runs on {torch.__version__}: leave '
+                'it out.'
+            )
