@@ -2,12 +2,12 @@
 
 import sys
 from importlib import metadata
-from typing import Optional
+from typing import Dict, Optional, Tuple
 
 MIN_PYTHON = (3, 9)
 
 # module: (distributions that bring it, lowest version, first version too new, what to install)
-SUPPORTED = {
+SUPPORTED: Dict[str, Tuple[Tuple[str, ...], str, Optional[str], str]] = {
     'torch': (('torch',), '2.0', None, 'torch>=2.0 torchvision'),
     'torchvision': (('torchvision',), '0.15', None, 'torch>=2.0 torchvision'),
     'mmengine': (('mmengine', 'mmengine-lite'), '0.10.0', '1.0', 'mmengine==0.10.7'),
@@ -30,9 +30,9 @@ def check_versions() -> None:
             command that installs one, or the extra with all that is missing.
     """
     if sys.version_info < MIN_PYTHON:
-        found = '.'.join(map(str, sys.version_info[:3]))
+        running = '.'.join(map(str, sys.version_info[:3]))
         raise ImportError(
-            f'mmcskd needs Python >= 3.9 but runs on {found}: make a new environment, '
+            f'mmcskd needs Python >= 3.9 but runs on {running}: make a new environment, '
             'for example with `python3.11 -m venv .venv`.'
         )
     from packaging.version import Version

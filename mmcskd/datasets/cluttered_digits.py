@@ -91,7 +91,7 @@ class ClutteredDigits(BaseDataset):
         data_list = []
         for index in range(self.length):
             rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
-            chosen = rng.integers(len(images))
+            chosen = int(rng.integers(len(images)))
             img = self._draw(rng, images, labels, chosen)
             data_list.append(dict(img=img, gt_label=int(labels[chosen])))
         return data_list
@@ -129,14 +129,14 @@ def digits_of_split(split: str, num_images: Optional[int] = None) -> Tuple[np.nd
 
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)
-    chosen = []
+    of_split = []
     for label in range(10):
         members = np.flatnonzero(digits.target == label)
         members = np.random.default_rng(SPLIT_SEED + label).permutation(members)
         test, train = _every_fifth(members)
         validation, fit = _every_fifth(train)
-        chosen.append(dict(train=train, test=test, validation=validation, fit=fit)[split])
-    chosen = np.sort(np.concatenate(chosen))[:num_images]
+        of_split.append(dict(train=train, test=test, validation=validation, fit=fit)[split])
+    chosen = np.sort(np.concatenate(of_split))[:num_images]
     return images[chosen], digits.target[chosen]
 
 

@@ -175,7 +175,8 @@ class DigitScenes:
             folder.mkdir(parents=True, exist_ok=True)
             for old in folder.glob('*.png'):
                 old.unlink()
-        images, annotations = [], []
+        images: List[dict] = []
+        annotations: List[dict] = []
         for index in range(length):
             scene = self.draw(split, index)
             name = f'{index:05}.png'

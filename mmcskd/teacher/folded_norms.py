@@ -45,7 +45,8 @@ def fold_norms(model: nn.Module, inputs: Tensor) -> int:
 def _watch(model: nn.Module, inputs: Tensor) -> Tuple[List[Tuple], Tensor]:
     """Pairs of a convolution and the norm that takes its output, and the model's output."""
     made: Dict[int, Tuple[nn.Module, Tensor]] = {}
-    pairs, calls = [], {}
+    pairs: List[Tuple] = []
+    calls: Dict[nn.Module, int] = {}
 
     def note_conv(conv, _, output):
         calls[conv] = calls.get(conv, 0) + 1

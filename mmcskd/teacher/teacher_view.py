@@ -21,6 +21,9 @@ class TeacherView(nn.Module):
             to None: the student's.
     """
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(
         self, student: Tuple, teacher: Tuple, size: Union[int, Sequence[int], None] = None
     ) -> None:
