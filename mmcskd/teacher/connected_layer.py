@@ -1,5 +1,7 @@
 """A layer over the whole feature map, as VGG, AlexNet and LeNet-5 have in place of a pooling."""
 
+from typing import Union
+
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +24,7 @@ def takes_all(layer: nn.Module, feature: Tensor) -> bool:
     return False
 
 
-def connected_features(layer: nn.Module, feature: Tensor) -> Tensor:
+def connected_features(layer: Union[nn.Linear, nn.Conv2d], feature: Tensor) -> Tensor:
     """Split the output of such a layer into local features, whose mean is that output.
 
     Args:

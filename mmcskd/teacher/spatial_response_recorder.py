@@ -171,7 +171,7 @@ class SpatialResponseRecorder(BaseRecorder):
         return (with_last(inputs[0], widened), *inputs[1:])
 
     @uncompiled
-    def _widen_connected(self, module: nn.Module, inputs: Tuple, outputs: Tensor) -> Any:
+    def _widen_connected(self, module: Any, inputs: Tuple, outputs: Tensor) -> Any:
         """Behind a layer over the whole map: append u_ij to its output, their mean."""
         if not self._recording or self._map is None:
             return None

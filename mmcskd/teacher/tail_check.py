@@ -73,14 +73,16 @@ def close(given: Tensor, expected: Tensor) -> bool:
 
 def _watch(run: Callable, source: nn.Module, end: nn.Module) -> Tuple[Any, Optional[Tuple]]:
     """The logits, and the shape of the last feature map that a module of the tail takes."""
-    in_tail, logits, map_behind = False, None, None
+    in_tail, logits = False, None
+    map_behind: Optional[Tuple[int, ...]] = None
 
     @torch._dynamo.disable
     def before(module: nn.Module, inputs: Tuple) -> None:
         nonlocal map_behind
         given = next(reversed(tree_flatten(inputs)[0]), None)
-        is_map = isinstance(given, Tensor) and given.dim() == 4
-        if in_tail and is_map and given.shape[-2:].numel() > 1:
+        if not in_tail or not isinstance(given, Tensor) or given.dim() != 4:
+            return
+        if given.shape[-2:].numel() > 1:
             map_behind = tuple(given.shape)
 
     @torch._dynamo.disable

@@ -1,12 +1,12 @@
 """The class responses of teacher and student at each location of a photograph."""
 
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 import mmcv
 import numpy as np
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
@@ -65,7 +65,7 @@ class ResponseReader:
         self.dataset = _test_dataset(cfg)
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
             self.pipeline = Compose(self.dataset.pipeline)
-        self.teacher = teacher.eval()
+        self.teacher: Any = teacher.eval()
         self.response = _attach(cfg, self.teacher, 'teacher_recorders', 'SpatialResponse')
         self.student = student
         if student is not None:
@@ -146,7 +146,7 @@ def class_names(dataset: dict, count: int) -> List[str]:
     return [str(name).split(',')[0] for name in named]  # ImageNet's list synonyms
 
 
-def _test_dataset(cfg: Config) -> dict:
+def _test_dataset(cfg: Config) -> ConfigDict:
     """The dataset with the test pipeline, inside any wrappers."""
     dataset = (cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}).get('dataset') or {}
     while dataset.get('pipeline') is None and dataset.get('dataset'):
@@ -169,7 +169,7 @@ def _attach(cfg: Config, model: nn.Module, side: str, kind: str) -> Tuple:
     return manager, manager.get_recorder('drawn')
 
 
-def _denormalised(inputs: Tensor, preprocessor: nn.Module) -> np.ndarray:
+def _denormalised(inputs: Tensor, preprocessor: Any) -> np.ndarray:
     """Model input (3, height, width) → image (height, width, 3) of uint8, RGB."""
     image = inputs.float()
     if hasattr(preprocessor, 'mean'):
