@@ -10,11 +10,11 @@ import mmcskd  # noqa: F401, registers everything
 DEFAULT = 'configs/transfer/demo/digit_scenes.py'
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', nargs='?', default=DEFAULT, help='sets `scenes`')
     parser.add_argument('--out', help='another folder than the config says')
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     scenes = Config.fromfile(args.config).get('scenes')
     if not scenes:
         raise ValueError(f'CONFIG "{args.config}" sets no scenes: give {DEFAULT}.')

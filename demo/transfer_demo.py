@@ -8,9 +8,9 @@ its last checkpoint. What a run prints is in its folder, log.txt. The table has 
 import argparse
 import json
 import multiprocessing
-import os
 import runpy
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple, Optional, Tuple
 
@@ -59,14 +59,14 @@ TASKS = dict(
 UNITS = {'mIoU': 'mIoU', MAP: 'box mAP', MASK_MAP: 'mask mAP'}
 
 
-def parse_args():
+def parse_args(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--tasks', nargs='+', choices=TASKS, default=list(TASKS))
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument('--jobs', type=int, default=1, help='runs at a time, a core each')
     parser.add_argument('--work-dir', default='work_dirs/transfer')
     parser.add_argument('--page', type=Path, default=PAGE, help='where the table is written')
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 class Run(NamedTuple):
@@ -125,14 +125,12 @@ def work(run):
     """Train and test one config, in a process that is for this alone."""
     torch.set_num_threads(1)
     run.folder.mkdir(parents=True, exist_ok=True)
-    with (run.folder / 'log.txt').open('a') as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
     config, options = CONFIGS / f'{run.config}.py', run.options()
-    call('tools/train.py', config, '--work-dir', run.folder, '--no-validate', '--resume', *options)
-    partial = run.folder / 'test.partial.json'
-    test = run.folder / 'test'
-    call('tools/test.py', config, run.checkpoint, '--work-dir', test, '--out', partial)
+    partial, test = run.folder / 'test.partial.json', run.folder / 'test'
+    with (run.folder / 'log.txt').open('a') as log, redirect_stdout(log), redirect_stderr(log):
+        train = ('--work-dir', run.folder, '--no-validate', '--resume', *options)
+        call('tools/train.py', config, *train)
+        call('tools/test.py', config, run.checkpoint, '--work-dir', test, '--out', partial)
     partial.replace(run.folder / 'test.json')
     return run
 
@@ -178,8 +176,8 @@ def table(seeds, work_dir):
     return '\n'.join(lines)
 
 
-def main():
-    args = parse_args()
+def main(arguments=None):
+    args = parse_args(arguments)
     import mmdet.models  # noqa: F401
     import mmseg.models  # noqa: F401
 

@@ -61,11 +61,11 @@ def load_tool(name, folder=TOOLS):
     return module
 
 
-def call(name, *arguments, cwd, fails=False, folder=TOOLS):
+def call(tool, *arguments, cwd, fails=False, folder=TOOLS):
     """Call a script's ``main`` in this process, in a folder in which modules are looked for as well.
 
     Args:
-        name (str): The script, as ``'train'``.
+        tool (str | module): The script, as ``'train'``, or as it is loaded already.
         *arguments: Its command line.
         cwd (Path): The folder.
         fails (bool): Whether it is to raise. Defaults to False.
@@ -82,7 +82,8 @@ def call(name, *arguments, cwd, fails=False, folder=TOOLS):
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             try:
-                load_tool(name, folder).main([str(each) for each in arguments])
+                module = load_tool(tool, folder) if isinstance(tool, str) else tool
+                module.main([str(each) for each in arguments])
             except Exception as error:
                 if not fails:
                     raise

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.runner import Runner
 from mmrazor.registry import MODELS
 from models import ARCH
-from PIL import Image
+from watched_runs import trained
 
 from mmcskd import CSKDLoss, SpatialResponseRecorder
 from mmcskd.app.launch import load_config
@@ -33,22 +32,6 @@ EVERY = sorted(
     if not NOT_HERE & set(path.relative_to(CONFIGS).parts)
 )
 GPUS = 8
-
-
-@pytest.fixture(scope='module')
-def imagenet(tmp_path_factory):
-    """ImageNet in its layout on the disk: a folder for each class, an image in six of them."""
-    root = tmp_path_factory.mktemp('imagenet')
-    rng = np.random.default_rng(0)
-    for split in ('train', 'val'):
-        for index in range(1000):
-            folder = root / split / f'n{index:08d}'
-            folder.mkdir(parents=True)
-            if index < 6:
-                height, width = rng.integers(230, 300, size=2)
-                pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / f'{folder.name}_{index}.JPEG')
-    return root
 
 
 def reduce(path, imagenet, work_dir):
@@ -98,26 +81,6 @@ def shrink(cfg):
             backbone.model_name, cfg.model.teacher.head.in_channels = 'regnety_002', 368
 
 
-class Steps(Hook):
-    """Notes each step's losses and, for each weight, the greatest gradient of the run."""
-
-    def __init__(self):
-        self.losses, self.gradients = [], {}
-
-    def watch(self, student):
-        for name, parameter in student.named_parameters():
-            if parameter.requires_grad:
-                self.gradients[name] = []
-                parameter.register_hook(
-                    lambda gradient, name=name: self.gradients[name].append(
-                        gradient.abs().max().item()
-                    )
-                )
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.losses.append({name: float(value) for name, value in outputs.items()})
-
-
 def expected_losses(path):
     kind = path.stem.split('_')[0]
     if kind in ('none', 'teacher'):
@@ -138,21 +101,8 @@ def test_no_config_is_forgotten():
 @pytest.mark.parametrize('path', EVERY, ids=lambda path: f'{path.parent.name}/{path.stem}')
 def test_trains(path, imagenet, tmp_path):
     """Two steps, since heads that start at zero pass no gradient on in the first; a validation."""
-    steps = Steps()
     runner = Runner.from_cfg(reduce(path, imagenet, tmp_path))
-    runner.register_hook(steps)
-    student = getattr(runner.model, 'student', runner.model)
-    steps.watch(student)
-    drawn = {}
-
-    class Start(Hook):
-        priority = 'LOWEST'
-
-        def before_train(self, runner):
-            drawn.update({n: p.detach().clone() for n, p in student.named_parameters()})
-
-    runner.register_hook(Start())
-    runner.train()
+    steps = trained(runner)
 
     assert len(steps.losses) == 2
     for losses in steps.losses:
@@ -163,13 +113,12 @@ def test_trains(path, imagenet, tmp_path):
             assert losses['loss'] == pytest.approx(sum(losses[name] for name in parts), rel=1e-3)
         assert losses['loss'] > 0
 
-    assert set(steps.gradients) == {n for n, p in student.named_parameters() if p.requires_grad}
     for name, gradients in steps.gradients.items():
         assert len(gradients) == 2 and np.isfinite(gradients).all(), name
         assert gradients[1] > 0, name
-    for name, parameter in student.named_parameters():
+    for name, parameter in steps.student.named_parameters():
         assert torch.isfinite(parameter).all(), name
-        assert not torch.equal(parameter, drawn[name]), name
+        assert not torch.equal(parameter, steps.start[name]), name
     assert 0 <= runner.message_hub.get_scalar('val/accuracy/top1').current() <= 100
 
 

@@ -1,9 +1,10 @@
 """The transfer demo in small: a dozen scenes, four iterations, teachers that hardly trained."""
 
 import torch
-from forked import tool
 from mmpretrain.models import DistilledVisionTransformer
 from small import DEMO, demo
+from tool_runs import DEMO as SCRIPTS
+from tool_runs import call
 
 KEEP_LOSSES = """
 import json, os
@@ -70,7 +71,7 @@ def make_small_demo(place, teachers=TEACHERS):
     scenes = demo('digit_scenes').scenes
     scenes.update(training=12, validation=6, out='scenes')
     (place / 'digit_scenes.py').write_text(f'scenes = {scenes.to_dict()!r}\n')
-    assert 'Wrote scenes' in tool('make_digit_scenes.py', 'digit_scenes.py', cwd=place)
+    assert 'Wrote scenes' in call('make_digit_scenes', 'digit_scenes.py', cwd=place, folder=SCRIPTS)
     (place / 'keep_losses.py').write_text(KEEP_LOSSES)
     arch = demo('seg_digits').vit.arch
     backbone = DistilledVisionTransformer(arch=arch, img_size=40, patch_size=8, out_type='raw')
@@ -79,7 +80,7 @@ def make_small_demo(place, teachers=TEACHERS):
     for name in (*TEACHERS, *STUDENTS):
         (place / f'{name}.py').write_text(small_config(name, place))
     for name in teachers:
-        tool('train.py', f'{name}.py', '--work-dir', name, cwd=place)
+        call('train', f'{name}.py', '--work-dir', name, cwd=place)
     return place
 
 

@@ -5,9 +5,8 @@ import json
 import re
 
 import pytest
-from forked import forked, tool
 from small_demo import make_small_demo
-from tool_runs import DEMO
+from tool_runs import DEMO, call
 
 PAGE = 'Before\n<!-- digits -->\nold\n<!-- /digits -->\nAfter\n'
 
@@ -25,19 +24,16 @@ def demo_tool(monkeypatch, place):
     return module
 
 
-def start(module, *arguments):
-    module.sys.argv = ['transfer_demo.py', '--page', 'page.md', *arguments]
-    module.main()
-
-
 def test_the_table(demo_tool, place):
     (place / 'page.md').write_text(PAGE)
     # A run that was cut short.
     begun = place / 'work_dirs' / 'transfer' / 'segmenter_vit_seed1'
     half = ('--cfg-options', 'train_cfg.max_iters=2', 'randomness.seed=1')
-    tool('train.py', 'segmenter_vit.py', '--work-dir', begun, '--no-validate', *half, cwd=place)
+    call('train', 'segmenter_vit.py', '--work-dir', begun, '--no-validate', *half, cwd=place)
 
-    log = forked(start, demo_tool, '--tasks', 'segmenter', '--seeds', '0', '1', cwd=place)
+    log = call(
+        demo_tool, '--page', 'page.md', '--tasks', 'segmenter', '--seeds', '0', '1', cwd=place
+    )
     assert '0 of 1 runs are done.' in log and '0 of 6 runs are done.' in log and '[6/6]' in log
     steps = (begun / 'losses_0.jsonl').read_text().splitlines()
     assert len(steps) == 4  # two of them before
@@ -58,7 +54,7 @@ def test_the_table(demo_tool, place):
     assert re.fullmatch(r'[+-]\d+\.\d ± \d+\.\d', rows[4][-1])
 
     tasks = ('--tasks', 'segmenter', 'retinanet')
-    log = forked(start, demo_tool, *tasks, '--seeds', '0', cwd=place)
+    log = call(demo_tool, '--page', 'page.md', *tasks, '--seeds', '0', cwd=place)
     assert '1 of 2 runs are done.' in log and '3 of 6 runs are done.' in log
     assert 'RetinaNet, box mAP | with dense CSKD' in (place / 'page.md').read_text()
     # The teacher is the one trained here, whatever the config names.

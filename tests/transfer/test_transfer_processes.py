@@ -3,27 +3,29 @@
 import json
 
 import pytest
-from forked import tool, tool_of_two
-from small_demo import TASKS, make_small_demo, metrics_of
-from tool_runs import TOOLS, run
+from small_demo import make_small_demo, metrics_of
+from tool_runs import TOOLS, call, run
 
 import mmcskd  # noqa: F401
 
-DENSE = [dense for _, dense, _ in TASKS.values()]
+# One of each toolbox.
+DENSE = ['cskd_segmenter_vit_fcn', 'cskd_mask-rcnn_vit_rpn-resnet18']
+
+
+def two(*arguments, cwd):
+    return run(TOOLS / 'dist_train.sh', arguments[0], 2, *arguments[1:], cwd=cwd)
 
 
 @pytest.fixture(scope='module')
 def place(tmp_path_factory):
-    return make_small_demo(tmp_path_factory.mktemp('processes'))
+    return make_small_demo(
+        tmp_path_factory.mktemp('processes'), ('fcn_resnet18', 'faster-rcnn_resnet18')
+    )
 
 
 @pytest.mark.parametrize('name', DENSE)
 def test_two_processes(name, place):
-    train = (f'{name}.py', '--work-dir', name)
-    if name == DENSE[0]:
-        log = run('bash', TOOLS / 'dist_train.sh', train[0], 2, *train[1:], cwd=place)
-    else:
-        log = tool_of_two('train.py', *train, cwd=place)
+    log = two(f'{name}.py', '--work-dir', name, cwd=place)
     assert all(metric.split('/')[-1] in log for metric in metrics_of(name))
     sums = [
         [json.loads(line)['sum'] for line in (place / name / f'losses_{rank}.jsonl').open()]
@@ -37,9 +39,8 @@ def test_two_processes(name, place):
 def test_one_process_goes_on_as_two(place):
     name = 'cskd_segmenter_vit_fcn'
     whole_batch = ('--cfg-options', 'train_dataloader.batch_size=4')
-    tool('train.py', f'{name}.py', '--work-dir', 'one', *whole_batch, cwd=place)
-    train = ('train.py', f'{name}.py', '--work-dir', 'again', '--resume', 'one/iter_2.pth')
-    tool_of_two(*train, cwd=place)
+    call('train', f'{name}.py', '--work-dir', 'one', *whole_batch, cwd=place)
+    two(f'{name}.py', '--work-dir', 'again', '--resume', 'one/iter_2.pth', cwd=place)
     steps = [(place / 'again' / f'losses_{rank}.jsonl').read_text() for rank in (0, 1)]
     assert all(len(lines.splitlines()) == 2 for lines in steps)
     assert (place / 'again' / 'iter_4.pth').is_file()

@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
-from forked import tool
 from small import DEMO
 from small_demo import STUDENTS, TEACHERS, make_small_demo, metrics_of
-from tool_runs import losses
+from tool_runs import DEMO as SCRIPTS
+from tool_runs import call, losses
 
 import mmcskd  # noqa: F401
 
@@ -18,18 +18,19 @@ def place(tmp_path_factory):
 
 
 def test_scenes_are_not_written_twice(place):
-    assert 'Up to date: scenes' in tool('make_digit_scenes.py', 'digit_scenes.py', cwd=place)
+    said = call('make_digit_scenes', 'digit_scenes.py', cwd=place, folder=SCRIPTS)
+    assert 'Up to date: scenes' in said
 
 
 @pytest.mark.parametrize('name', STUDENTS)
 def test_trains_resumes_and_is_evaluated(name, place):
     """A run that was interrupted half way goes on as if it had not been."""
     config, whole_run, half_run = f'{name}.py', f'{name}_whole', f'{name}_half'
-    log = tool('train.py', config, '--work-dir', whole_run, cwd=place)
+    log = call('train', config, '--work-dir', whole_run, cwd=place)
     assert all(metric.split('/')[-1] in log for metric in metrics_of(name))  # evaluated in training
     assert ('Fine-tuning the backbone of' in log) == (not name.endswith('_vit'))
     resumed_from = ('--no-validate', '--resume', f'{whole_run}/iter_2.pth')
-    tool('train.py', config, '--work-dir', half_run, *resumed_from, cwd=place)
+    call('train', config, '--work-dir', half_run, *resumed_from, cwd=place)
     (_, whole), (_, resumed) = losses(place / whole_run), losses(place / half_run)
     assert len(whole) == 4 and len(resumed) == 2
     for step, again in zip(whole[2:], resumed):
@@ -41,8 +42,8 @@ def test_trains_resumes_and_is_evaluated(name, place):
         assert all(step['loss_cskd'] > 0 for step in whole)
         assert saved['message_hub']['log_scalars']['train/fusion_weight'].current() == 0.25
 
-    test = ('test.py', config, f'{half_run}/iter_4.pth', '--work-dir', f'{name}_test')
-    tool(*test, '--out', f'{name}.json', cwd=place)
+    test = ('test', config, f'{half_run}/iter_4.pth', '--work-dir', f'{name}_test')
+    call(*test, '--out', f'{name}.json', cwd=place)
     found = json.loads((place / f'{name}.json').read_text())['student']
     for metric in metrics_of(name):
         assert 0 <= found[metric] <= 100
@@ -50,24 +51,24 @@ def test_trains_resumes_and_is_evaluated(name, place):
 
 @pytest.mark.parametrize('name', TEACHERS)
 def test_teachers_are_evaluated(name, place):
-    test = ('test.py', f'{name}.py', f'{name}/iter_4.pth', '--work-dir', f'{name}_test')
-    tool(*test, '--out', f'{name}.json', cwd=place)
+    test = ('test', f'{name}.py', f'{name}/iter_4.pth', '--work-dir', f'{name}_test')
+    call(*test, '--out', f'{name}.json', cwd=place)
     found = json.loads((place / f'{name}.json').read_text())['student']
     assert 0 <= found['mIoU' if name.startswith('fcn') else 'coco/bbox_mAP'] <= 100
 
 
 def test_a_teacher_beside_its_student(place):
     name = 'cskd_retinanet_vit_resnet18'
-    tool('train.py', f'{name}.py', '--work-dir', 'taught', cwd=place)
-    test = ('test.py', f'{name}.py', 'taught/iter_4.pth', '--teacher', '--work-dir', 'both')
-    tool(*test, '--out', 'both.json', cwd=place)
+    call('train', f'{name}.py', '--work-dir', 'taught', cwd=place)
+    test = ('test', f'{name}.py', 'taught/iter_4.pth', '--teacher', '--work-dir', 'both')
+    call(*test, '--out', 'both.json', cwd=place)
     assert set(json.loads((place / 'both.json').read_text())) == {'student', 'teacher'}
 
 
 def test_no_distilled_backbone(place):
-    train = ('train.py', DEMO / 'segmenter_vit_distilled.py', '--work-dir', 'none')
+    train = ('train', DEMO / 'segmenter_vit_distilled.py', '--work-dir', 'none')
     roots = [f'{part}_dataloader.dataset.data_root=scenes' for part in ('train', 'val')]
-    log = tool(*train, '--cfg-options', *roots, cwd=place, fails=True)
+    log = call(*train, '--cfg-options', *roots, cwd=place, fails=True)
     assert 'work_dirs/demo/cskd_vit_resnet18/epoch_14.pth" (in custom_hooks) cannot be read' in log
-    log = tool(*train, cwd=place, fails=True)
+    log = call(*train, cwd=place, fails=True)
     assert 'train_dataloader.dataset.data_root="data/digit_scenes" does not exist' in log
