@@ -14,8 +14,8 @@ else:
 import pytest
 import torch
 from mmengine.config import config as mmengine_config
-from mmengine.registry import DefaultScope, init_default_scope
-from tool_runs import prepare
+from mmengine.registry import init_default_scope
+from tool_runs import forget_runs, prepare
 
 import mmcskd  # noqa: F401, fills the registries
 
@@ -33,10 +33,11 @@ torch.ones(1, requires_grad=True).backward()
 
 
 @pytest.fixture(scope='session', autouse=True)
-def plain_layout():
-    """A Runner lays its config out five times over, a second each: no layout in this process."""
+def runners_that_start_quickly():
+    """A Runner lays its config out five times over, a second each, and asks compilers who they are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mmengine_config, 'FormatCode', lambda text, **_: (text, True))
+        patch.setattr('mmengine.runner.runner.collect_env', dict)
         yield
 
 
@@ -53,7 +54,7 @@ def mmpretrain_scope():
     init_default_scope('mmpretrain')
     torch.manual_seed(0)
     yield
-    DefaultScope._instance_dict.clear()
+    forget_runs()
 
 
 @pytest.fixture(autouse=True)

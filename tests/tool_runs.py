@@ -98,7 +98,7 @@ def call(tool, *arguments, cwd, fails=False, folder=TOOLS):
 
 
 def forget_runs():
-    """MMEngine keeps loggers and scopes by a run's name, which is that of runs of the same second."""
+    """MMEngine keeps loggers and scopes by a run's name, which another run may have as well."""
     for manager in (MMLogger, MessageHub, Visualizer, DefaultScope):
         manager._instance_dict.clear()
 

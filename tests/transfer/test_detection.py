@@ -14,8 +14,6 @@ from small import algorithm, build, demo, detection_batch, steer
 @pytest.fixture(autouse=True)
 def mmdet_scope():
     init_default_scope('mmdet')
-    yield
-    DefaultScope._instance_dict.clear()
 
 
 def listen(model, **options):

@@ -14,8 +14,6 @@ from small import algorithm, build, demo, segmentation_batch, steer
 @pytest.fixture(autouse=True)
 def mmseg_scope():
     init_default_scope('mmseg')
-    yield
-    DefaultScope._instance_dict.clear()
 
 
 def listen(model, **options):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.registry import init_default_scope
 from mmpretrain.models import DistilledVisionTransformer
 from mmrazor.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from small import CONFIGS, build, detection_batch, segmentation_batch, steer
@@ -15,12 +15,6 @@ SHIPPED = sorted((CONFIGS / 'det').glob('*.py')) + sorted((CONFIGS / 'seg').glob
 PLAIN = [path for path in SHIPPED if not path.name.startswith('cskd_')]
 DENSE = [path for path in SHIPPED if path.name.startswith('cskd_')]
 DEMO = [path for path in sorted((CONFIGS / 'demo').glob('*_*.py')) if 'digit' not in path.stem]
-
-
-@pytest.fixture(autouse=True)
-def no_scope_left():
-    yield
-    DefaultScope._instance_dict.clear()
 
 
 def load(path):
