@@ -7,7 +7,6 @@ from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
-from mmengine.runner import CheckpointLoader
 from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from ..runs.saved_config import (
     read_saved_config,
     registered,
 )
+from ..runs.weights import check_complete, read_checkpoint, unprefixed
 from ..student.stock_model import stock_model
 
 BACKBONES = ('DistilledVisionTransformer', 'VisionTransformer')
@@ -28,6 +28,7 @@ STOCK_HEADS = dict(
     DeiTClsHead='DeiTClsHead',
     VisionTransformerClsHead='VisionTransformerClsHead',
 )
+HINT = 'Does the config belong to it?'
 KEYS = ('model', 'data_preprocessor', 'test_dataloader', 'val_dataloader')
 # One of MMPretrain's own configs, by a path that does not leave them.
 STOCK_CONFIG = re.compile(r'mmpretrain::(\w[\w.-]*/)*\w[\w.-]*\.py')
@@ -62,12 +63,8 @@ def load_student(
     Raises:
         ValueError: As in :func:`export_student`.
     """
-    try:
-        content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
-    except Exception as error:  # whatever the file system, a server or the unpickler says
-        raise ValueError(
-            f'CKPT "{checkpoint}" cannot be read ({type(error).__name__}: {error}).'
-        ) from error
+    given = f'CKPT "{checkpoint}"'
+    content = read_checkpoint(checkpoint, given)
     if not isinstance(content, Mapping) or not isinstance(content.get('state_dict'), Mapping):
         raise ValueError(f'CKPT "{checkpoint}" has no "state_dict": give one of a training.')
     meta = content.get('meta')
@@ -84,7 +81,9 @@ def load_student(
     state, weights = _choose_weights(checkpoint, content, ema)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(copy.deepcopy(trained)).eval()
-    _fill(model, state, checkpoint)
+    # Completely, or refused; MMPretrain's ViTs would stretch position embeddings silently.
+    check_complete(model.state_dict(), state, given, 'its student', HINT)
+    model.load_state_dict(state, strict=False)
     kept = {key: meta[key] for key in ('dataset_meta', 'epoch', 'iter') if meta.get(key)}
     return Student(model, stock, kept, weights)
 
@@ -220,27 +219,4 @@ def _choose_weights(
         weights = 'raw'
     else:
         weights = 'averaged'
-    prefix = 'architecture.'
-    if any(name.startswith(prefix) for name in state):
-        state = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
-    return dict(state), weights
-
-
-def _fill(model: nn.Module, state: Dict[str, Tensor], checkpoint: str) -> None:
-    """Load completely, or refuse; MMPretrain's ViTs would stretch position embeddings silently."""
-    wanted = model.state_dict()
-    for names, others, what in ((wanted, state, 'lacks'), (state, wanted, 'holds')):
-        unmatched = [name for name in names if name not in others]
-        if unmatched:
-            raise ValueError(
-                f'CKPT "{checkpoint}" {what} {len(unmatched)} weights that its student '
-                f'{"needs" if names is wanted else "has not"}, the first is "{unmatched[0]}": does '
-                'the config belong to it?'
-            )
-    for name, value in wanted.items():
-        if state[name].shape != value.shape:
-            raise ValueError(
-                f'CKPT "{checkpoint}": "{name}" has shape {tuple(state[name].shape)}, expected '
-                f'{tuple(value.shape)}: does the config belong to it?'
-            )
-    model.load_state_dict(state)
+    return unprefixed(state), weights

@@ -18,7 +18,7 @@ from .resume_choice import PREEMPTED, candidates, choose, pointed_at
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook`` whose checkpoints are whole or absent.
 
-    - A checkpoint is written beside, flushed to the disk and renamed, and carries its digest.
+    - A checkpoint is written beside, flushed to the disk and renamed.
       ``last_checkpoint`` is renamed into place behind it.
     - The oldest one, and the previous best one, go when the new one is there, not before. So
       there must be room for ``max_keep_ckpts`` + 1.
@@ -30,8 +30,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     Args:
         stop_if_not_saved (bool): Whether a save that fails ends the training. Defaults to False.
-        **kwargs: Of ``mmengine.hooks.CheckpointHook``. Checkpoints in an object store
-            (``out_dir='s3://…'``), whose writes are whole by themselves, get no digest.
+        **kwargs: Of ``mmengine.hooks.CheckpointHook``.
 
     Raises:
         TypeError: For a key of another type than MMEngine's hook takes.

@@ -3,13 +3,11 @@ from typing import Dict, Optional
 
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.runner import CheckpointLoader
 from mmrazor.registry import HOOKS
 from torch import Tensor, nn
 
-from ..checks.suggest import nearest
 from ..checks.typed import typed
-from .weights import PREFIXES, state_dict_of
+from .weights import check_complete, read_checkpoint, state_dict_of, unprefixed
 from .wrapped_model import unwrapped
 
 
@@ -96,43 +94,24 @@ class DistilledInitHook(Hook):
                 'DistilledInitHook has no checkpoint, fine-tuning would start from random weights: '
                 'set its "checkpoint" in custom_hooks to a distilled student.'
             )
-        try:
-            content = CheckpointLoader.load_checkpoint(self.checkpoint, map_location='cpu')
-        except Exception as error:  # whatever the file system, a server or the unpickler says
-            raise ValueError(
-                f'{self.key} cannot be read ({type(error).__name__}: {error}): give a checkpoint '
-                'file or URL of a distilled student.'
-            ) from error
-        state = state_dict_of(content)
-        for prefix in PREFIXES:
-            inner = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
-            state = inner or state
+        state = unprefixed(state_dict_of(read_checkpoint(self.checkpoint, self.key)))
         if 'pos_embed' in state:
             return {f'backbone.{name}': value for name, value in state.items()}
         return state if 'backbone.pos_embed' in state else {}
 
     def _fill(self, module: nn.Module, state: Dict[str, Tensor], part: str) -> None:
         wanted = module.state_dict()
-        for name in wanted:
-            if name not in state:
-                raise ValueError(
-                    f'{self.key} lacks "{part}.{name}", which would stay random. '
-                    f'{nearest(name, state)} Does model.{part} belong to the checkpoint?'
-                )
-        for name, value in state.items():
-            if name not in wanted:
-                raise ValueError(
-                    f'{self.key} holds "{part}.{name}", for which model.{part} has no place: set '
-                    f'model.{part} as it was distilled.'
-                )
-            if value.shape != wanted[name].shape and name != 'pos_embed':
-                raise ValueError(
-                    f'{self.key}: "{part}.{name}" has shape {tuple(value.shape)}, expected '
-                    f'{tuple(wanted[name].shape)} by model.{part}.'
-                )
+        check_complete(
+            {f'{part}.{name}': wanted[name] for name in wanted},
+            {f'{part}.{name}': state[name] for name in state},
+            self.key,
+            f'model.{part}',
+            f'Set model.{part} as it was distilled.',
+            resized=('backbone.pos_embed',),
+        )
         if 'pos_embed' in wanted:
             self._check_grid(module, state['pos_embed'])
-        module.load_state_dict(state)
+        module.load_state_dict(state, strict=False)
 
     def _check_grid(self, backbone: nn.Module, pos_embed: Tensor) -> None:
         """MMPretrain interpolates square grids only, and takes any other for the next smaller."""

@@ -14,6 +14,7 @@ from mmrazor.registry import HOOKS
 
 from .keyed_views import key_views
 from .student_fsdp_strategy import is_sharded
+from .weights import check_complete
 from .wrapped_model import unwrapped
 
 
@@ -291,17 +292,5 @@ def _restore(model, gradients: list) -> None:
 
 
 def _check_weights(wanted: dict, state: dict) -> None:
-    for names, others, what in ((wanted, state, 'lacks'), (state, wanted, 'holds unknown')):
-        missing = [name for name in names if name not in others]
-        if missing:
-            raise ValueError(
-                f'The checkpoint to resume from {what} weights, the first is "{missing[0]}": it '
-                'belongs to another model. To start from its weights alone use load_from.'
-            )
-    for name, value in wanted.items():
-        if value.shape != state[name].shape:
-            raise ValueError(
-                f'In the checkpoint to resume from "{name}" has shape '
-                f'{tuple(state[name].shape)}, expected {tuple(value.shape)}: it belongs to '
-                'another model. To start from its weights alone use load_from.'
-            )
+    hint = 'To start from its weights alone use load_from.'
+    check_complete(wanted, state, 'The checkpoint to resume from', 'the model', hint)

@@ -171,7 +171,7 @@ class StudentFSDPStrategy(FSDPStrategy):
         extra_ckpt: Optional[dict] = None,
         callback: Optional[Callable] = None,
     ) -> None:
-        """As the stock strategy, but written whole or not at all, and with a digest.
+        """As the stock strategy, but written whole or not at all.
 
         Args:
             filename (str): The file; with ``state_dict_cfg='local'`` the folder of all shards,

@@ -1,8 +1,7 @@
-"""Load a teacher's weights completely or not at all."""
+"""Load weights completely or not at all."""
 
 import re
-from collections import OrderedDict
-from typing import Dict, Mapping
+from typing import Any, Dict, Mapping, Tuple
 
 import torch
 from mmengine.logging import MMLogger
@@ -13,6 +12,76 @@ from ..checks.suggest import nearest
 
 WRAPPERS = ('state_dict', 'model', 'module', 'state_dict_ema', 'model_ema')
 PREFIXES = ('module.', 'architecture.')
+
+
+def read_checkpoint(checkpoint: str, given: str) -> Any:
+    """What a checkpoint holds.
+
+    Args:
+        checkpoint (str): A file or URL.
+        given (str): How a message names it, as ``'model.teacher_ckpt="a.pth"'``.
+
+    Returns:
+        Any: Its content.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    try:
+        return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
+    except Exception as error:  # whatever the file system, a server or the unpickler says
+        raise ValueError(
+            f'{given} cannot be read ({type(error).__name__}: {error}): give a checkpoint file or '
+            'URL.'
+        ) from error
+
+
+def check_complete(
+    wanted: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    given: str,
+    owner: str,
+    hint: str,
+    spare: bool = False,
+    resized: Tuple[str, ...] = (),
+) -> None:
+    """Refuse weights that do not fill what they are for; PyTorch would leave the rest at random.
+
+    Args:
+        wanted (Mapping[str, Tensor]): The state dict to be filled. Batch norms may lack their count
+            of batches, which older files do not have.
+        state (Mapping[str, Tensor]): The weights under the same names.
+        given (str): How a message names where they come from.
+        owner (str): How it names what they are for.
+        hint (str): Its last sentence, what the user can do.
+        spare (bool): Whether there may be others. Defaults to False.
+        resized (tuple[str]): Names of those that may have another shape. Defaults to none.
+
+    Raises:
+        ValueError: If one is missing, has no place, or has another shape.
+    """
+    missing = [
+        name for name in wanted if name not in state and not name.endswith('num_batches_tracked')
+    ]
+    if missing:
+        raise ValueError(
+            f'{given} lacks {len(missing)} of the {len(wanted)} weights of {owner}, which would '
+            f'stay random; the first is "{missing[0]}". {nearest(missing[0], state)} {hint}'
+        )
+    unknown = [name for name in state if name not in wanted]
+    if unknown and not spare:
+        raise ValueError(
+            f'{given} holds {len(unknown)} weights for which {owner} has no place; the first is '
+            f'"{unknown[0]}". {hint}'
+        )
+    for name in wanted:
+        if name in resized or name not in state:
+            continue
+        if tuple(state[name].shape) != tuple(wanted[name].shape):
+            raise ValueError(
+                f'{given}: "{name}" has shape {tuple(state[name].shape)}, expected '
+                f'{tuple(wanted[name].shape)} by {owner}. {hint}'
+            )
 
 
 def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ckpt') -> None:
@@ -32,34 +101,13 @@ def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ck
         ValueError: If the file is missing, unreadable or holds no weights, or if any weight of the
             model is missing from it or has another shape.
     """
-    try:
-        content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-    except Exception as error:  # whatever the file system, a server or the unpickler says
-        raise ValueError(
-            f'{key}="{checkpoint}" cannot be read ({type(error).__name__}: {error}): give a '
-            'checkpoint file or URL.'
-        ) from error
-    state = state_dict_of(content)
+    given = f'{key}="{checkpoint}"'
+    state = state_dict_of(read_checkpoint(checkpoint, given))
     if not state:
-        raise ValueError(f'{key}="{checkpoint}" holds no weights, expected a state dict.')
-    wanted = model.state_dict()
-    state = _named_as(model, state)
-
-    counters = ('num_batches_tracked',)
-    missing = [name for name in wanted if name not in state and not name.endswith(counters)]
-    if missing:
-        raise ValueError(
-            f'{key}="{checkpoint}" lacks {len(missing)} of the {len(wanted)} weights of '
-            f'{type(model).__name__}, which would stay random; the first is "{missing[0]}". '
-            f'{nearest(missing[0], state)} Does the checkpoint belong to this architecture?'
-        )
-    for name, value in wanted.items():
-        if name in state and state[name].shape != value.shape:
-            raise ValueError(
-                f'{key}="{checkpoint}": "{name}" has shape {tuple(state[name].shape)}, '
-                f'expected {tuple(value.shape)} by the config. Does the checkpoint belong to this '
-                'architecture and number of classes?'
-            )
+        raise ValueError(f'{given} holds no weights, expected a state dict.')
+    state, wanted = _named_as(model, state), model.state_dict()
+    hint = 'Does the checkpoint belong to this architecture and number of classes?'
+    check_complete(wanted, state, given, type(model).__name__, hint, spare=True)
     unused = [name for name in state if name not in wanted]
     if unused:
         MMLogger.get_current_instance().warning(
@@ -87,23 +135,29 @@ def state_dict_of(content) -> Dict[str, Tensor]:
     return {}
 
 
-def _named_as(model: nn.Module, state: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """The weights under the model's own names."""
+def unprefixed(state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    """A model's weights under its own names, out of a wrapper or an algorithm.
+
+    Args:
+        state (Mapping[str, Tensor]): Of a checkpoint. Beside a student lie its other parts, which
+            are left out.
+    """
     for prefix in PREFIXES:
-        if any(name.startswith(prefix) for name in state):
-            # Beside a student lie its teacher and other parts, which are not asked for.
-            state = OrderedDict(
-                (name[len(prefix) :], value)
-                for name, value in state.items()
-                if name.startswith(prefix)
-            )
+        inner = {name[len(prefix) :]: state[name] for name in state if name.startswith(prefix)}
+        state = inner or state
+    return dict(state)
+
+
+def _named_as(model: nn.Module, state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    """The weights under the model's own names."""
+    state = unprefixed(state)
     if hasattr(model, 'bbox_head') and not any(name.startswith('bbox_head.') for name in state):
         # MMDetection's RPN by itself; in a two-stage detector the same part is its `rpn_head`.
         state = {re.sub(r'^rpn_head\.', 'bbox_head.', name): state[name] for name in state}
     timm_model = getattr(getattr(model, 'backbone', None), 'timm_model', None)
     if timm_model is not None and not any(name.startswith('backbone.') for name in state):
         classifier = timm_model.pretrained_cfg.get('classifier') or 'fc'
-        renamed = OrderedDict()
+        renamed = {}
         for name, value in state.items():
             if name.startswith(f'{classifier}.'):
                 renamed[f'head.fc.{name[len(classifier) + 1 :]}'] = value

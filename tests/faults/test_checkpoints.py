@@ -1,6 +1,7 @@
 """Faults: damaged files, a full disk, a kill while saving. Expected: whole checkpoints, or older ones."""
 
 import errno
+import io
 import os
 import signal
 import zipfile
@@ -173,35 +174,57 @@ def test_checkpoint_of_another_model(copy_of):
     name = next(iter(content['state_dict']))
     content['state_dict']['other'] = content['state_dict'].pop(name)
     torch.save(content, copy_of / 'epoch_3.pth')
-    with pytest.raises(ValueError, match=f'lacks weights, the first is "{name}"'):
+    with pytest.raises(
+        ValueError, match=rf'resume from lacks 1 of the \d+ .*random; the first is "{name}"'
+    ):
         runner(copy_of, resume=True).train()
 
 
-def test_stock_checkpoint_has_no_digest_but_is_tested(copy_of, tmp_path):
-    """The checksums of the archive serve where stock MMEngine wrote the file."""
+def test_stock_checkpoint(copy_of, tmp_path):
+    """The checksums of the archive serve whoever wrote the file."""
     path = tmp_path / 'stock.pth'
     torch.save(read(copy_of / 'epoch_3.pth'), path)
-    assert zipfile.ZipFile(path).comment == b'' and training_fault(path) is None
+    assert training_fault(path) is None
+    flip(path)
+    assert 'is damaged' in damage(path)
+
+
+def test_checkpoint_of_an_earlier_release(copy_of):
+    """Its archive has a digest as comment."""
+    path = copy_of / 'epoch_3.pth'
+    content = path.read_bytes()
+    comment = b'mmcskd sha256 ' + b'0' * 64
+    assert content[-2:] == b'\0\0'
+    path.write_bytes(content[:-2] + len(comment).to_bytes(2, 'little') + comment)
+    assert zipfile.ZipFile(path).comment == comment and training_fault(path) is None
+    assert copied(copy_of) == (str(path), [])
     flip(path)
     assert 'is damaged' in damage(path)
 
 
 def test_every_byte_counts(tmp_path):
-    """Any flipped bit of a small checkpoint is seen, except in the digest's own mark."""
-    import io
-
+    """Any flipped bit of a small checkpoint is seen, or changes nothing of what is read."""
+    content = dict(a=torch.arange(4), b='x')
     with io.BytesIO() as file:
-        torch.save(dict(a=torch.arange(4)), file)
+        torch.save(content, file)
         AtomicBackend().put(file.getvalue(), tmp_path / 'a.pth')
     whole = (tmp_path / 'a.pth').read_bytes()
     assert damage(tmp_path / 'a.pth') is None
-    assert torch.load(tmp_path / 'a.pth', weights_only=True)['a'].tolist() == [0, 1, 2, 3]
-    mark = range(len(whole) - atomic_file.LENGTH, len(whole) - 64)
+    nothing_missing = training_fault(tmp_path / 'a.pth')
+    assert nothing_missing.startswith('is no checkpoint of a training')
+    seen = 0
     for place in range(0, len(whole), 3):
         harmed = bytearray(whole)
         harmed[place] ^= 16
         (tmp_path / 'a.pth').write_bytes(harmed)
-        assert place in mark or damage(tmp_path / 'a.pth'), place
+        # As a resumed run looks: by the checksums, then by reading.
+        fault = training_fault(tmp_path / 'a.pth')
+        if fault != nothing_missing:
+            seen += 1
+        else:
+            found = read(tmp_path / 'a.pth')
+            assert found['b'] == 'x' and torch.equal(found['a'], content['a']), place
+    assert seen > 100
     for length in range(0, len(whole), 7):
         (tmp_path / 'a.pth').write_bytes(whole[:length])
         assert damage(tmp_path / 'a.pth'), length
@@ -231,19 +254,17 @@ def test_killed_while_saving(trained, tmp_path, moment):
             if moment == 'after':
                 kill()
 
-        def parts(content):
-            if moment == 'open':
+        class Torn(io.FileIO):
+            def write(self, content):
+                if moment == 'write':
+                    super().write(content[:1000])
                 kill()
-            yield content[:1000]
-            if moment == 'write':
-                kill()
-            yield content[1000:]
 
         atomic_file.os = type('os', (), dict(os.__dict__))
         atomic_file.os.replace = staticmethod(replace)
         atomic_file.os.fsync = staticmethod(kill if moment == 'fsync' else os.fsync)
         if moment in ('open', 'write'):
-            atomic_file._with_digest = parts
+            atomic_file.open = Torn
 
     assert forked(dies) == 128 + signal.SIGKILL
     pointer = (tmp_path / 'last_checkpoint').read_text()
