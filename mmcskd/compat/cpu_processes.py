@@ -1,4 +1,5 @@
 import os
+from typing import Any, Dict
 
 
 def has_accelerator() -> bool:
@@ -36,7 +37,9 @@ def bridge_cpu_processes(cfg) -> None:
 
     if not dist.is_initialized():
         timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
-        options = {} if timeout is None else dict(timeout=datetime.timedelta(seconds=timeout))
+        options: Dict[str, Any] = {}
+        if timeout is not None:
+            options['timeout'] = datetime.timedelta(seconds=timeout)
         dist.init_process_group('gloo', **options)
     if cfg.get('strategy') is not None:  # a FlexibleRunner wraps the model by its strategy
         if cfg.strategy.get('type') == 'DDPStrategy':

@@ -23,7 +23,7 @@ class _FromMMPretrain(MetaPathFinder, Loader):
 
     def exec_module(self, module):
         real = importlib.import_module('mmpretrain' + module.__name__[len('mmcls') :])
-        module.__getattr__ = lambda name: getattr(real, RENAMED.get(name, name))
+        module.__getattr__ = lambda name: getattr(real, RENAMED.get(name) or name)
 
 
 @contextmanager

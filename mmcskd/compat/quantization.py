@@ -33,6 +33,5 @@ def bridge_quantization() -> None:
             if module.startswith('mmrazor.structures'):
                 del sys.modules[module]
         stand_in = ModuleType(name, 'Quantization is not available with this torch.')
-        stand_in.BackendConfigs = _NoBackends()
-        stand_in.__all__ = ['BackendConfigs']
+        vars(stand_in).update(BackendConfigs=_NoBackends(), __all__=['BackendConfigs'])
         sys.modules[name] = stand_in
