@@ -26,47 +26,47 @@ from .teacher.teacher_view import fit_view
 class FrozenTeacherDistill(SingleTeacherDistill):
     """MMRazor's ``SingleTeacherDistill`` for a frozen teacher.
 
-    It differs from the stock algorithm in this:
+    Differences from the stock algorithm:
 
     - The teacher is no part of the model's state: checkpoints, the optimizer, EMA and
       DistributedDataParallel see the student alone. It is rebuilt from its config and weights.
     - The teacher runs in ``mode='tensor'``, in evaluation mode and without gradients, so it
-      computes no loss and any labels serve. It runs in channels-last layout if it can, and in
-      inference mode if all losses are this package's, as others may save its records.
-    - On the first batch its batch norms are folded into its convolutions, which is checked by the
-      output; not if the caller built it, or if something but its responses is recorded.
+      computes no loss and ignores the labels. It runs in channels-last layout if it can, and in
+      inference mode if all losses are this package's (another loss may save its records).
+    - The first batch folds its batch norms into its convolutions and checks the output; not if the
+      caller built it, or if anything but its responses is recorded.
     - Its weights are loaded completely or refused; a random teacher needs ``random_teacher=True``.
     - It sees the batch under its own normalisation, channel order and resolution, if they differ.
-    - Losses are logged by their own names; the student's ``loss`` becomes ``loss_base``. Beside
-      them stands the ``agreement``: the share of locations at which the student's class is that of
+    - Losses are logged by their own names; the student's ``loss`` becomes ``loss_base``. The
+      ``agreement`` is logged too: the share of locations at which the student's class is that of
       the fused response.
     - Records are dropped after each step.
 
     Args:
         architecture (dict | BaseModel): The student.
-        teacher (dict | BaseModel): The teacher, as a config or built. A built one is taken as it
-            is unless ``teacher_ckpt`` is given.
+        teacher (dict | BaseModel): The teacher, as a config or built. A built one keeps its weights
+            unless ``teacher_ckpt`` is given.
         distiller (dict): As in the stock algorithm.
         teacher_ckpt (str, optional): File or URL of the teacher's weights. Defaults to None.
         random_teacher (bool): Accept a teacher config without weights. Defaults to False.
-        teacher_view (dict, optional): How the teacher wants its images, any of ``mean``, ``std``,
-            ``to_rgb`` and ``size``. Defaults to None: as its own ``data_preprocessor`` says, which
-            a teacher from a stock config brings along; otherwise as the student.
-        bank (dict, optional): ``path`` of a bank of responses made with
-            ``tools/bank_responses.py``, which then stand in for the teacher, ``cycle``, whether to
-            use its epochs again where they end, and ``top_k``, how many classes of each response it
-            keeps for soft targets, approximately. Defaults to None: the teacher answers.
-        compile (dict, optional): What of ``teacher`` and ``student`` to compile, each with True or
-            the arguments of ``torch.compile``. Their backbones are compiled, in place, so the names
-            of the weights stay. Defaults to None: nothing.
-        data_preprocessor (dict | nn.Module, optional): Of student and teacher alike. Defaults to
-            None: the student's.
-        init_cfg (dict, optional): Of the student. Defaults to None.
+        teacher_view (dict, optional): Normalisation and size of the teacher's images, any of
+            ``mean``, ``std``, ``to_rgb`` and ``size``. Defaults to None: those of its own
+            ``data_preprocessor``, which a stock config has; else the student's.
+        bank (dict, optional): A bank of responses of ``tools/bank_responses.py`` in place of a
+            running teacher: its ``path``; ``cycle``, whether to use its epochs again where they
+            end; ``top_k``, how many classes of each response it keeps for approximate soft targets.
+            Defaults to None: the teacher runs.
+        compile (dict, optional): ``teacher`` and ``student``, each with True or the arguments of
+            ``torch.compile``, compiles their backbones in place; the names of the weights stay.
+            Defaults to None: nothing.
+        data_preprocessor (dict | nn.Module, optional): For student and teacher. Defaults to None:
+            the student's.
+        init_cfg (dict, optional): For the student. Defaults to None.
 
     Raises:
         ValueError: If the teacher has no or unreadable weights, if the classes of teacher and
-            student differ in number, if the distiller asks for deliveries, or if there is nothing
-            by the name to compile.
+            student differ in number, if the distiller has deliveries, or if ``compile`` has another
+            key.
     """
 
     @typed
@@ -93,7 +93,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             check_part(data_preprocessor, MODELS, 'model.data_preprocessor')
         check_compile(compile or {})
         if bank is not None:
-            # By its name: nothing here depends on the bank.
+            # By name: this module does not import the bank.
             reader = dict(type='mmrazor.read_bank', bank=bank, distiller=distiller)
             teacher, distiller = MODELS.build(reader)
             teacher_ckpt = None
@@ -104,7 +104,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             )
         own_teacher = isinstance(teacher, dict)
         if own_teacher:
-            # The student starts from the same weights whatever the teacher, or with a bank.
+            # So that the student starts from the same weights with any teacher and with a bank.
             with drawing_aside():
                 teacher = MODELS.build(teacher)
         super().__init__(
@@ -115,7 +115,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
-        # A plain attribute: what is no submodule is in no state dict, optimizer, EMA or DDP.
+        # No submodule: not in the state dict, the optimizer, EMA or DDP.
         self.__dict__['teacher'] = self._modules.pop('teacher').eval()
         self.teacher.requires_grad_(False)
         check_classes(self.student, self.teacher)
@@ -133,7 +133,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self._own_teacher = own_teacher
         self._compile = compile or {}
         self._layout = torch.contiguous_format
-        self._prepared = bank is not None  # it computes nothing
+        self._prepared = bank is not None  # a bank needs no preparation
         _compile(self.student, self._compile.get('student', False))
 
     def loss(
@@ -163,7 +163,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         return losses
 
     def respond(self, batch_inputs: Tensor) -> None:
-        """Let the teacher answer, for its recorders to hear.
+        """Run the teacher under its recorders.
 
         Args:
             batch_inputs (Tensor): (N, 3, height, width), preprocessed for the student.
@@ -175,11 +175,11 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             self.teacher(images, mode='tensor')
 
     def _prepare_teacher(self, batch_inputs: Tensor) -> None:
-        """On the first batch, which shows what feeds what: lay out, fold norms, compile."""
+        """Choose the layout, fold norms and compile, on the first batch."""
         self._layout = to_channels_last(self.teacher, batch_inputs[:2])
         images = batch_inputs[:2].contiguous(memory_format=self._layout)
         recorders = self.distiller.teacher_recorders.recorders.values()
-        # Other recorders may look at what folding changes; a built teacher belongs to the caller.
+        # Folding changes what other recorders may read; a built teacher is the caller's.
         if self._own_teacher and all(isinstance(r, SpatialResponseRecorder) for r in recorders):
             folded = fold_norms(self.teacher, images)
             MMLogger.get_current_instance().info(f'Folded {folded} batch norms of the teacher.')
@@ -187,7 +187,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self._prepared = True
 
     def _ungraded(self):
-        """Inference mode, whose records a loss must not save for its backward pass."""
+        """Inference mode, unless a loss may save a record for its backward pass."""
         losses = self.distiller.distill_losses.values()
         if all(isinstance(loss, ResponseLoss) for loss in losses):
             return torch.inference_mode()

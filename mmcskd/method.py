@@ -1,7 +1,7 @@
 """Cumulative Spatial Knowledge Distillation (CSKD) on one page.
 
 A frozen CNN teaches a vision transformer without touching intermediate features: every patch token
-learns what the CNN answers at the same place. For N images, C classes, a teacher's grid H×W and a
+learns the CNN's response at the same location. For N images, C classes, a teacher's grid H×W and a
 student's grid h×w of patch tokens with width D:
 
 | | shape | |
@@ -9,7 +9,7 @@ student's grid h×w of patch tokens with width D:
 | ``spatial_response`` | (N, C, H, W) | d: the teacher's class logits at each location |
 | ``global_response`` | (N, C) | g: the teacher's class logits of the whole image |
 | ``fusion_weight`` | in [0, 1] | λ: falls from 1 to 0 with the progress p of the training run |
-| ``fused_response`` | (N, C, H, W) | t: what the student is taught at each location |
+| ``fused_response`` | (N, C, H, W) | t: the target at each location |
 | ``patch_tokens`` | (N, h·w, D) | after the student's last norm |
 | ``student_response`` | (N, C, H, W) | z_s: the student's class logits at each location |
 
@@ -22,7 +22,7 @@ student's grid h×w of patch tokens with width D:
     (7)  total = (1 − α)·base + α·DeiT + β·CSKD, with α = ½ and β = 1
     (8)  score at test time = (z_cls + z_dist + mean over patch tokens of head(token)) ÷ 3
 
-(7) is what the configs say, (8) what the student's head does. The numbers are this page's own.
+The configs set the weights of (7); the student computes (8). The numbers are those of this page.
 
 Source: Zhao, Song, Liang, "Cumulative Spatial Knowledge Distillation for Vision Transformers"
 (ICCV 2023, arXiv 2307.08500), sections 3.2 to 3.4, and, for (6), Touvron et al., "Training
@@ -94,14 +94,14 @@ def constant(progress: float, value: float = 1.0) -> float:
 def fuse(spatial_response: Tensor, global_response: Tensor, fusion_weight: float) -> Tensor:
     """Cumulative Knowledge Fusion, equation (3): t = λ·d + (1 − λ)·g.
 
-    Each operation is rounded by itself, so the result for one class at one location does not depend
-    on where in memory it lies, as it would where a processor multiplies and adds in one step. The
-    exact labels of a bank rest on that.
+    Products and sum are rounded separately. A fused multiply-add, which a processor may use for some
+    memory addresses only, would make the result of a class depend on its address; the exact labels
+    of a bank need the same result everywhere.
 
     Args:
         spatial_response (Tensor): d (N, C, H, W).
-        global_response (Tensor): g (N, C), for all locations alike. In general its dimensions are
-            the leading ones of d.
+        global_response (Tensor): g (N, C), the same for all locations. In general its dimensions
+            are the leading ones of d.
         fusion_weight (float): λ in [0, 1].
 
     Returns:
@@ -124,7 +124,7 @@ def hard_loss(student_response: Tensor, classes: Tensor) -> Tensor:
     Returns:
         Tensor: A scalar, in float32 or float64.
     """
-    # Classes last, as a head puts them out: nothing is copied.
+    # Classes last, as in the output of a head: no copy.
     rows = at_least_float32(student_response).movedim(1, -1).flatten(0, -2)
     return F.cross_entropy(rows, classes.flatten())
 
@@ -180,5 +180,5 @@ def agreement(student_response: Tensor, classes: Tensor) -> Tensor:
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """Half precision would tie classes that a teacher tells apart, and round small divergences."""
+    """Half precision would make different logits equal and round small divergences."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""What a loss may ask of a teacher about one batch, whether a network answers or a bank."""
+"""What a loss may ask of a teacher about one batch; the teacher is a network or a bank."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Tuple
@@ -13,7 +13,7 @@ MAPPINGS = 'distiller.loss_forward_mappings'
 
 
 class TeacherResponse(ABC):
-    """A teacher's answer to N images over C classes, whose fusion weight the loss chooses."""
+    """A teacher's response to N images over C classes, for any fusion weight."""
 
     num_images: int
     """N."""
@@ -22,14 +22,14 @@ class TeacherResponse(ABC):
     grid: Grid
     """(H, W) of the teacher's own feature map; (1, 1) where only its global response is known."""
     device: torch.device
-    """Where classes and targets lie."""
+    """Device of classes and targets."""
 
     @abstractmethod
     def on(self, grid: Grid) -> 'TeacherResponse':
-        """The same answer on the grid on which student and teacher are compared.
+        """The same response on the grid of the comparison.
 
         Args:
-            grid (tuple[int, int]): (H, W), which the methods below then have.
+            grid (tuple[int, int]): (H, W) of what the methods below return.
         """
 
     @abstractmethod
@@ -46,8 +46,8 @@ class TeacherResponse(ABC):
 
         Args:
             fusion_weight (float): λ in [0, 1].
-            temperature (float): T of the loss. What is not known class by class takes the logits
-                that are right at this temperature.
+            temperature (float): T of the loss. Logits that are known only as a sum over classes
+                depend on it.
         """
 
     @abstractmethod
@@ -59,12 +59,12 @@ class TeacherResponse(ABC):
         """The global response g, (N, C).
 
         Args:
-            temperature (float): As of :meth:`fused_target`.
+            temperature (float): As in :meth:`fused_target`.
         """
 
 
 class TensorResponse(TeacherResponse):
-    """The answer of a teacher that runs: two tensors.
+    """The response of a running teacher: two tensors.
 
     Args:
         spatial_response (Tensor): d (N, C, H, W).
@@ -102,17 +102,17 @@ class TensorResponse(TeacherResponse):
 
 
 def as_response(loss: str, spatial_response: Any, global_response: Any) -> TeacherResponse:
-    """A teacher's answer out of what a distiller hands to a loss.
+    """The teacher's response, from the arguments that a distiller gives to a loss.
 
     Args:
         loss (str): Name of the loss, for messages.
-        spatial_response (Tensor | TeacherResponse | None): d (N, C, H, W), the whole answer, or
-            None for a loss that asks for the global response alone.
-        global_response (Tensor | TeacherResponse): g (N, C), or the whole answer.
+        spatial_response (Tensor | TeacherResponse | None): d (N, C, H, W), the whole response, or
+            None for a loss that uses the global response alone.
+        global_response (Tensor | TeacherResponse): g (N, C), or the whole response.
 
     Raises:
         TypeError: If one of them is anything else.
-        ValueError: If images or classes of the two differ in number.
+        ValueError: If the two differ in the number of images or classes.
     """
     if isinstance(global_response, TeacherResponse):
         return global_response
@@ -141,8 +141,8 @@ def check_pair(loss: str, student: Any, teacher: TeacherResponse, grid: Tuple[in
 
     Args:
         loss (str): Name of the loss, for messages.
-        student (Any): Expected is a tensor (N, C, *grid).
-        teacher (TeacherResponse): The teacher's answer.
+        student (Any): A tensor (N, C, *grid) is expected.
+        teacher (TeacherResponse): The teacher's response.
         grid (tuple[int, ...]): (H, W), or () for logits of whole images.
 
     Raises:

@@ -1,4 +1,4 @@
-"""CSKD inside dense tasks, and distilled backbones in detectors and segmentors.
+"""CSKD for detection and segmentation, and parts for distilled backbones there.
 
-Nothing here imports MMDetection or MMSegmentation: their models are met as configured.
+No module imports MMDetection or MMSegmentation; configs name their models.
 """

@@ -5,7 +5,7 @@ from mmrazor.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 PREFIXES = ('architecture.backbone.', 'backbone.')
-# Of the input, as the class token; MMPretrain 1.2 takes the distillation token for the last layer.
+# At the depth of the input; MMPretrain 1.2 counts the distillation token to the last layer.
 INPUT_TOKENS = ('cls_token', 'dist_token', 'pos_embed')
 
 
@@ -13,26 +13,26 @@ INPUT_TOKENS = ('cls_token', 'dist_token', 'pos_embed')
 class BackboneLayerDecay(LearningRateDecayOptimWrapperConstructor):
     """MMPretrain's layer-wise learning-rate decay for a ViT within any model.
 
-    MMPretrain's constructor asks the whole model for the depth of a parameter, which only its
-    classifiers know; those of MMDetection and MMSegmentation read it from names that MMPretrain's
-    ViTs do not have. Here the backbone is asked, be it that of a detector, a segmentor or of the
-    student in a distillation; all that is no backbone has the full learning rate.
+    MMPretrain's constructor takes the depth of a parameter from the whole model, which only
+    classifiers provide; those of MMDetection and MMSegmentation read it from names that MMPretrain's
+    ViTs do not have. This one takes it from the backbone of a classifier, detector, segmentor or
+    distilled student. Parameters outside the backbone have the full learning rate.
 
     ``paramwise_cfg`` is MMPretrain's: ``layer_decay_rate``, ``norm_decay_mult``,
     ``bias_decay_mult``, ``flat_decay_mult``, ``custom_keys``.
 
     Raises:
-        ValueError: If the model has no backbone that knows the depth of its parameters.
+        ValueError: If the backbone has no ``get_layer_depth``.
     """
 
     def add_params(self, params: List[dict], module: nn.Module, prefix: str = '', **kwargs) -> None:
         """Add all parameters of a model, each with its learning rate.
 
         Args:
-            params (list[dict]): Receives the groups.
+            params (list[dict]): The list to which groups are added.
             module (nn.Module): The model.
             prefix (str): Its name within a larger one. Defaults to an empty string.
-            **kwargs: Of MMPretrain's constructor.
+            **kwargs: Arguments of MMPretrain's constructor.
         """
         if kwargs.get('get_layer_depth') is None:
             backbone = getattr(getattr(module, 'architecture', module), 'backbone', None)

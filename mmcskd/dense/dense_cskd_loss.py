@@ -19,25 +19,25 @@ POOLINGS = ('logits', 'probabilities')
 
 @MODELS.register_module()
 class DenseCSKDLoss(CSKDLoss):
-    r"""CSKD between segmentors or detectors: at each location, on each level both have.
+    r"""CSKD between segmentors or detectors, at each location of each common level.
 
     The spatial response d is the teacher's logits at a location, the global response g those of
     the whole level, and the target their fusion :math:`t = \lambda d + (1 - \lambda) g` with the
     λ of :class:`~mmcskd.CKFHook`, as in :class:`~mmcskd.CSKDLoss`. For one level of softmax logits
-    and nothing ignored, ``hard`` *is* that loss. What differs:
+    without ignored pixels ``hard`` equals that loss. Differences:
 
-    - Both forms are means over the locations that count, which in dense tasks vary in number:
-      ``soft`` is H·W times smaller than ``CSKDLoss``'s.
+    - Both forms are means over the locations that are not ignored, whose number varies in dense
+      tasks: ``soft`` is H·W times smaller than that of ``CSKDLoss``.
     - Heads with a sigmoid for each class have the binary form. ``soft``: the KL divergence between
       Bernoulli distributions at temperature T, summed over classes, × T²; ``hard``: the binary
       cross entropy with the teacher's decision t > 0. Almost all locations of a detector are
       background, so the sum is divided, as detectors divide their losses by the number of
       positives, by the teacher's own: the sum over locations of its largest class probability
       (``hard``: the number of locations with a decision for any class), at least 1.
-    - Ignored pixels count nowhere: not in the loss, the global response, or what is pooled.
+    - Ignored pixels are left out of the loss, of the global response and of pooling.
 
     ``agreement`` is the share of locations at which both have the same class; with sigmoids, the
-    share of the teacher's decisions t > 0 that the student shares.
+    share of the teacher's decisions t > 0 that the student makes too.
 
     Source: CSKD, sections 3.2 and 3.3; dense tasks are this package's extension of it.
 
@@ -46,16 +46,15 @@ class DenseCSKDLoss(CSKDLoss):
         temperature (float): T of the soft form, > 0. Defaults to 1.
         loss_weight (float): Defaults to 1.
         fusion_weight (float, optional): As in ``CSKDLoss``. Defaults to None.
-        grid (str): On which grid a level is compared, others being pooled onto it: ``'coarser'``,
+        grid (str): The grid of the comparison, onto which others are pooled: ``'coarser'``,
             ``'teacher'`` or ``'student'`` as in ``CSKDLoss``, or ``'patches'``, that of the
             student's patch tokens. Defaults to ``'coarser'``.
         global_response (str): ``'mean'``: the mean of the level's logits. ``'image'``: the class
             response of the image, the logits of the mean probability of each class. Defaults to
             ``'mean'``.
-        pooling (str): What is averaged where a level is pooled. ``'logits'``, as in ``CSKDLoss``;
-            or ``'probabilities'`` of the classes, whose logits are then compared: a class that
-            fills part of a cell is not outvoted by a surer one beside it, and the target of a cell
-            is what its locations would teach it one by one. Defaults to ``'logits'``.
+        pooling (str): What pooling averages. ``'logits'``, as in ``CSKDLoss``; or
+            ``'probabilities'`` of the classes, whose logits are then compared: each location of a
+            cell has the same weight, however large its logits are. Defaults to ``'logits'``.
 
     Raises:
         ValueError: For arguments out of range; from the forward pass if no fusion weight was set or
@@ -102,10 +101,10 @@ class DenseCSKDLoss(CSKDLoss):
         """The loss of one batch.
 
         Args:
-            student_response (DenseResponses): Of a ``DenseResponse`` recorder.
-            teacher_response (DenseResponses): The same.
-            ignored (Tensor, optional): (N, 1, height, width) of bool, of an ``IgnoredRegion``
-                recorder. Defaults to None: every pixel counts.
+            student_response (DenseResponses): Record of a ``DenseResponse`` recorder.
+            teacher_response (DenseResponses): The same of the teacher.
+            ignored (Tensor, optional): (N, 1, height, width) of bool, record of an
+                ``IgnoredRegion`` recorder. Defaults to None: no pixel is ignored.
 
         Returns:
             Tensor: A scalar, ``loss_weight`` applied.
@@ -118,7 +117,7 @@ class DenseCSKDLoss(CSKDLoss):
             for pair in pairs
         ]
         student, target = (torch.cat(side) for side in zip(*rows))
-        if not len(student):  # nothing counts in this batch
+        if not len(student):  # all locations of the batch are ignored
             self.agreement = student.new_zeros(())
             return self.loss_weight * student.sum()
         if student_response.sigmoid:
@@ -130,10 +129,10 @@ class DenseCSKDLoss(CSKDLoss):
         return self.loss_weight * soft_loss(student, target, self.temperature)
 
     def binary(self, student: Tensor, target: Tensor) -> Tensor:
-        """The binary form, each class by itself.
+        """The binary form, for each class separately.
 
         Args:
-            student (Tensor): (M, C), of M anchors.
+            student (Tensor): (M, C), logits of M anchors.
             target (Tensor): (M, C), fused logits.
 
         Returns:
@@ -153,7 +152,7 @@ class DenseCSKDLoss(CSKDLoss):
         scale, positives = self.temperature, target.sigmoid().amax(dim=1).sum().clamp(min=1)
         student, target = student / scale, target / scale
         chance = target.sigmoid()
-        # KL = cross entropy − entropy, both from logits, so that sure answers do not overflow.
+        # KL = cross entropy − entropy, both from logits, so that large logits do not overflow.
         total = F.binary_cross_entropy_with_logits(student, chance, reduction='sum')
         entropy = F.binary_cross_entropy_with_logits(target, chance, reduction='sum')
         return self.loss_weight * scale**2 * (total - entropy) / positives
@@ -161,7 +160,7 @@ class DenseCSKDLoss(CSKDLoss):
     def _pairs(
         self, student: DenseResponses, teacher: DenseResponses
     ) -> List[Tuple[Tensor, Tensor]]:
-        """(student's, teacher's) responses of the levels both have."""
+        """(student's, teacher's) responses of each common level."""
         for side, given in (('student', student), ('teacher', teacher)):
             if not isinstance(given, DenseResponses):
                 raise ValueError(
@@ -230,7 +229,7 @@ class DenseCSKDLoss(CSKDLoss):
         sigmoid: bool,
         fusion_weight: float,
     ) -> Tuple[Tensor, Tensor]:
-        """Student's responses and fused ones of a level at the locations that count, (M, C) each."""
+        """Student's and fused responses at the locations that are not ignored, (M, C) each."""
         student, teacher = student.float(), teacher.float()
         kept_teacher, kept_student = (
             kept_locations(ignored, teacher),
@@ -271,7 +270,7 @@ class DenseCSKDLoss(CSKDLoss):
     def _pool(
         self, level: Tensor, kept: Optional[Tensor], grid: Tuple[int, int], sigmoid: bool
     ) -> Tuple[Tensor, Optional[Tensor]]:
-        """A level on another grid, and (N, 1, H', W') of bool, which of its cells hold anything."""
+        """A level on another grid, and (N, 1, H', W') of bool: cells with kept locations."""
         if tuple(level.shape[-2:]) == grid:
             return level, None if kept is None else kept > 0
         if self.pooling == 'logits':

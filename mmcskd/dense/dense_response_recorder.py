@@ -21,7 +21,7 @@ class DenseResponses(NamedTuple):
     strides: Optional[Tuple[Tuple[int, int], ...]]
     """(vertical, horizontal) of each level in pixels; None if the head does not say."""
     sigmoid: bool
-    """Whether each class is asked for by itself, rather than one of all by a softmax."""
+    """Whether each class has a sigmoid, in place of a softmax over all."""
     patches: Optional[Tuple[int, int]] = None
     """(h, w), the grid of the backbone's patches; None if it has none."""
 
@@ -30,25 +30,25 @@ class DenseResponses(NamedTuple):
 class DenseResponseRecorder(BaseRecorder):
     """Record the class responses of a segmentor or detector, as teacher or as student.
 
-    Of a segmentor they are the per-pixel class logits of its decode head, of a detector the
-    classification maps of its dense head at each level. The head is listened to within the model's
-    own forward pass, whether the model calls it or its ``forward``, so nothing is computed twice.
-    Strides, anchors, number of classes and sigmoid or softmax are what the head says of itself.
+    For a segmentor they are the per-pixel class logits of its decode head, for a detector the
+    classification maps of its dense head at each level. They are recorded in the model's own
+    forward pass, whether it calls the head or the head's ``forward``. Strides, anchors, number of
+    classes and sigmoid or softmax come from attributes of the head.
 
     A record is a :class:`DenseResponses`.
 
-    A two-stage detector answers without proposals by its RPN alone: as a teacher it is given as
-    MMDetection's ``RPN``, whose weights are those of the same parts of a Faster or Mask R-CNN.
+    Only the RPN of a two-stage detector gives responses without proposals. Configure such a teacher
+    as MMDetection's ``RPN``, which loads the weights of a Faster or Mask R-CNN.
 
     Args:
         source (str, optional): Name of the head, as in ``named_modules()``. Defaults to None: the
             model's ``decode_head``, ``bbox_head`` or ``rpn_head``.
-        classes (list[int] | str, optional): The classes to keep, in this order, to teach a student
-            of fewer or reordered ones; ``'any'`` makes one of all, an object of any class, as an
-            RPN has it (sigmoid heads only). Defaults to None: all.
-        anchors (str): ``'each'``: anchors are compared one by one, which takes equal ones on both
-            sides; ``'max'``: the response of a location is that of its most certain anchor, for
-            each class (sigmoid heads only). Defaults to ``'each'``.
+        classes (list[int] | str, optional): The classes to keep, in this order, for a student
+            with fewer or reordered classes; ``'any'`` makes one of all, an object of any class, as
+            in an RPN (sigmoid heads only). Defaults to None: all.
+        anchors (str): ``'each'``: anchors are compared one by one and must be the same on both
+            sides; ``'max'``: for each class the largest logit over the anchors of a location
+            (sigmoid heads only). Defaults to ``'each'``.
 
     Raises:
         ValueError: For unknown arguments; from :meth:`prepare_from_model` if there is no such head;
@@ -116,7 +116,7 @@ class DenseResponseRecorder(BaseRecorder):
                 f'DenseResponse.source: "{self._source}" is a {type(head).__name__} without '
                 f'classes: name the head that gives the class logits with {KEY}.source.'
             )
-        # Not held: a copy of the recorder, such as EMA's, must not copy the head.
+        # A weak reference: a copy of the recorder, such as EMA's, must not copy the head.
         self._head = weakref.ref(head)
         self._two_stage = hasattr(model, 'roi_head')
         model.register_forward_pre_hook(self._begin, with_kwargs=True)
@@ -132,10 +132,10 @@ class DenseResponseRecorder(BaseRecorder):
         self._unannotated = not (args[1:2] or kwargs.get('data_samples'))
 
     def _listen(self, *args, **kwargs) -> Any:
-        """Stands for the head's ``forward`` while recording."""
+        """Replaces the head's ``forward`` while recording."""
         head = self._head()
         outputs = (self._shadowed or type(head).forward.__get__(head))(*args, **kwargs)
-        # A head that runs twice in a pass has its last say.
+        # Of a head that runs twice in a pass, the last output.
         self._data_buffer = [self._read(head, outputs)]
         return outputs
 
@@ -174,7 +174,7 @@ class DenseResponseRecorder(BaseRecorder):
         return DenseResponses(levels, strides, sigmoid, self._patches)
 
     def _choose(self, level: Tensor, sigmoid: bool) -> Tensor:
-        """(N, A, C, H, W) → the anchors and classes asked for."""
+        """(N, A, C, H, W) → the configured anchors and classes."""
         for key, wanted in (('classes', self.classes == 'any'), ('anchors', self.anchors == 'max')):
             if wanted and not sigmoid:
                 raise ValueError(
@@ -198,8 +198,8 @@ class DenseResponseRecorder(BaseRecorder):
         """Start to record; what was recorded before is dropped."""
         super().__enter__()
         head = self._head()
-        # On the object, so that `head.forward(x)` is heard as well as `head(x)`, and only now, so
-        # that no copy of the model is made with it.
+        # On the object, for `head.forward(x)` and `head(x)`, and only while recording, so that a copy
+        # of the model does not have it.
         self._shadowed = head.__dict__.get('forward')
         head.forward = self._listen
 
@@ -207,8 +207,8 @@ class DenseResponseRecorder(BaseRecorder):
         """Stop recording.
 
         Raises:
-            ValueError: If the model ran but the head did not, or if a two-stage teacher failed for
-                want of proposals.
+            ValueError: If the model ran but the head did not, or if a two-stage teacher failed
+                without proposals.
         """
         super().__exit__(exc_type, exc_value, traceback)
         head = self._head()
@@ -232,7 +232,7 @@ class DenseResponseRecorder(BaseRecorder):
 
 
 def _is_sigmoid(head: nn.Module, channels: int) -> bool:
-    """As detectors' heads say, or segmentors' losses."""
+    """From an attribute of a detector's head or of a segmentor's loss."""
     if hasattr(head, 'use_sigmoid_cls'):
         return bool(head.use_sigmoid_cls)
     losses = getattr(head, 'loss_decode', None)
@@ -249,13 +249,13 @@ def _are_indices(classes: Any) -> bool:
 
 
 def describe(response: DenseResponses) -> List[str]:
-    """A word on each level, for messages.
+    """Stride and size of each level, for messages.
 
     Args:
         response (DenseResponses): A record.
 
     Returns:
-        list[str]: As ``'stride 8: 32×32'``.
+        list[str]: Such as ``'stride 8: 32×32'``.
     """
     strides = response.strides or [None] * len(response.levels)
     return [

@@ -12,11 +12,10 @@ KEY = 'distiller.student_recorders.<name>'
 
 @TASK_UTILS.register_module()
 class IgnoredRegionRecorder(BaseRecorder):
-    """Record which pixels of a batch do not count, as the annotations given to the student say.
+    """Record which pixels of a batch the student's annotations ignore.
 
-    - Segmentation: those labelled ``ignore_index``, which padding is as well.
-    - Detection: what lies outside an image in a padded batch, and within its ignored boxes, such
-      as COCO's crowds.
+    - Segmentation: pixels with the label ``ignore_index``, padding included.
+    - Detection: padding, and pixels within ignored boxes, such as COCO's crowds.
 
     A record is a tensor (N, 1, height, width) of bool, True where ignored, for
     :class:`~mmcskd.DenseCSKDLoss`.
@@ -26,8 +25,8 @@ class IgnoredRegionRecorder(BaseRecorder):
             student's ``decode_head``, or 255.
 
     Raises:
-        ValueError: From the forward pass if the student was given no annotations, or label maps of
-            another size than its images.
+        ValueError: From the forward pass if the batch has no annotations, or label maps of another
+            size than its images.
 
     Examples:
         >>> student_recorders = dict(ignored=dict(type='IgnoredRegion'))
@@ -40,7 +39,7 @@ class IgnoredRegionRecorder(BaseRecorder):
         self._recording = False
 
     def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
-        """Hook what the student is given.
+        """Hook the student's input.
 
         Args:
             model (nn.Module): The student.
@@ -90,7 +89,7 @@ class IgnoredRegionRecorder(BaseRecorder):
 
 
 def _of_boxes(sample, inputs: Tensor) -> Tensor:
-    """Beyond the image's own size, or within an ignored box."""
+    """Pixels of the padding or within an ignored box."""
     ignored = torch.ones(inputs.shape[-2:], dtype=torch.bool, device=inputs.device)
     height, width = sample.metainfo.get('img_shape', inputs.shape[-2:])[:2]
     ignored[:height, :width] = False

@@ -1,4 +1,4 @@
-"""Means over the locations of a level that count."""
+"""Means over the locations of a level that are not ignored."""
 
 from typing import Optional, Tuple
 
@@ -9,7 +9,7 @@ EPS = 1e-6
 
 
 def kept_locations(ignored: Optional[Tensor], level: Tensor) -> Optional[Tensor]:
-    """Which locations count: those of which at least half the pixels do.
+    """The locations of which at least half the pixels are not ignored.
 
     Args:
         ignored (Tensor, optional): (N, 1, height, width) of bool.
@@ -28,7 +28,7 @@ def mean_response(level: Tensor, kept: Optional[Tensor]) -> Tensor:
 
     Args:
         level (Tensor): (N, A, C, H, W).
-        kept (Tensor, optional): (N, 1, H, W), of :func:`kept_locations`.
+        kept (Tensor, optional): (N, 1, H, W), from :func:`kept_locations`.
 
     Returns:
         Tensor: (N, A, C).
@@ -46,12 +46,12 @@ def pool_level(
 
     Args:
         level (Tensor): (N, A, C, H, W).
-        kept (Tensor, optional): (N, 1, H, W), of :func:`kept_locations`.
+        kept (Tensor, optional): (N, 1, H, W), from :func:`kept_locations`.
         grid (tuple[int, int]): (H', W').
 
     Returns:
-        tuple[Tensor, Tensor | None]: (N, A, C, H', W'), and (N, 1, H', W') of bool, which cells
-        hold anything.
+        tuple[Tensor, Tensor | None]: (N, A, C, H', W'), and (N, 1, H', W') of bool: the cells with
+        at least one kept location.
     """
     flat, shape = level.flatten(1, 2), level.shape[1:3]
     if kept is None:
@@ -62,10 +62,10 @@ def pool_level(
 
 
 def probabilities(level: Tensor, sigmoid: bool) -> Tensor:
-    """Of logits (N, A, C, …), by a sigmoid for each class or a softmax over them."""
+    """Class probabilities of logits (N, A, C, …), by sigmoid or by softmax over the classes."""
     return level.sigmoid() if sigmoid else level.softmax(dim=2)
 
 
 def logits(chances: Tensor, sigmoid: bool) -> Tensor:
-    """The inverse of :func:`probabilities`, those below 1e-6 raised to that."""
+    """The inverse of :func:`probabilities`; probabilities below 1e-6 count as 1e-6."""
     return chances.logit(eps=EPS) if sigmoid else chances.clamp(min=EPS).log()

@@ -16,25 +16,25 @@ SCALES = (4.0, 2.0, 1.0, 0.5)
 class SimpleFeaturePyramid(BaseModule):
     """A feature pyramid from the single-scale map of a plain ViT.
 
-    Every level is made from the backbone's last map alone, by transposed convolutions upwards and
-    max pooling downwards, then a 1 × 1 and a 3 × 3 convolution with layer norm. With patches of 16
-    pixels the levels have strides 4, 8, 16 and 32; further ones are pooled from the last, as
-    MMDetection's ``FPN`` does.
+    Every level comes from the backbone's last map alone: transposed convolutions upwards or max
+    pooling downwards, then a 1 × 1 and a 3 × 3 convolution with layer norm. With patches of 16
+    pixels the levels have strides 4, 8, 16 and 32; further ones are pooled from the last, as in
+    MMDetection's ``FPN``.
 
     Source: "Exploring Plain Vision Transformer Backbones for Object Detection" (ViTDet,
     arXiv 2203.16527), section 3; MMDetection 3.3 has it in its projects only, not in its package.
 
     Args:
         in_channels (int): D, the width of the backbone.
-        out_channels (int): Of every level. Defaults to 256.
-        scales (Sequence[float]): Of the levels, relative to the backbone's map, any of 4, 2, 1 and
-            0.5. Defaults to all, ``(4, 2, 1, 0.5)``.
+        out_channels (int): Channels of every level. Defaults to 256.
+        scales (Sequence[float]): Sizes of the levels relative to the backbone's map, any of 4, 2, 1
+            and 0.5. Defaults to all, ``(4, 2, 1, 0.5)``.
         num_outs (int, optional): Number of levels; those beyond ``scales`` have half the size of
             the one before. Defaults to None: as many as ``scales``.
         init_cfg (dict, optional): As in every MMEngine module. Defaults to None.
 
     Raises:
-        ValueError: For too few channels, scales that are not known or fewer levels than scales.
+        ValueError: For too few channels, other scales or fewer levels than scales.
     """
 
     @typed
@@ -47,7 +47,7 @@ class SimpleFeaturePyramid(BaseModule):
         init_cfg: Optional[dict] = None,
     ) -> None:
         super().__init__(init_cfg)
-        # The finest level has a quarter of the width on its way.
+        # The finest level has an intermediate map of a quarter of the width.
         for key, width, least in (
             ('in_channels', in_channels, 4),
             ('out_channels', out_channels, 1),
@@ -72,7 +72,7 @@ class SimpleFeaturePyramid(BaseModule):
         """The levels of a batch.
 
         Args:
-            inputs (tuple[Tensor]): Maps of the backbone, (N, D, h, w); the last one is taken.
+            inputs (tuple[Tensor]): Maps of the backbone, (N, D, h, w); the last one is used.
 
         Returns:
             tuple[Tensor]: (N, out_channels, h·scale, w·scale) each, finest first.

@@ -14,15 +14,14 @@ from ..checks.typed import typed
 class WindowedVisionTransformer(DistilledVisionTransformer):
     """MMPretrain's distilled ViT with most of its attention in windows, for large images.
 
-    Attention over all tokens of a 1344 × 800 image needs 36 times the memory it needs within
-    14 × 14 windows. As in ViTDet, a few layers evenly spaced stay global and carry information
-    across windows. Windows of the grid the backbone was distilled on (14 × 14 at 224 pixels) show
-    each layer sequences of the length it knows.
+    Attention over all tokens of a 1344 × 800 image needs 36 times the memory of attention within
+    14 × 14 windows. As in ViTDet, a few evenly spaced layers stay global and carry information
+    across windows. With windows of the grid of distillation (14 × 14 at 224 pixels) each layer has
+    sequences of the same length as in distillation.
 
-    The class and distillation tokens, which the patches attend to as they did in distillation, are
-    seen by every window; after the layer they are their mean over the windows. The last windows
-    are padded, and padding is not attended to. An image of one window gives what the stock backbone
-    gives. Weights and their names are the stock backbone's.
+    Every window contains the class and distillation tokens; after the layer each of them is its
+    mean over the windows. The last windows are padded, and padding is masked. An image of one
+    window has the output of the stock backbone. Weights and their names are the stock backbone's.
 
     Source: "Exploring Plain Vision Transformer Backbones for Object Detection" (ViTDet,
     arXiv 2203.16527), section 3.
@@ -31,11 +30,11 @@ class WindowedVisionTransformer(DistilledVisionTransformer):
         window_size (int): Side of a window in patches. Defaults to 14.
         global_layers (Sequence[int]): Indices of the layers whose attention is global. Defaults to
             ``(2, 5, 8, 11)``, for twelve layers.
-        **kwargs: Of ``mmpretrain.models.DistilledVisionTransformer``; ``out_type`` is
-            ``'featmap'`` unless it is given.
+        **kwargs: Arguments of ``mmpretrain.models.DistilledVisionTransformer``; ``out_type``
+            defaults to ``'featmap'``.
 
     Raises:
-        ValueError: For a window without patches or a layer that is not there.
+        ValueError: For a window without patches or the index of a missing layer.
     """
 
     @typed
@@ -68,7 +67,7 @@ class WindowedVisionTransformer(DistilledVisionTransformer):
 
 
 class _InWindows(MultiheadAttention):
-    """The same attention, with the same weights, each window by itself."""
+    """The same attention with the same weights, within each window."""
 
     def __init__(self, stock: MultiheadAttention, side: int, num_extra_tokens: int) -> None:
         super().__init__(stock.embed_dims, stock.num_heads, attn_drop=stock.attn_drop)
@@ -77,7 +76,7 @@ class _InWindows(MultiheadAttention):
         self.side, self.num_extra_tokens, self.grid = side, num_extra_tokens, None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, L, D) → (N, L, D), L the extra tokens and then the patches of ``grid``, by rows."""
+        """(N, L, D) → (N, L, D), the extra tokens and then the patches of ``grid`` by rows."""
         n, side, extra = len(x), self.side, self.num_extra_tokens
         height, width = self.grid
         rows, columns = -(-height // side), -(-width // side)
@@ -108,7 +107,7 @@ class _InWindows(MultiheadAttention):
         return self.out_drop(self.gamma1(self.proj_drop(x)))
 
     def _mask(self, n: int, rows: int, columns: int, device: torch.device) -> Optional[Tensor]:
-        """(N·windows, 1, 1, tokens) of bool, False where padding; None where there is none."""
+        """(N·windows, 1, 1, tokens) of bool, False for padding; None without padding."""
         side, (height, width) = self.side, self.grid
         if (height, width) == (rows * side, columns * side):
             return None

@@ -13,12 +13,12 @@ from .fusion_schedule import Schedule, build_schedule
 class CKFHook(Hook):
     """Cumulative Knowledge Fusion: set the fusion weight before each training iteration.
 
-    The weight is a function of the run's progress alone. Nothing of it is saved, so it is right
-    directly after a resume, with gradient accumulation and in epoch- and iteration-based loops. It
-    is logged as ``fusion_weight``. Source: CSKD, section 3.3.
+    The weight is a function of the run's progress alone and is not saved, so it is right directly
+    after a resume, with gradient accumulation and in epoch- and iteration-based loops. It is logged
+    as ``fusion_weight``. Source: CSKD, section 3.3.
 
-    Steered is every module of the model with a method ``set_fusion_weight``: a
-    :class:`~mmcskd.CSKDLoss`, or a loss of one's own, which need not derive from it.
+    The hook sets it on every module of the model with a method ``set_fusion_weight``:
+    :class:`~mmcskd.CSKDLoss`, or any other loss with that method.
 
     Args:
         schedule (str | dict | Callable): ``'linear'``, ``'x2'``, ``'cos'``, ``'constant'`` (as
@@ -55,12 +55,12 @@ class CKFHook(Hook):
         self.losses: List[Any] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Find the losses to steer, and refuse a run in which the hook could do nothing.
+        """Find the losses, and refuse a run without any.
 
         Args:
             runner (Runner): The runner of the training process.
         """
-        # By its class: a wrapper such as FSDP's lends itself the attributes of what it wraps.
+        # Of the class: a wrapper such as FSDP's forwards attributes of the wrapped module.
         self.losses = [
             module
             for module in runner.model.modules()

@@ -1,4 +1,4 @@
-"""How the fusion weight of Cumulative Knowledge Fusion falls over a run.
+"""Schedules of the fusion weight of Cumulative Knowledge Fusion.
 
 A schedule is a function of the progress p in [0, 1] that returns the fusion weight in [0, 1]:
 1 is the teacher's spatial response alone, 0 its global response alone. Source: CSKD, section 3.3.
@@ -15,7 +15,7 @@ from ..checks.suggest import nearest
 
 Schedule = Callable[[float], float]
 FUSION_SCHEDULES = Registry('fusion schedule', scope='mmcskd')
-"""Register a function of one's own here and name it in ``CKFHook(schedule=…)``."""
+"""Register a custom function here and name it in ``CKFHook(schedule=…)``."""
 
 
 for _schedule in (method.linear, method.x2, method.cos, method.constant):
@@ -23,7 +23,7 @@ for _schedule in (method.linear, method.x2, method.cos, method.constant):
 
 
 def build_schedule(schedule: Union[str, Dict[str, Any], Schedule]) -> Schedule:
-    """A schedule from its name, its config or itself.
+    """A schedule from its name, its config or a function.
 
     Args:
         schedule (str | dict | Callable): A registered name, ``dict(type=name, …)`` with further

@@ -1,1 +1,1 @@
-"""What compares the student with the teacher."""
+"""The losses between student and teacher, as registered classes."""

@@ -39,11 +39,11 @@ class CSKDLoss(ResponseLoss):
         loss_weight (float): β, the weight of this loss in the total. Defaults to 1.
         fusion_weight (float, optional): A fixed λ in [0, 1] for use without a hook. Defaults to
             None: the hook must set it before each iteration.
-        grid (str): On which of the two grids they are compared; the other's responses are pooled,
-            adaptively where the sides do not divide. ``'coarser'``: the smaller height and the
-            smaller width of the two; ``'teacher'`` and ``'student'``: that one's, be it the finer,
-            whose responses then meet repeated ones. Defaults to ``'coarser'``; with DeiT and a CNN
-            of stride 32 that is the teacher's, as in the paper.
+        grid (str): The grid of the comparison; responses on another grid are pooled, adaptively
+            where the sides do not divide. ``'coarser'``: the smaller height and the smaller width
+            of the two; ``'teacher'``, ``'student'``: that one's, even if it is the finer, so that
+            the other's responses are repeated. Defaults to ``'coarser'``; with DeiT and a CNN of
+            stride 32 that is the teacher's, as in the paper.
 
     Raises:
         ValueError: For an unknown mode or grid, a temperature that is not positive, or a weight out
@@ -75,7 +75,7 @@ class CSKDLoss(ResponseLoss):
         self.agreement: Optional[Tensor] = None
 
     def set_fusion_weight(self, fusion_weight: Optional[float]) -> None:
-        """Set λ for the iterations to come.
+        """Set λ for the following iterations.
 
         Args:
             fusion_weight (float, optional): λ in [0, 1], or None for "not set yet".
@@ -117,15 +117,15 @@ class CSKDLoss(ResponseLoss):
             student_response (Tensor | Callable): z_s (N, C, H, W), or a function that gives it
                 for a grid (H, W), as :class:`~mmcskd.PatchTokenConnector` returns.
             spatial_response (Tensor | TeacherResponse): d (N, C, H, W), the teacher's response at
-                each location, or its whole answer.
+                each location, or its whole response.
             global_response (Tensor | TeacherResponse): g (N, C), the teacher's logits, or its
-                whole answer.
+                whole response.
 
         Returns:
             Tensor: A scalar, ``loss_weight`` applied.
 
         Raises:
-            TypeError: If one of them is nothing of that form.
+            TypeError: If one of them has another form.
             ValueError: If no fusion weight was set, shapes do not match or the teacher's grid is
                 1×1.
         """
@@ -145,12 +145,12 @@ class CSKDLoss(ResponseLoss):
         return self.loss_weight * loss
 
     def common_grid(self, student_response: StudentResponse, teacher: TeacherResponse) -> Grid:
-        """Where the two are compared.
+        """The grid of the comparison.
 
         Args:
-            student_response (Tensor | Callable): As of :meth:`forward`. One that is pooled already
-                is compared on the teacher's grid.
-            teacher (TeacherResponse): The teacher's answer.
+            student_response (Tensor | Callable): As in :meth:`forward`. A tensor is compared on
+                the teacher's grid.
+            teacher (TeacherResponse): The teacher's response.
 
         Returns:
             tuple[int, int]: (H, W).

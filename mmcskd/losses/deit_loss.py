@@ -42,13 +42,14 @@ class DeiTLoss(ResponseLoss):
 
         Args:
             student_logits (Tensor): z_dist (N, C), from :class:`~mmcskd.DistTokenConnector`.
-            teacher_logits (Tensor | TeacherResponse): g (N, C), or the teacher's whole answer.
+            teacher_logits (Tensor | TeacherResponse): g (N, C), or the teacher's whole
+                response.
 
         Returns:
             Tensor: A scalar, ``loss_weight`` applied.
 
         Raises:
-            TypeError: If one of them is anything else.
+            TypeError: If one of them has another type.
             ValueError: If shapes or the numbers of classes differ.
         """
         teacher = as_response('DeiTLoss', None, teacher_logits)

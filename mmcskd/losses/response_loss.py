@@ -2,7 +2,7 @@ from torch import nn
 
 
 class ResponseLoss(nn.Module):
-    """What the losses between class responses share: the teacher's class or its distribution.
+    """Base class of the losses: their form (class or distribution), temperature and weight.
 
     Args:
         mode (str): ``'hard'`` or ``'soft'``.
