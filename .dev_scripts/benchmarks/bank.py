@@ -8,10 +8,11 @@ where it has been trained. Steps are timed against those of the same student wit
 import copy
 import tempfile
 from pathlib import Path
+from statistics import median
 
 import torch
-from benchmark_models import ROOT, batch, config, from_bank, total
-from measure import interleaved, median, parser, prepare, ratio, report, stepper
+from benchmark_models import batch, config, from_bank, total
+from measure import ROOT, interleaved, parser, prepare, ratio, ratios, report, stepper
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DATASETS, DefaultScope
@@ -49,18 +50,7 @@ def digits(cfg, views):
 
 @torch.no_grad()
 def sizes(name, batches_of, views, teacher, top_ks):
-    """Rows of one teacher: bytes a view of a bank of hard labels, and with some k's.
-
-    Args:
-        name (str): Of the config.
-        batches_of (Callable): Gives batches of so many views of a config.
-        views (int): How many.
-        teacher (Path | str): Its weights.
-        top_ks (list[int]): Classes kept for soft targets.
-
-    Returns:
-        list[dict]: The rows.
-    """
+    """Rows of a config with its teacher's weights: bytes a view with hard labels, and with some k's."""
     cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
     cfg.model.teacher_ckpt = str(teacher)
     preprocessor = cfg.model.get('data_preprocessor') or cfg.data_preprocessor
@@ -125,8 +115,7 @@ def step(name, args, device):
                 banked=stepper(algorithm, lambda: total(algorithm, inputs, samples)),
                 read=read,
             ),
-            args.rounds,
-            args.warmup,
+            args,
         )
     return {
         'config': name,
@@ -134,18 +123,18 @@ def step(name, args, device):
         'from a bank, s': median(times['banked']),
         'from a bank ÷ alone': ratio(times, 'banked', 'student'),
         'read, ms': 1000 * median(times['read']),
-        'read ÷ alone, %': 100 * ratio(times, 'read', 'student')['median'],
+        'read ÷ alone, %': 100 * median(ratios(times, 'read', 'student')),
     }
 
 
-def main():
+def main(argv=None):
     known = parser(__doc__, rounds=15)
     known.add_argument('--views', type=int, default=640, help='whose size is measured')
     known.add_argument('--teacher', default='checkpoints/efficientnet-lite0.pth')
     known.add_argument('--top-k', type=int, nargs='*', default=[5, 10, 50])
     known.add_argument('--batch', type=int, default=16)
     known.add_argument('--size', type=int, default=224)
-    args = known.parse_args()
+    args = known.parse_args(argv)
     if not Path(args.teacher).is_file():
         raise SystemExit(
             f'--teacher "{args.teacher}" is no file: make it with '
@@ -157,7 +146,7 @@ def main():
         found += sizes('demo/cskd_vit_resnet18', digits, args.views, DEMO_TEACHER, [])
     names = ('cskd_deit-ti_regnety', 'cskd_deit-s_regnety')
     steps = [step(name, args, device) for name in names]
-    report({'bank-size': found, 'bank-step': steps}, args.out)
+    report({'bank-size': found, 'bank-step': steps}, args)
 
 
 if __name__ == '__main__':

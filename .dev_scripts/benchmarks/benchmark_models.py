@@ -1,8 +1,8 @@
 """What the benchmarks train: shipped configs with a random teacher, as time does not depend on weights."""
 
-from pathlib import Path
-
 import torch
+import torch.nn.functional as F
+from measure import ROOT
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmpretrain.structures import DataSample
@@ -12,19 +12,29 @@ from mmcskd.bank.condense import condense
 from mmcskd.bank.image_checksum import image_checksum
 from mmcskd.bank.response_bank import ShardWriter, shard_path
 
-ROOT = Path(__file__).resolve().parents[2]
 LAMBDA = 0.5
 
 
-def config(name):
-    """A shipped config with a random teacher and a fixed fusion weight.
+def plain_loss(tokens, head_dist, feature, classify):
+    """The hard losses, written without a thought for their cost and without the package.
 
-    Args:
-        name (str): Its file below configs/, without the suffix.
-
-    Returns:
-        mmengine.Config: It.
+    That is what the package is compared with: d at every location, every patch token through the
+    head and only then pooled. One DeiT term, weighed by 0.5. Returns the loss and its tensors, which
+    live until the backward pass where a step is one function.
     """
+    with torch.no_grad():
+        g = classify(feature.mean((2, 3)))
+        d = classify(feature.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        target = LAMBDA * d + (1 - LAMBDA) * g[:, :, None, None]
+    deit = F.cross_entropy(head_dist(tokens[:, 1]), g.argmax(1))
+    z_tok = head_dist(tokens[:, 2:]).transpose(1, 2)
+    side = int(z_tok.shape[2] ** 0.5)
+    z_s = F.adaptive_avg_pool2d(z_tok.unflatten(2, (side, side)), target.shape[-2:])
+    return 0.5 * deit + F.cross_entropy(z_s, target.argmax(1)), (d, target, z_tok, z_s)
+
+
+def config(name):
+    """A shipped config, named without its suffix, with a random teacher and a fixed fusion weight."""
     cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
     cfg.model.update(teacher_ckpt=None, random_teacher=True)
     cfg.model.distiller.distill_losses.loss_cskd.fusion_weight = LAMBDA
@@ -42,17 +52,7 @@ def build(cfg, classes=1000, device='cpu'):
 
 
 def batch(size, side, classes=1000, device='cpu'):
-    """Random images and labels.
-
-    Args:
-        size (int): N.
-        side (int): Of the images in pixels.
-        classes (int): C.
-        device (str): Where.
-
-    Returns:
-        tuple[Tensor, list[DataSample]]: Of the forms that models take.
-    """
+    """Random images and labels, as models take them."""
     samples = [DataSample().set_gt_label(i % classes).to(device) for i in range(size)]
     return torch.randn(size, 3, side, side, device=device), samples
 
@@ -63,36 +63,15 @@ def total(algorithm, inputs, samples):
     return sum(value for key, value in losses.items() if 'loss' in key)
 
 
-def bank_of(folder, inputs, classes=1000):
-    """A bank of one epoch with one batch, and random responses to it.
-
-    Args:
-        folder (Path | str): Where to.
-        inputs (Tensor): The batch's images.
-        classes (int): C.
-    """
-    side = inputs.shape[-1] // 32
+def from_bank(cfg, folder, inputs, device='cpu'):
+    """The algorithm of a config with a bank of one batch of random responses, made in a folder."""
+    side, classes = inputs.shape[-1] // 32, 1000
     d = torch.randn(len(inputs), classes, side, side)
     g = d.mean((2, 3)) + 0.3 * torch.randn(len(inputs), classes)
     meta = dict(grid=[side, side], teacher_grid=[side, side], num_classes=classes)
     writer = ShardWriter(shard_path(folder, 0, 0), meta)
     writer.add(condense(d, g, int(image_checksum(inputs))))
     writer.write()
-
-
-def from_bank(cfg, folder, inputs, device='cpu'):
-    """The algorithm of a config with a bank of one batch in place of the teacher.
-
-    Args:
-        cfg (mmengine.Config): The config.
-        folder (Path | str): An empty one for the bank.
-        inputs (Tensor): The batch's images.
-        device (str): Where.
-
-    Returns:
-        FrozenTeacherDistill: In training mode, ready for that batch.
-    """
-    bank_of(folder, inputs)
     cfg.model.bank = dict(path=str(folder))
     algorithm = MODELS.build(cfg.model).to(device).train()
     algorithm.teacher.open(epochs=1, length=1, rank=0)

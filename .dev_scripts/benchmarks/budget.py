@@ -5,9 +5,7 @@ for a multiplication and addition; what a GPU makes of them is assumed, see --pe
 and --teacher-utilisation. Bytes a view are those that bank.py measured, see --bytes-a-view.
 """
 
-import json
 import tempfile
-from pathlib import Path
 
 from benchmark_models import batch, build, config, from_bank, total
 from measure import parser, prepare, report
@@ -23,14 +21,7 @@ IMAGES = 2
 
 
 def operations(run):
-    """Floating point operations of an image.
-
-    Args:
-        run (Callable): Takes ``IMAGES`` images through something.
-
-    Returns:
-        int: Their number for one.
-    """
+    """Floating point operations of one of the ``IMAGES`` that a function takes through something."""
     # Attention as matrix products, which the counter knows on every device.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         run()
@@ -48,15 +39,7 @@ def count(name, device, side):
     return operations(lambda: online.respond(inputs)), step
 
 
-def bytes_a_view(path):
-    """What bank.py found for hard labels, or None."""
-    if not Path(path).is_file():
-        return None
-    rows = json.loads(Path(path).read_text())['tables']['bank-size']
-    return rows[0]['bytes a view']
-
-
-def main():
+def main(argv=None):
     known = parser(__doc__)
     known.add_argument('--peak', type=float, default=312e12, help='operations a second of a GPU')
     known.add_argument('--student-utilisation', type=float, default=0.3, help='share of the peak')
@@ -65,14 +48,10 @@ def main():
     known.add_argument('--epochs', type=int, default=300)
     known.add_argument('--images', type=int, default=1_281_167)
     known.add_argument('--size', type=int, default=224)
-    known.add_argument('--bytes-a-view', type=float, help='default: from --bank')
-    known.add_argument('--bank', default='work_dirs/benchmarks/bank.json', help='of bank.py')
-    args = known.parse_args()
-    size = args.bytes_a_view or bytes_a_view(args.bank)
-    if size is None:
-        raise SystemExit(
-            f'--bank "{args.bank}" is no file: run bank.py first or set --bytes-a-view.'
-        )
+    known.add_argument(
+        '--bytes-a-view', type=float, default=678, help='of hard labels, as bank.py measures them'
+    )
+    args = known.parse_args(argv)
     device = prepare(args)
     views, counted, rows = args.images * args.epochs, [], []
     for student, name in STUDENTS.items():
@@ -85,7 +64,7 @@ def main():
             'from a bank': views * step / (args.peak * args.student_utilisation) / 3600,
         }
         hours['online'] = sum(hours.values())
-        bank = views * size
+        bank = views * args.bytes_a_view
         for way, disk in (('online', 0), ('bank once', bank), ('from a bank', bank)):
             rows.append(
                 {
@@ -96,7 +75,7 @@ def main():
                     'disk, GB': round(disk / 1e9),
                 }
             )
-    report({'operations': counted, 'budget': rows}, args.out)
+    report({'operations': counted, 'budget': rows}, args)
 
 
 if __name__ == '__main__':

@@ -7,10 +7,11 @@ each round of iterations a real step is timed, and within it what a hook does th
 import tempfile
 from collections import defaultdict
 from functools import partial
+from statistics import median
 
 import torch
 from benchmark_models import batch, config
-from measure import median, parser, prepare, ratio, report, seconds, stepper
+from measure import parser, prepare, quartiles, ratios, report, seconds, stepper
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 from mmpretrain.structures import DataSample
@@ -24,11 +25,7 @@ IN_STEP = 'FiniteLossHook, in the step'
 
 @DATASETS.register_module()
 class Blank(Dataset):
-    """One black pixel a sample.
-
-    Args:
-        length (int): How many.
-    """
+    """One black pixel a sample."""
 
     def __init__(self, length):
         self.length = length
@@ -42,14 +39,7 @@ class Blank(Dataset):
 
 
 def timed(runner):
-    """Let a runner time its hooks.
-
-    Args:
-        runner (Runner): Before it trains.
-
-    Returns:
-        dict[str, list[float]]: By hook, the seconds of each of its calls within iterations.
-    """
+    """Let a runner time its hooks; returns, by hook, the seconds of its calls within iterations."""
     spent = defaultdict(list)
 
     for hook in runner.hooks:
@@ -76,13 +66,13 @@ def _within_step(listener, times):
     return listen
 
 
-def main():
+def main(argv=None):
     known = parser(__doc__, rounds=9, warmup=1)
     known.add_argument('--config', default='cskd_deit-ti_regnety')
     known.add_argument('--iterations', type=int, default=100, help='of the train loop in a round')
     known.add_argument('--batch', type=int, default=16)
     known.add_argument('--size', type=int, default=224)
-    args = known.parse_args()
+    args = known.parse_args(argv)
     device = prepare(args)
     cfg = config(args.config)
     turns = args.rounds + args.warmup
@@ -137,7 +127,7 @@ def main():
         step=[each['step'] for each in rounds],
         hooks=[sum(each['hooks'].values()) for each in rounds],
     )
-    share = ratio(times, 'hooks', 'step')
+    share = [100 * each for each in ratios(times, 'hooks', 'step')]
     rows = [
         {
             'hook': name,
@@ -151,10 +141,9 @@ def main():
         'config': args.config,
         'step, s': median(times['step']),
         'hooks and logging, ms': 1000 * median(times['hooks']),
-        'share of the step, %': f'{100 * share["median"]:.2f} '
-        f'({100 * share["low"]:.2f} … {100 * share["high"]:.2f})',
+        'share of the step, %': quartiles(share),
     }
-    report({'hooks': [whole], 'hooks-each': rows}, args.out)
+    report({'hooks': [whole], 'hooks-each': rows}, args)
 
 
 if __name__ == '__main__':

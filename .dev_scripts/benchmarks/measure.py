@@ -5,72 +5,54 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List
 
 import mmengine
 import mmpretrain
 import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
-from tqdm import tqdm
 
 import mmcskd
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / '.dev_scripts'))
 
-def interleaved(variants: Dict[str, Callable], rounds: int, warmup: int) -> Dict[str, List[float]]:
-    """Seconds of each variant in each round.
+import page  # noqa: E402
 
-    Args:
-        variants (dict[str, Callable]): Functions without arguments.
-        rounds (int): How often each is timed, one after the other in each round.
-        warmup (int): Rounds before that are not counted.
+Times = Dict[str, List[float]]
 
-    Returns:
-        dict[str, list[float]]: ``rounds`` times a variant.
-    """
+
+def interleaved(variants: Dict[str, Callable], args: argparse.Namespace) -> Times:
+    """Seconds of each variant in each round, after rounds that are not counted."""
     times = {name: [] for name in variants}
-    for turn in tqdm(range(warmup + rounds), desc='rounds', leave=False):
+    for turn in range(args.warmup + args.rounds):
         for name, run in variants.items():
             taken = seconds(run)
-            if turn >= warmup:
+            if turn >= args.warmup:
                 times[name].append(taken)
     return times
 
 
 def seconds(run: Callable) -> float:
-    """How long a function takes, and the device with what it started.
-
-    Args:
-        run (Callable): Without arguments.
-
-    Returns:
-        float: Seconds.
-    """
-    if not torch.cuda.is_available():
-        start = time.perf_counter()
-        run()
-        return time.perf_counter() - start
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    torch.cuda.synchronize()
-    start.record()
+    """How long a function takes, and the device with what it started."""
+    _synchronize()
+    start = time.perf_counter()
     run()
-    end.record()
-    torch.cuda.synchronize()
-    return start.elapsed_time(end) / 1000
+    _synchronize()
+    return time.perf_counter() - start
+
+
+def _synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def stepper(model: torch.nn.Module, losses: Callable) -> Callable:
-    """A whole training step: forward and backward pass and AdamW.
-
-    Args:
-        model (nn.Module): Whose weights are trained, at a learning rate of 0.
-        losses (Callable): Without arguments; gives the total loss.
-
-    Returns:
-        Callable: The step, without arguments.
-    """
+    """A whole training step: forward and backward pass and AdamW, at a learning rate of 0."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
 
     def step() -> None:
@@ -81,57 +63,36 @@ def stepper(model: torch.nn.Module, losses: Callable) -> Callable:
     return step
 
 
-def ratio(times: Dict[str, List[float]], over: str, *under: str) -> Dict[str, float]:
-    """Median and quartiles, over the rounds, of one variant's time ÷ the sum of others'.
-
-    Args:
-        times (dict[str, list[float]]): Of :func:`interleaved`.
-        over (str): The variant in question.
-        *under (str): Those it is compared with.
-
-    Returns:
-        dict[str, float]: ``median``, ``low`` and ``high``.
-    """
-    ratios = [
-        time / sum(times[name][turn] for name in under) for turn, time in enumerate(times[over])
-    ]
-    low, median, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-    return dict(median=median, low=low, high=high)
+def ratios(times: Times, over: str, *under: str) -> List[float]:
+    """In each round one variant's time ÷ the sum of others'."""
+    each = zip(times[over], *(times[name] for name in under))
+    return [time / sum(others) for time, *others in each]
 
 
-def median(times: List[float]) -> float:
-    """The one in the middle."""
-    return statistics.median(times)
+def quartiles(values: List[float]) -> str:
+    """Median (lower … upper quartile)."""
+    low, median, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+    return f'{median:.2f} ({low:.2f} … {high:.2f})'
+
+
+def ratio(times: Times, over: str, *under: str) -> str:
+    """As :func:`ratios`, in words."""
+    return quartiles(ratios(times, over, *under))
 
 
 def parser(description: str, rounds: int = 9, warmup: int = 2) -> argparse.ArgumentParser:
-    """What all benchmarks can be told.
-
-    Args:
-        description (str): Of the script.
-        rounds (int): That are timed, by default.
-        warmup (int): Rounds before that, by default.
-
-    Returns:
-        argparse.ArgumentParser: With ``--rounds``, ``--warmup``, ``--threads`` and ``--out``.
-    """
+    """What all benchmarks can be told."""
     made = argparse.ArgumentParser(description=description)
     made.add_argument('--rounds', type=int, default=rounds)
     made.add_argument('--warmup', type=int, default=warmup, help='rounds that are not timed')
     made.add_argument('--threads', type=int, default=2, help='of the CPU')
-    made.add_argument('--out', help='JSON file to write')
+    made.add_argument('--out', type=Path, help='JSON file to write')
+    made.add_argument('--page', type=Path, help='Markdown page with a section for each table')
     return made
 
 
 def prepare(args: argparse.Namespace) -> str:
-    """Threads and seed, and where to run.
-
-    Args:
-        args (argparse.Namespace): Of :func:`parser`.
-
-    Returns:
-        str: ``'cuda'`` where there is a GPU, else ``'cpu'``.
-    """
+    """Set threads and seed; returns ``'cuda'`` where there is a GPU, else ``'cpu'``."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     init_default_scope('mmpretrain')
@@ -160,40 +121,29 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def as_table(rows: List[Dict]) -> str:
-    """Rows in Markdown.
-
-    Args:
-        rows (list[dict]): With the same keys; values are text, numbers, or of :func:`ratio`.
-
-    Returns:
-        str: The table.
-    """
-    lines = ['| ' + ' | '.join(rows[0]) + ' |', '|---' * len(rows[0]) + '|']
-    lines += ['| ' + ' | '.join(map(_cell, row.values())) + ' |' for row in rows]
-    return '\n'.join(lines)
-
-
-def _cell(value) -> str:
-    if isinstance(value, dict):
-        return f'{value["median"]:.2f} ({value["low"]:.2f} … {value["high"]:.2f})'
+def cell(value) -> str:
+    """A number to three digits."""
     if isinstance(value, float) and abs(value) < 1000:
         return f'{value:#.3g}'.rstrip('.')
     return f'{value:,.0f}' if isinstance(value, (int, float)) else str(value)
 
 
-def report(tables: Dict[str, List[Dict]], out: Optional[str] = None) -> None:
-    """Print tables and, if asked, write them as JSON.
+def report(tables: Dict[str, List[dict]], args: argparse.Namespace) -> None:
+    """Print tables and write them where the command line says.
 
     Args:
-        tables (dict[str, list[dict]]): By name, rows as for :func:`as_table`.
-        out (str, optional): JSON file. Defaults to None.
+        tables (dict[str, list[dict]]): By name, rows with the same keys.
+        args (argparse.Namespace): Of :func:`parser`.
     """
-    about = machine()
-    print('\n' + ', '.join(f'{key} {value}' for key, value in about.items()))
-    for name, rows in tables.items():
-        print(f'\n{name}\n\n{as_table(rows)}')
-    if out:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        Path(out).write_text(json.dumps(dict(machine=about, tables=tables), indent=1))
-        print(f'\nWrote {out}')
+    texts = {
+        name: page.table(list(rows[0]), [map(cell, row.values()) for row in rows])
+        for name, rows in tables.items()
+    }
+    texts['machine'] = ', '.join(f'{key} {value}' for key, value in machine().items()) + '.'
+    for name, text in texts.items():
+        print(f'\n{name}\n\n{text}')
+        if args.page:
+            page.replace(args.page, name, text)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(dict(machine=machine(), tables=tables), indent=1))

@@ -1,21 +1,20 @@
 """Peak memory of all that comes after the two backbones, of this package and written plainly.
 
 Counted are the bytes of live tensors, forward and backward pass, by every operation that is run;
-the same on any device. The plain form is the one in step.py: every patch token through the head.
+the same on any device. The plain form is that of step.py: every patch token through the head.
 """
 
 import weakref
 
 import torch
 import torch.nn.functional as F
+from benchmark_models import LAMBDA, plain_loss
 from measure import parser, prepare, report
-from mmpretrain.structures import DataSample
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from mmcskd import (
-    CSKDDeiTHead,
     CSKDLoss,
     DeiTLoss,
     DistTokenConnector,
@@ -23,8 +22,6 @@ from mmcskd import (
     PatchTokens,
     SpatialResponseRecorder,
 )
-
-LAMBDA = 0.5
 
 
 class LiveBytes(TorchDispatchMode):
@@ -66,13 +63,11 @@ class Tail(nn.Module):
         return self.head(self.pool(feature).flatten(1))
 
 
-def lean(tail, head, feature, tokens, labels):
-    """The package's own recorder, connector and losses."""
+def lean(tail, heads, feature, tokens, labels):
+    """The package's own recorder, connectors and losses."""
+    head, head_dist = heads
     recorder = SpatialResponseRecorder(source='pool', logits='head')
     recorder.initialize(tail)
-    parts = []
-    head.split.register_forward_hook(lambda module, inputs, outputs: parts.append(outputs))
-    samples = [DataSample().set_gt_label(label) for label in labels]
     # As the teacher's convolutions leave it.
     feature = feature.contiguous(memory_format=torch.channels_last)
 
@@ -80,11 +75,11 @@ def lean(tail, head, feature, tokens, labels):
         with torch.inference_mode(), recorder:
             tail(feature)
         spatial, whole = recorder.get_record_data()
-        base = head.loss((tokens,), samples)['loss']
-        record = PatchTokens(tokens, 2, (14, 14), head.distillation_logits, parts.pop())
+        base = 0.5 * F.cross_entropy(head(tokens[:, 0]), labels)
+        record = PatchTokens(tokens, 2, (14, 14), head_dist)
         # In the order of configs/_base_/distillers.py.
         cskd = CSKDLoss(fusion_weight=LAMBDA)(PatchTokenConnector()(record), spatial, whole)
-        deit = DeiTLoss()(DistTokenConnector()(record), whole)
+        deit = DeiTLoss(loss_weight=0.5)(DistTokenConnector()(record), whole)
         recorder.reset_data_buffer()
         del spatial, whole, record
         loss = base + deit + cskd
@@ -94,19 +89,14 @@ def lean(tail, head, feature, tokens, labels):
     return run
 
 
-def plain(tail, head, feature, tokens, labels):
-    """The method as an equation reads."""
+def plain(tail, heads, feature, tokens, labels):
+    """The form that the package is compared with."""
+    head, head_dist = heads
 
     def run():
-        with torch.no_grad():
-            g = tail.head(feature.mean((2, 3)))
-            d = tail.head(feature.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-            target = LAMBDA * d + (1 - LAMBDA) * g[:, :, None, None]
-        base = 0.5 * F.cross_entropy(head.layers.head(tokens[:, 0]), labels)
-        deit = 0.5 * F.cross_entropy(head.layers.head_dist(tokens[:, 1]), g.argmax(1))
-        z_tok = head.layers.head_dist(tokens[:, 2:]).transpose(1, 2).unflatten(2, (14, 14))
-        z_s = F.adaptive_avg_pool2d(z_tok, target.shape[-2:])
-        loss = base + deit + F.cross_entropy(z_s, target.argmax(1))
+        base = 0.5 * F.cross_entropy(head(tokens[:, 0]), labels)
+        distilled, _held = plain_loss(tokens, head_dist, feature, tail.head)
+        loss = base + distilled
         loss.backward()
         return loss.detach()
 
@@ -114,21 +104,16 @@ def plain(tail, head, feature, tokens, labels):
 
 
 def peaks(batch, classes, width, channels, device='cpu'):
-    """Peak bytes of both forms.
-
-    Returns:
-        dict[str, int]: ``lean`` and ``plain``.
-    """
+    """Peak bytes of both forms, by ``'lean'`` and ``'plain'``."""
     torch.manual_seed(0)
     tail = Tail(channels, classes).to(device).eval().requires_grad_(False)
-    head = CSKDDeiTHead(classes, width, loss=dict(type='CrossEntropyLoss', loss_weight=0.5))
-    head.to(device)
+    heads = nn.ModuleList(nn.Linear(width, classes) for _ in range(2)).to(device)
     feature = torch.randn(batch, channels, 7, 7, device=device)
     tokens = torch.randn(batch, 198, width, device=device, requires_grad=True)
     labels = torch.arange(batch, device=device) % classes
     found, values = {}, []
     for name, form in dict(lean=lean, plain=plain).items():
-        run = form(tail, head, feature, tokens, labels)
+        run = form(tail, heads, feature, tokens, labels)
         values.append(run())  # gradients exist from here on, in both forms
         with LiveBytes() as count:
             values.append(run())
@@ -137,11 +122,11 @@ def peaks(batch, classes, width, channels, device='cpu'):
     return found
 
 
-def main():
+def main(argv=None):
     known = parser(__doc__)
     known.add_argument('--batch', type=int, default=16)
     known.add_argument('--classes', type=int, nargs='+', default=[1000, 10_000])
-    args = known.parse_args()
+    args = known.parse_args(argv)
     device = prepare(args)
     rows = []
     for classes in args.classes:
@@ -156,7 +141,7 @@ def main():
                     'share': found['lean'] / found['plain'],
                 }
             )
-    report(dict(memory=rows), args.out)
+    report(dict(memory=rows), args)
 
 
 if __name__ == '__main__':

@@ -8,11 +8,12 @@ import copy
 import json
 import tempfile
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
 from benchmark_models import batch, build, config, total
-from measure import interleaved, median, parser, prepare, report, stepper
+from measure import interleaved, parser, prepare, report, stepper
 
 TEACHER = dict(
     _scope_='mmpretrain',
@@ -51,22 +52,12 @@ def variants(images, classes, side, device):
 
 
 def grow(axis, values, args, device):
-    """Times along one axis, and their slopes.
-
-    Args:
-        axis (str): Of ``STANDARD``.
-        values (list[int]): On it.
-        args (argparse.Namespace): Of the command line.
-        device (str): Where.
-
-    Returns:
-        tuple[list[dict], dict]: Rows of the values, and a row of the slopes.
-    """
+    """Rows of times along one axis of ``STANDARD``, and a row of their slopes."""
     steps = {}
     for value in values:
         for name, step in variants(**{**STANDARD, axis: value}, device=device).items():
             steps[name, value] = step
-    times = interleaved(steps, args.rounds, args.warmup)
+    times = interleaved(steps, args)
     found = {key: median(value) for key, value in times.items()}
     scale = [(value // 16) ** 2 if axis == 'side' else value for value in values]
     name = 'tokens' if axis == 'side' else axis
@@ -80,20 +71,13 @@ def grow(axis, values, args, device):
         }
         for size, value in zip(scale, values)
     ]
-    unit = 1e-3 if axis == 'classes' else 1
+    x = np.array(scale) * (1e-3 if axis == 'classes' else 1)
     slope = {'grows': name, 'slope in': UNITS[axis]}
-    for key, column in (
-        ('CSKD', 'CSKD, s'),
-        ('student alone', 'student alone, s'),
-        ('difference', 'difference, s'),
-    ):
-        y = np.array([row[column] for row in rows])
-        rise, start = np.polyfit(np.array(scale) * unit, y, 1)
-        slope[key] = f'{1000 * rise:.2f}'
-        if key == 'CSKD':
-            line = np.array(scale) * unit * rise + start
-            straight = 1 - ((y - line) ** 2).sum() / ((y - y.mean()) ** 2).sum()
-    slope['R² of CSKD'] = f'{straight:.3f}'
+    for column in ('CSKD', 'student alone', 'difference'):
+        y = np.array([row[f'{column}, s'] for row in rows])
+        slope[column] = f'{1000 * np.polyfit(x, y, 1)[0]:.2f}'
+    cskd = [row['CSKD, s'] for row in rows]
+    slope['R² of CSKD'] = f'{np.corrcoef(x, cskd)[0, 1] ** 2:.3f}'
     return rows, slope
 
 
@@ -128,10 +112,9 @@ def process(rank, count, folder, args):
 
     def alone():
         with parallel.no_sync():
-            step()
+            together()
 
-    step = stepper(parallel, lambda: parallel(inputs, samples))
-    times = interleaved(dict(together=together, alone=alone), args.rounds, args.warmup)
+    times = interleaved(dict(together=together, alone=alone), args)
     if rank == 0:
         Path(folder, f'{count}.json').write_text(json.dumps(times))
     torch.distributed.barrier()
@@ -158,20 +141,20 @@ def processes(args):
     return rows
 
 
-def main():
+def main(argv=None):
     known = parser(__doc__, rounds=5, warmup=1)
     for axis, values in AXES.items():
         known.add_argument(f'--{axis}', type=int, nargs='+', default=values)
     known.add_argument('--processes', type=int, nargs='+', default=[1, 2, 4])
     known.add_argument('--images-a-process', type=int, default=4)
-    args = known.parse_args()
+    args = known.parse_args(argv)
     device = prepare(args)
     rows, slopes = [], []
     for axis in AXES:
         more, slope = grow(axis, getattr(args, axis), args, device)
         rows += more
         slopes.append(slope)
-    report(dict(scale=rows, slopes=slopes, processes=processes(args)), args.out)
+    report(dict(scale=rows, slopes=slopes, processes=processes(args)), args)
 
 
 if __name__ == '__main__':

@@ -7,38 +7,28 @@ teacher as it comes), which must give the same loss.
 """
 
 import copy
+from statistics import median
 
 import torch
-import torch.nn.functional as F
-from benchmark_models import LAMBDA, batch, build, config, total
-from measure import interleaved, median, parser, prepare, ratio, report, stepper
+from benchmark_models import batch, build, config, plain_loss, total
+from measure import interleaved, parser, prepare, ratio, report, stepper
 
 
 class PlainStep(torch.nn.Module):
-    """The method as an equation reads, without a thought for its cost."""
+    """The plain form with both backbones; the teacher is no part of it."""
 
     def __init__(self, student, teacher):
         super().__init__()
         self.student = student
-        self.__dict__['teacher'] = teacher
+        self.student.backbone.out_type = 'raw'
+        self.__dict__['teacher'] = teacher.to(memory_format=torch.contiguous_format)
 
     def forward(self, inputs, samples):
         with torch.no_grad():
             feature = self.teacher.extract_feat(inputs, stage='backbone')[-1]
-            fc = self.teacher.head.fc
-            g = fc(feature.mean((2, 3)))
-            d = fc(feature.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-            target = LAMBDA * d + (1 - LAMBDA) * g[:, :, None, None]
-        (tokens,) = self.student.extract_feat(inputs)
-        head = self.student.head
-        base = head.loss((tokens,), samples)['loss']
-        z_dist = head.layers.head_dist(tokens[:, 1])
-        z_tok = head.layers.head_dist(tokens[:, 2:])
-        side = int(z_tok.shape[1] ** 0.5)
-        z_tok = z_tok.transpose(1, 2).reshape(len(inputs), -1, side, side)
-        z_s = F.adaptive_avg_pool2d(z_tok, target.shape[-2:])
-        deit = F.cross_entropy(z_dist, g.argmax(1))
-        return base + 0.5 * deit + F.cross_entropy(z_s, target.argmax(1))
+        tokens, head = self.student.backbone(inputs)[-1], self.student.head
+        base = head._get_loss(head.layers.head(tokens[:, 0]), samples)['loss']
+        return base + plain_loss(tokens, head.layers.head_dist, feature, self.teacher.head.fc)[0]
 
 
 def measure(name, args, device):
@@ -46,7 +36,6 @@ def measure(name, args, device):
     algorithm = build(config(name), device=device)
     student = copy.deepcopy(algorithm.student)
     plain = PlainStep(copy.deepcopy(algorithm.student), copy.deepcopy(algorithm.teacher)).train()
-    plain.teacher.to(memory_format=torch.contiguous_format)
     inputs, samples = batch(args.batch, args.size, device=device)
 
     def teacher():
@@ -62,38 +51,38 @@ def measure(name, args, device):
         torch.testing.assert_close(
             total(algorithm, inputs, samples), plain(inputs, samples), rtol=1e-3, atol=1e-3
         )
-    variants = dict(
-        teacher=teacher,
-        lean=lean,
-        student=stepper(student, lambda: student(inputs, samples, mode='loss')['loss']),
-        cskd=stepper(algorithm, lambda: total(algorithm, inputs, samples)),
-        plain=stepper(plain, lambda: plain(inputs, samples)),
+    times = interleaved(
+        {
+            'teacher': teacher,
+            'lean teacher': lean,
+            'student alone': stepper(
+                student, lambda: student(inputs, samples, mode='loss')['loss']
+            ),
+            'CSKD': stepper(algorithm, lambda: total(algorithm, inputs, samples)),
+            'plain': stepper(plain, lambda: plain(inputs, samples)),
+        },
+        args,
     )
-    times = interleaved(variants, args.rounds, args.warmup)
     return {
         'config': name,
-        'teacher, s': median(times['teacher']),
-        'lean teacher, s': median(times['lean']),
-        'student alone, s': median(times['student']),
-        'CSKD, s': median(times['cskd']),
-        'plain, s': median(times['plain']),
-        'CSKD ÷ student': ratio(times, 'cskd', 'student'),
-        'CSKD ÷ (teacher + student)': ratio(times, 'cskd', 'teacher', 'student'),
-        'CSKD ÷ (lean teacher + student)': ratio(times, 'cskd', 'lean', 'student'),
-        'plain ÷ CSKD': ratio(times, 'plain', 'cskd'),
+        **{f'{variant}, s': median(each) for variant, each in times.items()},
+        'CSKD ÷ student': ratio(times, 'CSKD', 'student alone'),
+        'CSKD ÷ (teacher + student)': ratio(times, 'CSKD', 'teacher', 'student alone'),
+        'CSKD ÷ (lean teacher + student)': ratio(times, 'CSKD', 'lean teacher', 'student alone'),
+        'plain ÷ CSKD': ratio(times, 'plain', 'CSKD'),
     }
 
 
-def main():
+def main(argv=None):
     known = parser(__doc__)
     known.add_argument(
         'configs', nargs='*', default=['cskd_deit-ti_regnety', 'cskd_deit-s_regnety']
     )
     known.add_argument('--batch', type=int, default=16)
     known.add_argument('--size', type=int, default=224)
-    args = known.parse_args()
+    args = known.parse_args(argv)
     device = prepare(args)
-    report(dict(step=[measure(name, args, device) for name in args.configs]), args.out)
+    report(dict(step=[measure(name, args, device) for name in args.configs]), args)
 
 
 if __name__ == '__main__':
