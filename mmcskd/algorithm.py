@@ -10,8 +10,9 @@ from mmrazor.models.algorithms.base import LossResults
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from .checks.config_check import check_distiller, check_part
+from .checks.distiller_check import check_distiller
 from .checks.model_check import check_classes, check_compile
+from .checks.part import check_part
 from .checks.typed import typed
 from .losses.response_loss import ResponseLoss
 from .runs.keyed_views import drawing_aside

@@ -8,8 +8,14 @@ from mmengine.runner import Runner
 from mmpretrain.evaluation import Accuracy
 
 import mmcskd  # noqa: F401, registers everything
-from mmcskd.app.build_errors import build_errors_named
 from mmcskd.app.launch import add_arguments, build_student, build_teacher, load_config
+from mmcskd.app.runner import naming
+
+# What a test has of a config.
+PARTS = (
+    'work_dir', 'test_dataloader', 'test_cfg', 'test_evaluator', 'default_hooks', 'launcher', 'env_cfg',
+    'log_processor', 'log_level', 'visualizer', 'default_scope', 'randomness', 'experiment_name',
+)  # fmt: skip
 
 
 def parse_args(arguments=None):
@@ -25,22 +31,8 @@ def evaluate(cfg, model, name):
     """Metrics of one model on the config's test set."""
     cfg = cfg.copy()
     cfg.experiment_name = f'{cfg.get("experiment_name") or "test"}_{name}'
-    keys = [
-        'work_dir',
-        'test_dataloader',
-        'test_cfg',
-        'test_evaluator',
-        'default_hooks',
-        'launcher',
-        'env_cfg',
-        'log_processor',
-        'log_level',
-        'visualizer',
-        'default_scope',
-        'randomness',
-        'experiment_name',
-    ]
-    runner = Runner(model=model, cfg=cfg, **{key: cfg[key] for key in keys if key in cfg})
+    parts = {key: cfg[key] for key in PARTS if key in cfg}
+    runner = naming(Runner)(model=model, cfg=cfg, **parts)
     classes = runner.test_loop.dataloader.dataset.metainfo.get('classes')
     for metric in runner.test_evaluator.metrics:
         if isinstance(metric, Accuracy) and classes:
@@ -51,10 +43,9 @@ def evaluate(cfg, model, name):
 def main(arguments=None):
     args = parse_args(arguments)
     cfg = load_config(args, ['test_dataloader'])
-    with build_errors_named():
-        results = dict(student=evaluate(cfg, build_student(cfg, args.checkpoint), 'student'))
-        if args.teacher:
-            results['teacher'] = evaluate(cfg, build_teacher(cfg), 'teacher')
+    results = dict(student=evaluate(cfg, build_student(cfg, args.checkpoint), 'student'))
+    if args.teacher:
+        results['teacher'] = evaluate(cfg, build_teacher(cfg), 'teacher')
     if is_main_process():
         for name, metrics in results.items():
             print(f'{name:8}', *(f'{key}: {value:.2f}' for key, value in metrics.items()), sep='  ')

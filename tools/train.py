@@ -2,19 +2,14 @@
 
 import argparse
 
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
-
 import mmcskd  # noqa: F401, registers everything
-from mmcskd.app.build_errors import build_errors_named
 from mmcskd.app.launch import (
     add_amp,
     add_arguments,
-    check_fusion,
-    check_shards,
     choose_checkpoint,
     load_config,
 )
+from mmcskd.app.runner import build_runner
 
 
 def parse_args(arguments=None):
@@ -40,8 +35,6 @@ def main(arguments=None):
     args = parse_args(arguments)
     loaders = ['train_dataloader'] + ([] if args.no_validate else ['val_dataloader'])
     cfg = load_config(args, loaders)
-    check_fusion(cfg)
-    check_shards(cfg)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.resume is not None:
@@ -51,10 +44,9 @@ def main(arguments=None):
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise ValueError('--auto-scale-lr needs auto_scale_lr.base_batch_size in the config.')
         cfg.auto_scale_lr.enable = True
-    with build_errors_named():
-        runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
-        choose_checkpoint(runner)
-        runner.train()
+    runner = build_runner(cfg)
+    choose_checkpoint(runner)
+    runner.train()
 
 
 if __name__ == '__main__':

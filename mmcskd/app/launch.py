@@ -3,7 +3,7 @@
 import argparse
 import os
 from pathlib import Path
-from typing import Iterable, Optional, Tuple
+from typing import Iterable, Tuple
 
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import DefaultScope
@@ -11,9 +11,7 @@ from mmengine.runner import FlexibleRunner
 from mmrazor.registry import MODELS
 from torch import nn
 
-from ..checks.config_check import check_config
-from ..checks.config_type import type_name
-from ..checks.run_check import check_run, check_scope
+from ..checks.config_check import check_config, check_scope
 from ..checks.suggest import nearest
 from ..compat import bridge_cpu_processes, has_accelerator
 from ..runs.atomic_checkpoint_hook import AtomicCheckpointHook
@@ -108,12 +106,10 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
     for name in loaders:
         if cfg.get(name) is not None:
             _fill_loader(cfg[name], cfg.default_scope)
-            check_dataset(cfg[name].get('dataset'), f'{name}.dataset')
     trust_checkpoints(cfg.get('trusted_checkpoints', []))
     trust_checkpoints(getattr(args, 'trust', []))
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        check_config(cfg)
-        check_run(cfg, [name[: -len('_dataloader')] for name in loaders])
+        check_config(cfg, [name[: -len('_dataloader')] for name in loaders])
     bridge_cpu_processes(cfg)
     return cfg
 
@@ -124,68 +120,6 @@ def _fill_loader(loader: ConfigDict, scope: str) -> None:
     loader.setdefault('collate_fn', dict(type=collate))
     loader.setdefault('pin_memory', has_accelerator())
     loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
-
-
-def check_dataset(dataset: Optional[dict], key: str) -> None:
-    """Refuse a dataset that is not on the disk.
-
-    Args:
-        dataset (dict, optional): The dataset's config; wrapped ones are checked in turn.
-        key (str): Where it stands in the config, for the message.
-
-    Raises:
-        ValueError: Naming the directory and the key.
-    """
-    if not isinstance(dataset, dict):
-        return
-    root = dataset.get('data_root')
-    if root and '://' not in root and not Path(root).exists() and not dataset.get('download'):
-        raise ValueError(
-            f'{key}.data_root="{root}" does not exist (looked in {Path.cwd()}): put the dataset '
-            f'there, link it, or set {key}.data_root.'
-        )
-    check_dataset(dataset.get('dataset'), f'{key}.dataset')
-    for index, inner in enumerate(dataset.get('datasets', [])):
-        check_dataset(inner, f'{key}.datasets.{index}')
-
-
-def check_fusion(cfg: Config) -> None:
-    """Refuse a CSKD loss that nothing steers before any of the run is built.
-
-    Args:
-        cfg (mmengine.Config): The training config.
-
-    Raises:
-        ValueError: If a ``CSKDLoss`` has no fixed fusion weight and there is no ``CKFHook``.
-    """
-    losses = (cfg.model.get('distiller') or {}).get('distill_losses') or {}
-    hooks = [type_name(hook) for hook in cfg.get('custom_hooks') or []]
-    for name, loss in losses.items():
-        steered = loss.get('fusion_weight') is not None or 'CKFHook' in hooks
-        kind = type_name(loss)
-        if kind in ('CSKDLoss', 'DenseCSKDLoss') and not steered:
-            raise ValueError(
-                f'model.distiller.distill_losses.{name} has no fusion weight: add '
-                'dict(type="mmrazor.CKFHook") to custom_hooks, or set its fusion_weight.'
-            )
-
-
-def check_shards(cfg: Config) -> None:
-    """Refuse what would go wrong silently where the student lies in shards.
-
-    Args:
-        cfg (mmengine.Config): The training config.
-
-    Raises:
-        ValueError: If an ``EMAHook`` would average shards and save one of them as the student.
-    """
-    kinds = [type_name(hook) for hook in cfg.get('custom_hooks') or []]
-    if 'FSDP' in str((cfg.get('strategy') or {}).get('type')) and 'EMAHook' in kinds:
-        raise ValueError(
-            'custom_hooks has an EMAHook, which under strategy.type="StudentFSDPStrategy" would '
-            "save the average of the first process's shard alone: take it out of custom_hooks, or "
-            'leave out runner_type and strategy.'
-        )
 
 
 def choose_checkpoint(runner) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
-from ..checks.config_type import type_name
+from ..checks.part import type_name
 from ..runs.amp_optim_wrapper import cast_dtype
 
 FILE = 'fingerprint.json'

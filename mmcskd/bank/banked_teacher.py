@@ -11,8 +11,7 @@ from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from mmrazor.registry import MODELS, TASK_UTILS
 from torch import Tensor, nn
 
-from ..checks.config_check import check_keys
-from ..checks.config_type import type_name
+from ..checks.part import check_keys, type_name
 from ..checks.typed import typed
 from ..losses.response_loss import ResponseLoss
 from .banked_response import BankedResponse

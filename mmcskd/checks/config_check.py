@@ -1,247 +1,150 @@
-"""Refuse a config whose parts do not fit together, with the key to change.
+"""One pass over a config before anything is built of it: names, keys, types, and what refers to what.
 
-MMRazor finds some of these by ``assert``, some in the first step, and a misspelt key gets Python's
-word for it. Checked are names: types, keys, and what refers to what. The values of this package's
-parts are checked by the parts themselves.
+Names are looked up in the registries, keys and values held against the signatures and annotations of
+what takes them. Nothing is built or run: what a class makes of its values it says itself, when the
+Runner builds it.
 """
 
 import inspect
+import logging
+import math
+import multiprocessing
+import typing
 from typing import Any, Iterable, Optional
 
-from mmengine.hooks import Hook
-from mmengine.registry import Registry
-from mmrazor.registry import HOOKS, MODELS, TASK_UTILS
+import torch
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.hooks import EMAHook, Hook
+from mmengine.registry import (
+    LOG_PROCESSORS,
+    LOOPS,
+    METRICS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    VISBACKENDS,
+    VISUALIZERS,
+)
+from mmengine.runner import FlexibleRunner, Runner
+from mmengine.utils.dl_utils import set_multi_processing
+from mmrazor.registry import HOOKS, MODELS
 
-from .config_type import type_name
+from .distiller_check import check_distiller
+from .loader_check import check_loader
+from .part import (
+    ANNOTATED,
+    check_arguments,
+    check_keys,
+    check_options,
+    check_part,
+    check_value,
+    registered,
+    type_name,
+)
 from .suggest import nearest
 
-RECORD_KEYS = ('recorder', 'from_student', 'record_idx', 'data_idx', 'connector', 'connector_idx')
-# Keys that the registry takes for itself.
-SCOPE = ('type', '_scope_')
+ENVIRONMENT = dict(cudnn_benchmark=bool, mp_cfg=dict, dist_cfg=dict, resource_limit=int)
+RANDOMNESS = dict(seed=Optional[int], diff_rank_seed=bool, deterministic=bool)
+SCALE = dict(enable=bool, base_batch_size=int)
+SCHEDULE = dict(begin=int, end=int, by_epoch=bool, convert_to_iter_based=bool, verbose=bool)
+LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
+# What a Runner needs all of, or none.
+TOGETHER = (
+    ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+    ('val_dataloader', 'val_cfg', 'val_evaluator'),
+    ('test_dataloader', 'test_cfg', 'test_evaluator'),
+)
 
 
-def check_keys(config: Any, known: Iterable[str], key: str) -> None:
-    """Whether a part of a config is a dict of known keys.
+def check_config(cfg: Any, phases: Iterable[str] = ('train', 'val', 'test')) -> None:
+    """Whether a run can be built from a config, in whose default scope names are looked up.
 
     Args:
-        config (Any): The part.
-        known (Iterable[str]): Its keys.
-        key (str): Where it stands, for messages.
+        cfg (mmengine.Config): The config.
+        phases (Iterable[str]): What will be run of it. Defaults to all.
 
     Raises:
-        TypeError: If it is no dict.
-        ValueError: For another key, with the nearest known ones.
+        TypeError: For a value of another type than it must be.
+        ValueError: For an unknown or missing key, name, or another value than it takes.
     """
-    if not isinstance(config, dict):
-        raise TypeError(f'{key} is {config!r}, expected a dict.')
-    for name in config:
-        if name not in known:
-            raise ValueError(f'{key} has no key "{name}". ' + nearest(str(name), known))
+    check_scope(cfg)
+    _check_together(cfg)
+    check_model(cfg.get('model'))
+    check_hooks(cfg)
+    hints = typing.get_type_hints(FlexibleRunner.__init__)
+    hints.update(typing.get_type_hints(Runner.__init__), work_dir=Optional[str])
+    for key in cfg:
+        if key in hints and key not in ('model', 'cfg'):
+            check_value(cfg[key], hints[key], key)
+    for phase in phases:
+        _check_loop(cfg.get(f'{phase}_cfg'), f'{phase}_cfg')
+        check_loader(cfg.get(f'{phase}_dataloader'), f'{phase}_dataloader')
+        _check_evaluator(cfg.get(f'{phase}_evaluator'), f'{phase}_evaluator')
+    if 'train' in phases:
+        _check_optimizer(cfg.get('optim_wrapper'))
+        _check_schedules(cfg)
+        _check_fusion(cfg)
+        _check_shards(cfg)
+    check_options(cfg.get('randomness', {}), RANDOMNESS, 'randomness')
+    if 'seed' not in cfg.get('randomness', ['seed']):
+        raise ValueError('randomness lacks "seed": a whole number, or None for one of its own.')
+    check_options(cfg.get('auto_scale_lr') or {}, SCALE, 'auto_scale_lr')
+    _check_environment(cfg.get('env_cfg') or {})
+    _check_logging(cfg)
 
 
-def check_part(
-    config: Any, registry: Registry, key: str, suffix: str = '', given: Iterable[str] = ()
-) -> Optional[type]:
-    """Whether a part names a registered type and gives it the keys it takes.
+def check_scope(cfg: Any) -> None:
+    """Whether the scope in which a config's names are looked up is one.
 
     Args:
-        config (Any): ``dict(type=…, …)``.
-        registry (Registry): Where the type is.
-        key (str): Where the part stands, for messages.
-        suffix (str): What the registry's names end with and the config's do not. Defaults to ''.
-        given (Iterable[str]): Keys that whoever builds it adds. Defaults to none.
-
-    Returns:
-        type: The class or function.
+        cfg (mmengine.Config): The config.
 
     Raises:
-        TypeError: If the part is no dict or its type no name.
-        ValueError: For an unknown type or key, or a key that is missing.
+        TypeError: If it is no text.
+        ValueError: If it is the name of no package that MMEngine knows.
     """
-    if not isinstance(config, dict):
-        raise TypeError(f'{key} is {config!r}, expected dict(type=…).')
-    if not isinstance(config.get('_scope_', 'mmrazor'), str) or config.get('_scope_') == '':
-        raise TypeError(f'{key}._scope_ is {config["_scope_"]!r}, expected the name of a package.')
-    if 'type' not in config:
-        raise ValueError(f'{key} has no "type".')
-    kind = config['type']
-    if isinstance(kind, str):
-        with registry.switch_scope_and_registry(config.get('_scope_')) as scoped:
-            found = scoped.get(kind + suffix) if kind else None
-            names = _names(scoped, registry, suffix)
-        if found is None:
-            near = nearest(kind.rpartition('.')[2], names)
-            for name, spelt in names.items():
-                near = near.replace(f'"{name}"', f'"{spelt}"')
-            raise ValueError(f'{key}.type "{kind}" is not registered. {near}')
-        kind = found
-    if not callable(kind) or (suffix and not isinstance(config['type'], str)):
-        raise TypeError(f'{key}.type is {kind!r}, expected a registered name.')
-    known, needed = _arguments(kind)
-    if known is not None:
-        check_keys(config, (*known, *given, *SCOPE), key)
-    for name in needed:
-        if name not in config and name not in given:
-            near = nearest(
-                name, [other for other in config if other not in (*(known or ()), *SCOPE)]
-            )
-            raise ValueError(f'{key} lacks "{name}", which {kind.__name__} needs. {near}')
-    return kind
+    scope, scopes = cfg.get('default_scope', 'mmengine'), ('mmengine', *MODULE2PACKAGE)
+    check_value(scope, str, 'default_scope')
+    if scope not in scopes:
+        raise ValueError(f'default_scope is "{scope}". ' + nearest(scope, scopes))
 
 
-def _names(scoped: Registry, registry: Registry, suffix: str) -> dict:
-    """From the name of each type to how the config may spell it in its scope."""
-    found = {}
-    for each in (registry, scoped.parent, scoped):
-        prefix = f'{registry.scope}.' if each is registry and each is not scoped else ''
-        for name in each.module_dict if each is not None else ():
-            bare = name[: len(name) - len(suffix)]
-            found[bare] = prefix + bare
-    return found
-
-
-def _arguments(kind) -> tuple:
-    """Names that a constructor takes, or None if any; and those that it needs."""
-    known, needed = {}, []
-    for cls in inspect.getmro(kind) if inspect.isclass(kind) else (kind,):
-        init = cls.__dict__.get('__init__') if inspect.isclass(cls) else cls
-        if cls is object:
-            return tuple(known), needed
-        if init is None:
-            continue
-        parameters = list(inspect.signature(init).parameters.values())
-        parameters = parameters[1:] if inspect.isclass(cls) else parameters
-        for each in parameters:
-            if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
-                if each.name not in known and each.default is each.empty and not known.get('*'):
-                    needed.append(each.name)
-                known[each.name] = True
-        if all(each.kind is not each.VAR_KEYWORD for each in parameters):
-            return tuple(known), needed
-        # Here the rest goes to the parent; elsewhere it may go to whatever is built inside.
-        if kind.__module__.split('.')[0] not in ('mmcskd', 'mmrazor'):
-            return None, needed
-        # What a parent needs its child may give it.
-        known['*'] = True
-    return None, needed
-
-
-def check_distiller(distiller: Any, key: str = 'model.distiller') -> None:
-    """Whether recorders, connectors, losses and what feeds what fit together.
+def check_model(model: Any) -> None:
+    """Whether a model, and what it distils with, is of registered parts that take their keys.
 
     Args:
-        distiller (Any): The config of MMRazor's ``ConfigurableDistiller``.
-        key (str): Where it stands, for messages. Defaults to ``'model.distiller'``.
+        model (Any): The config of the model.
 
     Raises:
         TypeError: For a part that is of another kind than it must be.
         ValueError: For an unknown name, or one that is missing.
     """
-    kind = check_part(distiller, MODELS, key)
-    if kind.__name__ != 'ConfigurableDistiller':
-        return
-    parts = {}
-    for name, registry, suffix in (
-        ('student_recorders', TASK_UTILS, 'Recorder'),
-        ('teacher_recorders', TASK_UTILS, 'Recorder'),
-        ('connectors', MODELS, ''),
-        ('distill_losses', MODELS, ''),
-    ):
-        parts[name] = distiller.get(name) or {}
-        if not isinstance(parts[name], dict):
-            raise TypeError(f'{key}.{name} is {parts[name]!r}, expected a dict.')
-        for each, config in parts[name].items():
-            several = name == 'connectors' and isinstance(config, list) and config
-            configs = config if several else [config]
-            for one in configs:
-                check_part(one, registry, f'{key}.{name}.{each}', suffix)
-    mappings = distiller.get('loss_forward_mappings') or {}
-    check_keys(mappings, mappings, f'{key}.loss_forward_mappings')
-    for name in mappings:
-        if name not in parts['distill_losses']:
-            raise ValueError(
-                f'{key}.loss_forward_mappings has a key "{name}", which is none of '
-                f'{key}.distill_losses. ' + nearest(str(name), parts['distill_losses'])
-            )
-    for loss, config in parts['distill_losses'].items():
-        place = f'{key}.loss_forward_mappings.{loss}'
-        if loss not in mappings:
-            raise ValueError(f'{place} is missing: without it the loss is never computed.')
-        kind = config['type']
-        kind = MODELS.get(kind) if isinstance(kind, str) else kind
-        inputs = list(inspect.signature(kind.forward).parameters.values())[1:]
-        check_keys(mappings[loss], [each.name for each in inputs], place)
-        for each in inputs:
-            if each.name in mappings[loss]:
-                _check_record(mappings[loss][each.name], parts, key, f'{place}.{each.name}')
-            elif each.default is each.empty:
-                raise ValueError(f'{place} lacks "{each.name}", which {kind.__name__} needs.')
-
-
-def _check_record(record: Any, parts: dict, key: str, place: str) -> None:
-    """Whether a record that feeds a loss is one that will be there."""
-    check_keys(record, RECORD_KEYS, place)
-    for name in ('recorder', 'from_student'):
-        if name not in record:
-            raise ValueError(f'{place} lacks "{name}".')
-    if not isinstance(record['from_student'], bool):
-        raise TypeError(f'{place}.from_student is {record["from_student"]!r}, expected a bool.')
-    for name in ('record_idx', 'data_idx', 'connector_idx'):
-        index = record.get(name)
-        optional = index is None and name != 'record_idx'
-        if name in record and not optional and (type(index) is not int or index < 0):
-            raise TypeError(f'{place}.{name} is {index!r}, expected a whole number >= 0.')
-    side = 'student_recorders' if record['from_student'] else 'teacher_recorders'
-    of = f'{key}.{side} (from_student={record["from_student"]})'
-    _refers(record['recorder'], parts[side], f'{place}.recorder', of)
-    if record.get('connector') is not None:
-        _refers(record['connector'], parts['connectors'], f'{place}.connector', f'{key}.connectors')
-    # How many parts this package's own records have, and that there is one a step.
-    kind = type_name(parts[side][record['recorder']])
-    if kind not in ('SpatialResponse', 'PatchToken'):
-        return
-    if record.get('record_idx', 0) != 0:
-        raise ValueError(f'{place}.record_idx is {record["record_idx"]}, expected 0.')
-    index = record.get('data_idx')
-    if kind == 'SpatialResponse' and index not in (0, 1):
-        raise ValueError(
-            f'{place}.data_idx is {index}, expected 0 (the spatial response) or 1 (the logits).'
-        )
-    if kind == 'PatchToken' and (index is not None or record.get('connector') is None):
-        raise ValueError(
-            f'{place} takes a record of tokens as it is, through a connector: set its "connector" '
-            'and leave out data_idx.'
-        )
-
-
-def _refers(name: Any, there: dict, place: str, to: str) -> None:
-    if not isinstance(name, str) or name not in there:
-        raise ValueError(f'{place} "{name}" is none of {to}. ' + nearest(str(name), there))
-
-
-def check_config(cfg: Any) -> None:
-    """Whether the model and the hooks of a training config are what they say.
-
-    Args:
-        cfg (mmengine.Config): The training config.
-
-    Raises:
-        TypeError: For a part that is of another kind than it must be.
-        ValueError: For an unknown name, or one that is missing.
-    """
-    model = cfg.get('model')
     kind = check_part(model, MODELS, 'model')
-    if 'distiller' in model and kind.__module__.startswith('mmcskd.'):
-        with MODELS.switch_scope_and_registry(model.get('_scope_')):
-            check_distiller(model['distiller'])
-        for name in ('architecture', 'teacher'):
-            part = model.get(name)
-            if isinstance(part, dict):
-                if 'cfg_path' not in part:
-                    check_part(part, MODELS, f'model.{name}')
-                if 'head' in part and 'cfg_path' not in part:
-                    with MODELS.switch_scope_and_registry(part.get('_scope_')):
-                        check_part(part['head'], MODELS, f'model.{name}.head')
+    if 'distiller' not in model or not kind.__module__.startswith('mmcskd.'):
+        return
+    with MODELS.switch_scope_and_registry(model.get('_scope_')):
+        check_distiller(model['distiller'])
+    for name in ('architecture', 'teacher'):
+        part = model.get(name)
+        if isinstance(part, dict) and 'cfg_path' not in part:
+            check_part(part, MODELS, f'model.{name}')
+            if 'head' in part:
+                with MODELS.switch_scope_and_registry(part.get('_scope_')):
+                    check_part(part['head'], MODELS, f'model.{name}.head')
+
+
+def check_hooks(cfg: Any) -> None:
+    """Whether the hooks of a config are registered and take their keys.
+
+    Args:
+        cfg (mmengine.Config): The config.
+
+    Raises:
+        TypeError: For a part that is of another kind than it must be.
+        ValueError: For an unknown name, or one that is missing.
+    """
     for name, kinds in (('custom_hooks', (list, tuple)), ('default_hooks', (dict,))):
         hooks = cfg.get(name)
         if hooks is None:
@@ -251,5 +154,179 @@ def check_config(cfg: Any) -> None:
         named = isinstance(hooks, dict)
         for place, hook in hooks.items() if named else enumerate(hooks):
             left_out = named and hook is None
-            if not left_out and not isinstance(hook, Hook):
-                check_part(hook, HOOKS, f'{name}.{place}', given=('priority',))
+            if left_out or isinstance(hook, Hook):
+                continue
+            kind = check_part(hook, HOOKS, f'{name}.{place}', given=('priority',))
+            if inspect.isclass(kind) and issubclass(kind, EMAHook):
+                # The rest is the average's, which the hook builds when the run begins.
+                own = ('type', '_scope_', 'priority', *inspect.signature(kind).parameters)
+                average = {key: value for key, value in hook.items() if key not in own}
+                average['type'] = hook.get('ema_type', 'ExponentialMovingAverage')
+                check_part(average, MODELS, f'{name}.{place}', given=('model',))
+                if not 0 < average.get('momentum', 0.5) < 1:
+                    raise ValueError(
+                        f'{name}.{place}.momentum is {average["momentum"]}, expected 0 to 1.'
+                    )
+
+
+def _check_together(cfg: Any) -> None:
+    for keys in TOGETHER:
+        there = [key for key in keys if cfg.get(key) is not None]
+        for key in keys:
+            if there and key not in there:
+                others = [name for name in cfg if name not in keys]
+                raise ValueError(
+                    f'{key} is missing, which {" and ".join(there)} need. '
+                    + nearest(key, others, most=1)
+                )
+
+
+def _check_loop(part: Any, key: str) -> None:
+    if part is None:
+        return
+    part = dict(part)
+    if 'type' in part:
+        if 'by_epoch' in part:
+            raise ValueError(f'{key} has both "type" and "by_epoch": leave one out.')
+    elif key == 'train_cfg':
+        by_epoch = part.pop('by_epoch', None)
+        if not isinstance(by_epoch, bool):
+            raise TypeError(f'{key}.by_epoch is {by_epoch!r}, expected True or False, or a "type".')
+        part['type'] = 'EpochBasedTrainLoop' if by_epoch else 'IterBasedTrainLoop'
+    else:
+        part['type'] = 'ValLoop' if key == 'val_cfg' else 'TestLoop'
+    check_part(part, LOOPS, key, given=('runner', 'dataloader', 'evaluator'))
+    for step in part.get('dynamic_intervals') or ():
+        if min(step) < 0 or step[1] < 1:
+            raise ValueError(
+                f'{key}.dynamic_intervals has {step!r}, expected (from when, interval > 0).'
+            )
+
+
+def _check_evaluator(part: Any, key: str) -> None:
+    if isinstance(part, (list, tuple)):
+        for place, each in enumerate(part):
+            _check_evaluator(each, f'{key}.{place}')
+    elif isinstance(part, dict) and 'metrics' in part:
+        check_keys(part, ('type', 'metrics'), key)
+        _check_evaluator(part['metrics'], f'{key}.metrics')
+    elif part is not None and not isinstance(part, (Evaluator, BaseMetric)):
+        check_part(part, METRICS, key, annotated=(*ANNOTATED, 'mmpretrain'))
+
+
+def _check_optimizer(part: Any) -> None:
+    key = 'optim_wrapper'
+    if not isinstance(part, dict):
+        return
+    constructor = part.get('constructor', 'DefaultOptimWrapperConstructor')
+    check_value(constructor, str, f'{key}.constructor')
+    check_value(part.get('paramwise_cfg'), Optional[dict], f'{key}.paramwise_cfg')
+    registered(constructor, OPTIM_WRAPPER_CONSTRUCTORS, f'{key}.constructor')
+    own = ('constructor', 'paramwise_cfg')
+    wrapper = {'type': 'OptimWrapper', **{k: v for k, v in part.items() if k not in own}}
+    if 'optimizer' not in part:
+        # Several optimizers, of a constructor of their own.
+        if constructor == 'DefaultOptimWrapperConstructor':
+            raise ValueError(f'{key} lacks "optimizer". ' + nearest('optimizer', wrapper, most=1))
+        return
+    check_part(wrapper, OPTIM_WRAPPERS, key, given=('optimizer',))
+    check_part(part['optimizer'], OPTIMIZERS, f'{key}.optimizer', given=('params',))
+    for name, value in part['optimizer'].items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f'{key}.optimizer.{name} is {value!r}, expected a finite number.')
+    check_value(part.get('clip_grad'), Optional[dict], f'{key}.clip_grad')
+    if part.get('clip_grad'):
+        clip = dict(part['clip_grad'])
+        by = clip.pop('type', 'norm')
+        if by not in ('norm', 'value'):
+            raise ValueError(f'{key}.clip_grad.type is {by!r}, expected "norm" or "value".')
+        clipper = getattr(torch.nn.utils, f'clip_grad_{by}_')
+        check_arguments(clipper, clip, f'{key}.clip_grad', given=('parameters',))
+
+
+def _check_schedules(cfg: Any) -> None:
+    schedules, loop = cfg.get('param_scheduler') or (), cfg.get('train_cfg') or {}
+    for place, part in enumerate([schedules] if isinstance(schedules, dict) else schedules):
+        key = f'param_scheduler.{place}'
+        check_part(
+            part,
+            PARAM_SCHEDULERS,
+            key,
+            given=('optimizer', 'epoch_length', 'convert_to_iter_based'),
+        )
+        for name, hint in SCHEDULE.items():
+            if name in part:
+                check_value(part[name], hint, f'{key}.{name}')
+        begin, length = part.get('begin', 0), 'epochs' if part.get('by_epoch', True) else 'iters'
+        # What the loop does not count is as long as one could want.
+        end = loop.get(f'max_{length}', math.inf)
+        if part.get('end', math.inf) <= begin:
+            raise ValueError(
+                f'{key}.end is {part["end"]}, expected more than {key}.begin, {begin}.'
+            )
+        if 'end' not in part and begin >= end:
+            raise ValueError(
+                f'{key}.begin is {begin}, expected less than the end of the run, '
+                f'train_cfg.max_{length}={end}.'
+            )
+
+
+def _check_fusion(cfg: Any) -> None:
+    """A CSKD loss that nothing steers."""
+    losses = ((cfg.get('model') or {}).get('distiller') or {}).get('distill_losses') or {}
+    hooks = [type_name(hook) for hook in cfg.get('custom_hooks') or []]
+    for name, loss in losses.items():
+        steered = loss.get('fusion_weight') is not None or 'CKFHook' in hooks
+        if type_name(loss) in ('CSKDLoss', 'DenseCSKDLoss') and not steered:
+            raise ValueError(
+                f'model.distiller.distill_losses.{name} has no fusion weight: add '
+                'dict(type="mmrazor.CKFHook") to custom_hooks, or set its fusion_weight.'
+            )
+
+
+def _check_shards(cfg: Any) -> None:
+    """An EMAHook that would average shards and save one of them as the student."""
+    kinds = [type_name(hook) for hook in cfg.get('custom_hooks') or []]
+    if 'FSDP' in str((cfg.get('strategy') or {}).get('type')) and 'EMAHook' in kinds:
+        raise ValueError(
+            'custom_hooks has an EMAHook, which under strategy.type="StudentFSDPStrategy" would '
+            "save the average of the first process's shard alone: take it out of custom_hooks, or "
+            'leave out runner_type and strategy.'
+        )
+
+
+def _check_environment(part: Any) -> None:
+    check_options(part, ENVIRONMENT, 'env_cfg')
+    key, processes = 'env_cfg.mp_cfg', part.get('mp_cfg', {})
+    check_arguments(set_multi_processing, processes, key)
+    methods = multiprocessing.get_all_start_methods()
+    method = processes.get('mp_start_method', methods[0])
+    if method not in methods:
+        raise ValueError(f'{key}.mp_start_method is "{method}". ' + nearest(method, methods))
+    key, peers = 'env_cfg.dist_cfg', part.get('dist_cfg', {})
+    known = inspect.signature(torch.distributed.init_process_group).parameters
+    check_keys(peers, (*known, 'port', 'init_backend'), key)
+    check_value(peers.get('backend', ''), str, f'{key}.backend')
+    timeout = peers.get('timeout')
+    check_value(timeout, Optional[float], f'{key}.timeout')
+    if timeout is not None and not 0 < timeout < 2**31:
+        raise ValueError(f'{key}.timeout is {timeout!r}, expected seconds > 0.')
+
+
+def _check_logging(cfg: Any) -> None:
+    level = cfg.get('log_level', 'INFO')
+    if not isinstance(logging.getLevelName(level), int):
+        raise ValueError(f'log_level is "{level}". ' + nearest(level, LEVELS))
+    if cfg.get('log_processor') is not None:
+        part = {'type': 'LogProcessor', **cfg['log_processor']}
+        check_part(part, LOG_PROCESSORS, 'log_processor')
+    visualizer = cfg.get('visualizer')
+    if isinstance(visualizer, dict):
+        backends = visualizer.get('vis_backends') or ()
+        if not isinstance(backends, (list, tuple)):
+            raise TypeError(f'visualizer.vis_backends is {backends!r}, expected a list.')
+        for place, each in enumerate(backends):
+            key = f'visualizer.vis_backends.{place}'
+            check_part(each, VISBACKENDS, key, given=('save_dir',))
+        part = {'type': 'Visualizer', **visualizer}
+        check_part(part, VISUALIZERS, 'visualizer', given=('vis_backends',))

@@ -1,23 +1,38 @@
-"""Refuse a dataloader that MMEngine would not build, or whose transforms fail."""
+"""Refuse a dataloader, a dataset or a pipeline that MMEngine would not build."""
 
-import copy
 import inspect
-from typing import Any, Optional
+from pathlib import Path
+from typing import Any, Optional, Sequence, Union
 
+from mmcv.image.geometric import cv2_interp_codes
+from mmcv.image.io import imread_flags, supported_backends
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS, TRANSFORMS
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from .config_check import check_keys, check_part
-from .named_part import built, check_given, check_named, check_value
+from .part import ANNOTATED, check_keys, check_part, check_value
 from .suggest import nearest
 
-LOADER_OPTIONS = dict(
-    batch_size=int, num_workers=int, num_batch_per_epoch=Optional[int], prefetch_factor=Optional[int],
-    timeout=float, pin_memory=bool, drop_last=bool, persistent_workers=bool, shuffle=Optional[bool],
-    disable_subprocess_warning=bool, pin_memory_device=str,
+# Those of a sampler are kept to by MMPretrain as well.
+SAMPLERS = (*ANNOTATED, 'mmpretrain')
+# Of torch's DataLoader, whose annotations not every torch can evaluate, and MMEngine's own.
+OPTIONS = dict(
+    batch_size=int, num_workers=int, num_batch_per_epoch=Optional[int], timeout=float,
+    prefetch_factor=Optional[int], pin_memory=bool, drop_last=bool, persistent_workers=bool,
+    shuffle=Optional[bool], disable_subprocess_warning=bool, pin_memory_device=str,
 )  # fmt: skip
-# The argument that the loader gives them.
+# Whose transforms keep to their annotations, but for these in MMPretrain's own configs.
+TRANSFORMERS = (*SAMPLERS, 'mmcv')
+LOOSE = ('magnitude_level', 'eigvec', 'input_size')
+COLORS = ('pad_val', 'fill_color', 'fill_std')
+COLOR = Optional[Union[float, Sequence[float], dict]]
+CHOICES = dict(
+    interpolation=tuple(cv2_interp_codes),
+    backend=('cv2', 'pillow'),
+    color_type=tuple(imread_flags),
+    imdecode_backend=(None, *supported_backends),
+)
+# What the loader hands over to a function has no name.
 FIRST = ('batch', 'data_batch', 'worker_id')
 
 
@@ -30,32 +45,31 @@ def check_loader(part: Any, key: str) -> None:
 
     Raises:
         TypeError: For a value of another type than it must be.
-        ValueError: For an unknown or missing key, name, or another value than it takes.
+        ValueError: For an unknown or missing key, name, or another value than it takes; if the
+            dataset is not on the disk.
     """
     if not isinstance(part, dict):
         return
-    check_keys(part, (*inspect.signature(DataLoader).parameters, *LOADER_OPTIONS), key)
-    for name, hint in LOADER_OPTIONS.items():
-        check_value(part, name, hint, key)
+    check_keys(part, (*inspect.signature(DataLoader).parameters, *OPTIONS), key)
+    for name, hint in OPTIONS.items():
+        if name in part:
+            check_value(part[name], hint, f'{key}.{name}')
     for name in ('dataset', 'sampler'):
         if name not in part:
             raise ValueError(f'{key} lacks "{name}". ' + nearest(name, part, most=1))
     if 'batch_size' not in part and 'batch_sampler' not in part:
         raise ValueError(f'{key} lacks "batch_size".')
-    if part.get('prefetch_factor') is not None and not part.get('num_workers'):
-        raise ValueError(f'{key}.prefetch_factor needs {key}.num_workers > 0.')
-    if part.get('persistent_workers') and not part.get('num_workers'):
-        raise ValueError(f'{key}.persistent_workers needs {key}.num_workers > 0.')
+    for name in ('prefetch_factor', 'persistent_workers'):
+        if part.get(name) and not part.get('num_workers'):
+            raise ValueError(f'{key}.{name} needs {key}.num_workers > 0.')
     _check_dataset(part['dataset'], f'{key}.dataset')
     for name, given in (('sampler', ('dataset',)), ('batch_sampler', ('sampler', 'batch_size'))):
         value = part.get(name)
         if not isinstance(value, Sampler) and (name == 'sampler' or value is not None):
-            kind = check_named(value, DATA_SAMPLERS, f'{key}.{name}', given)
-            check_given(kind, value, f'{key}.{name}', left_out=given)
+            check_part(value, DATA_SAMPLERS, f'{key}.{name}', given=given, annotated=SAMPLERS)
     for name in ('collate_fn', 'worker_init_fn'):
         value = part.get(name)
         if isinstance(value, dict):
-            # What the loader hands over has no name.
             check_part(value, FUNCTIONS, f'{key}.{name}', given=FIRST)
         elif name in part and not callable(value):
             raise TypeError(f'{key}.{name} is {value!r}, expected dict(type=…).')
@@ -64,11 +78,18 @@ def check_loader(part: Any, key: str) -> None:
 def _check_dataset(part: Any, key: str) -> None:
     if isinstance(part, Dataset):
         return
-    kind = check_named(part, DATASETS, key, given=('dataset', 'datasets', 'pipeline'))
-    parameters = inspect.signature(kind.__init__ if inspect.isclass(kind) else kind).parameters
+    kind = check_part(part, DATASETS, key, given=('dataset', 'datasets', 'pipeline'))
+    parameters = inspect.signature(kind).parameters
     for name in ('dataset', 'datasets'):
         if name in parameters and name not in part:
             raise ValueError(f'{key} lacks "{name}", which {kind.__name__} needs.')
+    root = part.get('data_root') or ''
+    local = isinstance(root, str) and '://' not in root and not part.get('download')
+    if local and not Path(root).exists():
+        raise ValueError(
+            f'{key}.data_root="{root}" does not exist (looked in {Path.cwd()}): put the dataset '
+            f'there, link it, or set {key}.data_root.'
+        )
     if 'dataset' in part:
         _check_dataset(part['dataset'], f'{key}.dataset')
     several = part.get('datasets', ())
@@ -81,25 +102,24 @@ def _check_dataset(part: Any, key: str) -> None:
             f'{key}.pipeline is missing or empty: without PackInputs the model gets no images. '
             + nearest('pipeline', [name for name in part if name not in parameters], most=1)
         )
-    check_pipeline(part.get('pipeline', ()), f'{key}.pipeline')
+    pipeline = part.get('pipeline', ())
+    if not isinstance(pipeline, (list, tuple)):
+        raise TypeError(f'{key}.pipeline is {pipeline!r}, expected a list of transforms.')
+    for place, each in enumerate(pipeline):
+        if not callable(each):
+            name = f'{key}.pipeline.{place}'
+            kind = check_part(each, TRANSFORMS, name, given=LOOSE, annotated=TRANSFORMERS)
+            if kind.__module__.startswith(('mmcv.', 'mmpretrain.')):
+                _check_options(each, name)
 
 
-def check_pipeline(part: Any, key: str) -> None:
-    """Whether all transforms of a pipeline can be built.
-
-    Args:
-        part (Sequence[dict]): The pipeline.
-        key (str): Where it stands, for messages.
-
-    Raises:
-        TypeError: For a value of another type than it must be.
-        ValueError: For an unknown or missing key, name, or another value than it takes.
-    """
-    if not isinstance(part, (list, tuple)):
-        raise TypeError(f'{key} is {part!r}, expected a list of transforms.')
-    for place, each in enumerate(part):
-        if callable(each):
-            continue
-        name = f'{key}.{place}'
-        check_named(each, TRANSFORMS, name)
-        built(name, each, TRANSFORMS.build, copy.deepcopy(each))
+def _check_options(part: Any, key: str) -> None:
+    """What MMCV and MMPretrain look at when the first image comes."""
+    for name, value in part.items() if isinstance(part, dict) else enumerate(part):
+        place = f'{key}.{name}'
+        if name in CHOICES and value not in CHOICES[name]:
+            raise ValueError(f'{place} is {value!r}. ' + nearest(str(value), CHOICES[name]))
+        if name in COLORS:
+            check_value(value, COLOR, place)
+        elif isinstance(value, (dict, list)):
+            _check_options(value, place)

@@ -6,7 +6,7 @@ from typing import Dict, Optional, Union
 import torch
 from torch import nn
 
-from .config_check import check_keys
+from .part import check_keys
 from .suggest import nearest
 
 PARTS = ('teacher', 'student')

@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 from torch import Tensor, nn
 
-from ..checks.config_type import type_name
+from ..checks.part import type_name
 from ..runs.saved_config import (
     SavedConfigError,
     check_saved_config,

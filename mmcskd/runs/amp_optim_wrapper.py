@@ -8,7 +8,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmrazor.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from ..checks.config_check import check_keys
+from ..checks.part import check_keys
 from ..checks.typed import fits, typed
 
 

@@ -198,14 +198,6 @@ def test_loaders_are_filled_after_the_command_line():
         assert cfg.train_dataloader.collate_fn.type == 'default_collate'
 
 
-def test_missing_dataset_within_another():
-    dataset = dict(type='RepeatDataset', dataset=dict(type='ImageNet', data_root='nowhere'))
-    with pytest.raises(
-        ValueError, match=r'train_dataloader\.dataset\.dataset\.data_root="nowhere"'
-    ):
-        launch.check_dataset(dataset, 'train_dataloader.dataset')
-
-
 def test_work_dir_is_named_after_the_config(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cfg = launch.load_config(Arguments(ROOT / 'configs' / 'demo' / 'none_vit.py'), [])
@@ -259,17 +251,6 @@ def test_a_config_without_a_scope_is_mmpretrains(tmp_path):
     assert cfg.default_scope == 'mmpretrain'
     cfg.work_dir = str(tmp_path)
     assert type(Runner.from_cfg(cfg).model).__name__ == 'ImageClassifier'
-
-
-def test_loss_without_its_hook():
-    cfg = Config.fromfile(ROOT / 'configs' / 'demo' / 'cskd_vit_resnet18.py')
-    launch.check_fusion(cfg)
-    cfg.custom_hooks = []
-    with pytest.raises(ValueError, match=r'distill_losses\.loss_cskd .*mmrazor\.CKFHook'):
-        launch.check_fusion(cfg)
-    cfg.model.distiller.distill_losses.loss_cskd.fusion_weight = 0.5
-    launch.check_fusion(cfg)
-    launch.check_fusion(Config.fromfile(ROOT / 'configs' / 'demo' / 'none_vit.py'))
 
 
 def test_unknown_schedule_is_refused_when_the_run_is_built(tmp_path):

@@ -18,7 +18,7 @@ from models import CONFIGS, batch, student_config, teacher_config
 from mutations import STRANGE, changed, names_a_key
 
 import mmcskd
-from mmcskd.checks.config_check import check_config
+from mmcskd.checks.config_check import check_hooks, check_model
 
 COUNT = int(os.environ.get('MMCSKD_FAULTS_FUZZ', 5000))
 # Keys that the shipped configs leave at their defaults.
@@ -131,7 +131,8 @@ def use(cfg, tokens, parts):
     """As a run does: check, build, train a step."""
     students, teacher, data = parts
     cfg = ConfigDict(cfg)
-    check_config(cfg)
+    check_model(cfg.get('model'))
+    check_hooks(cfg)
     hooks = [HOOKS.build(hook) for hook in cfg.get('custom_hooks') or []]
     hooks += [
         HOOKS.build(h) for h in (cfg.get('default_hooks') or {}).values() if h and 'type' in h

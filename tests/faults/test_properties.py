@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mmrazor.registry import HOOKS, MODELS
 
 import mmcskd
-from mmcskd.checks.config_check import check_keys, check_part
+from mmcskd.checks.part import check_keys, check_part
 from mmcskd.export.export_student import export_student
 
 PACKAGE = str(Path(mmcskd.__file__).parent)

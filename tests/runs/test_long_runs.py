@@ -5,11 +5,9 @@ import sys
 
 import pytest
 import torch
-from mmengine.config import Config
 from packaging.version import Version
-from tool_runs import ROOT, TOOLS, losses, run
+from tool_runs import TOOLS, losses, run
 
-from mmcskd.app import launch
 from mmcskd.runs.safe_loading import read
 
 # torch 2.0 shards on CUDA only.
@@ -62,15 +60,6 @@ def test_shards_train_as_the_whole(place):
         sys.executable, TOOLS / 'test.py', 'shards.py', place / 'shards' / 'epoch_2.pth', cwd=place
     )
     assert 'accuracy/top1' in tested
-
-
-def test_average_of_shards_is_refused():
-    cfg = Config.fromfile(ROOT / 'configs' / 'cskd_deit-b_regnety_fsdp.py')
-    launch.check_shards(cfg)
-    cfg.custom_hooks.append(dict(type='EMAHook'))
-    with pytest.raises(ValueError, match=r'custom_hooks has an EMAHook.*first process'):
-        launch.check_shards(cfg)
-    launch.check_shards(Config.fromfile(ROOT / 'configs' / 'cskd_deit-b_regnety.py'))
 
 
 @pytest.mark.slow

@@ -1,0 +1,103 @@
+"""A Runner that names the key of the config behind a part that it cannot build."""
+
+import copy
+from functools import partial
+from typing import Any, Callable, Iterator, Tuple
+
+from mmengine.config import Config
+from mmengine.registry import RUNNERS, TRANSFORMS
+from mmengine.runner import Runner
+
+from ..checks.built import built
+
+# From a method of a runner, or of a FlexibleRunner's strategy, that builds one part to its key.
+BUILDS = {
+    'setup_env': 'env_cfg',
+    'set_randomness': 'randomness',
+    'build_log_processor': 'log_processor',
+    'build_visualizer': 'visualizer',
+    'build_strategy': 'strategy',
+    'build_model': 'model',
+    'register_default_hooks': 'default_hooks',
+    'register_custom_hooks': 'custom_hooks',
+    'build_optim_wrapper': 'optim_wrapper',
+    'build_param_scheduler': 'param_scheduler',
+}
+
+
+def build_runner(cfg: Config) -> Runner:
+    """The runner of a config, of its ``runner_type`` if it has one.
+
+    Args:
+        cfg (mmengine.Config): The config.
+
+    Returns:
+        Runner: What it cannot build, now or when it trains or tests, is a ValueError that names the
+            key. What fails while it runs is raised as it is.
+
+    Raises:
+        ValueError: If a part cannot be built.
+    """
+    return naming(RUNNERS.get(cfg.get('runner_type', 'Runner'))).from_cfg(cfg)
+
+
+def naming(kind: type) -> type:
+    """A kind of runner whose builds name their keys.
+
+    Args:
+        kind (type): ``Runner``, ``FlexibleRunner`` or a class that derives from one.
+    """
+
+    class NamingRunner(kind):
+        def __new__(cls, *args, **kwargs):
+            runner = super().__new__(cls)
+            _name_builds(runner)
+            for phase in ('train', 'val', 'test'):
+                name = f'build_{phase}_loop'
+                setattr(runner, name, partial(_build_loop, runner, phase, getattr(runner, name)))
+            return runner
+
+        def build_strategy(self, *args, **kwargs):
+            strategy = super().build_strategy(*args, **kwargs)
+            _name_builds(strategy)
+            return strategy
+
+    return NamingRunner
+
+
+def _name_builds(owner: Any) -> None:
+    for name, key in BUILDS.items():
+        if hasattr(owner, name):
+            setattr(owner, name, partial(built, key, getattr(owner, name)))
+
+
+def _build_loop(runner: Runner, phase: str, build: Callable, loop: Any) -> Any:
+    """The runner is not told whose dataloader and evaluator a loop has it build."""
+    kind = type(runner)
+    runner.build_dataloader = partial(_build_loader, f'{phase}_dataloader', kind.build_dataloader)
+    evaluator = partial(kind.build_evaluator, runner)
+    runner.build_evaluator = partial(built, f'{phase}_evaluator', evaluator)
+    return built(f'{phase}_cfg', build, loop)
+
+
+def _build_loader(key: str, build: Callable, loader: Any, **options) -> Any:
+    try:
+        return built(key, build, loader, **options)
+    except ValueError:
+        # If it is one of the transforms, that one.
+        for place, transform in _transforms(loader['dataset'], f'{key}.dataset'):
+            built(place, TRANSFORMS.build, copy.deepcopy(transform))
+        raise
+
+
+def _transforms(part: Any, key: str) -> Iterator[Tuple[str, dict]]:
+    """The transforms of a dataset, and of those that it wraps, with their keys."""
+    inner = part.items() if isinstance(part, dict) else enumerate(part)
+    for name, value in inner:
+        place = f'{key}.{name}'
+        if isinstance(value, dict) and key.endswith('.pipeline'):
+            yield place, value
+        elif isinstance(value, (dict, list)) and (
+            name in ('dataset', 'datasets', 'pipeline') or key.endswith('.datasets')
+        ):
+            yield from _transforms(value, place)

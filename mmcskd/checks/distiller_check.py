@@ -1,0 +1,99 @@
+"""Refuse a distiller whose recorders, connectors and losses do not fit together."""
+
+import inspect
+from typing import Any
+
+from mmrazor.registry import MODELS, TASK_UTILS
+
+from .part import check_keys, check_part, check_value, type_name
+from .suggest import nearest
+
+PARTS = (
+    ('student_recorders', TASK_UTILS, 'Recorder'),
+    ('teacher_recorders', TASK_UTILS, 'Recorder'),
+    ('connectors', MODELS, ''),
+    ('distill_losses', MODELS, ''),
+)
+INDEXES = ('record_idx', 'data_idx', 'connector_idx')
+RECORD_KEYS = ('recorder', 'from_student', *INDEXES, 'connector')
+
+
+def check_distiller(distiller: Any, key: str = 'model.distiller') -> None:
+    """Whether recorders, connectors, losses and what feeds what fit together.
+
+    Args:
+        distiller (Any): The config of MMRazor's ``ConfigurableDistiller``.
+        key (str): Where it stands, for messages. Defaults to ``'model.distiller'``.
+
+    Raises:
+        TypeError: For a part that is of another kind than it must be.
+        ValueError: For an unknown name, or one that is missing.
+    """
+    if check_part(distiller, MODELS, key).__name__ != 'ConfigurableDistiller':
+        return
+    parts, kinds = {}, {}
+    for name, registry, suffix in PARTS:
+        parts[name] = distiller.get(name) or {}
+        if not isinstance(parts[name], dict):
+            raise TypeError(f'{key}.{name} is {parts[name]!r}, expected a dict.')
+        for each, config in parts[name].items():
+            several = name == 'connectors' and isinstance(config, list) and config
+            for one in config if several else [config]:
+                kinds[each] = check_part(one, registry, f'{key}.{name}.{each}', suffix)
+    losses, mappings = parts['distill_losses'], distiller.get('loss_forward_mappings') or {}
+    check_keys(mappings, mappings, f'{key}.loss_forward_mappings')
+    for name in mappings:
+        _refers(name, losses, f'{key}.loss_forward_mappings has a key', f'{key}.distill_losses')
+    for loss in losses:
+        place = f'{key}.loss_forward_mappings.{loss}'
+        if loss not in mappings:
+            raise ValueError(f'{place} is missing: without it the loss is never computed.')
+        inputs = list(inspect.signature(kinds[loss].forward).parameters.values())[1:]
+        check_keys(mappings[loss], [each.name for each in inputs], place)
+        for each in inputs:
+            if each.name in mappings[loss]:
+                _check_record(mappings[loss][each.name], parts, key, f'{place}.{each.name}')
+            elif each.default is each.empty:
+                raise ValueError(
+                    f'{place} lacks "{each.name}", which {kinds[loss].__name__} needs.'
+                )
+
+
+def _check_record(record: Any, parts: dict, key: str, place: str) -> None:
+    """Whether a record that feeds a loss is one that will be there."""
+    check_keys(record, RECORD_KEYS, place)
+    for name in ('recorder', 'from_student'):
+        if name not in record:
+            raise ValueError(f'{place} lacks "{name}".')
+    check_value(record['from_student'], bool, f'{place}.from_student')
+    for name in INDEXES:
+        index = record.get(name)
+        optional = index is None and name != 'record_idx'
+        if name in record and not optional and (type(index) is not int or index < 0):
+            raise TypeError(f'{place}.{name} is {index!r}, expected a whole number >= 0.')
+    side = 'student_recorders' if record['from_student'] else 'teacher_recorders'
+    of = f'{key}.{side} (from_student={record["from_student"]})'
+    _refers(record['recorder'], parts[side], f'{place}.recorder', of)
+    if record.get('connector') is not None:
+        _refers(record['connector'], parts['connectors'], f'{place}.connector', f'{key}.connectors')
+    # How many parts this package's own records have, and that there is one a step.
+    kind = type_name(parts[side][record['recorder']])
+    if kind not in ('SpatialResponse', 'PatchToken'):
+        return
+    if record.get('record_idx', 0) != 0:
+        raise ValueError(f'{place}.record_idx is {record["record_idx"]}, expected 0.')
+    index = record.get('data_idx')
+    if kind == 'SpatialResponse' and index not in (0, 1):
+        raise ValueError(
+            f'{place}.data_idx is {index}, expected 0 (the spatial response) or 1 (the logits).'
+        )
+    if kind == 'PatchToken' and (index is not None or record.get('connector') is None):
+        raise ValueError(
+            f'{place} takes a record of tokens as it is, through a connector: set its "connector" '
+            'and leave out data_idx.'
+        )
+
+
+def _refers(name: Any, there: dict, place: str, to: str) -> None:
+    if not isinstance(name, str) or name not in there:
+        raise ValueError(f'{place} "{name}" is none of {to}. ' + nearest(str(name), there))

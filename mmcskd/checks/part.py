@@ -1,0 +1,236 @@
+"""One part of a config against what takes it: the registry, and the signature of a class or function."""
+
+import inspect
+import math
+import typing
+from typing import Any, Callable, Container, Dict, Iterable, List, Tuple
+
+from mmengine.registry import Registry
+
+from .suggest import nearest
+from .typed import fits, spelt
+
+# Keys that the registry takes for itself.
+SCOPE = ('type', '_scope_')
+# Packages whose classes hand the arguments that they do not know to their parents. In others these
+# may go to whatever is built inside.
+TO_PARENTS = ('mmcskd', 'mmrazor', 'mmengine')
+# Packages that keep to their annotations; MMPretrain's own configs break those of its models.
+ANNOTATED = ('mmengine', 'torch')
+# The smallest value that means anything.
+LEAST = dict(
+    batch_size=1, num_workers=0, num_batch_per_epoch=1, prefetch_factor=1, timeout=0, max_epochs=1,
+    max_iters=1, val_begin=0, val_interval=1, accumulative_counts=1, base_batch_size=1, seed=0,
+    opencv_num_threads=0, resource_limit=1, interval=1, num_repeats=1, begin=0,
+)  # fmt: skip
+
+
+def type_name(kind: Any) -> str:
+    """``'X'`` of ``'X'``, ``'scope.X'``, the class X itself, or a config with one of them as its type.
+
+    Args:
+        kind (Any): A type as a config may give it, or ``dict(type=…)``.
+    """
+    kind = kind.get('type') if isinstance(kind, dict) else kind
+    return str(getattr(kind, '__name__', kind)).split('.')[-1]
+
+
+def check_keys(part: Any, known: Iterable[str], key: str) -> None:
+    """Whether a part of a config is a dict of known keys.
+
+    Args:
+        part (Any): The part.
+        known (Iterable[str]): Its keys.
+        key (str): Where it stands, for messages.
+
+    Raises:
+        TypeError: If it is no dict.
+        ValueError: For another key, with the nearest known ones.
+    """
+    if not isinstance(part, dict):
+        raise TypeError(f'{key} is {part!r}, expected a dict.')
+    for name in part:
+        if name not in known:
+            raise ValueError(f'{key} has no key "{name}". ' + nearest(str(name), known))
+
+
+def check_value(value: Any, hint: Any, key: str) -> None:
+    """Whether a value is of its type, and no number below the least that means anything, or NaN.
+
+    Args:
+        value (Any): The value.
+        hint (Any): Its type, as in an annotation.
+        key (str): Where it stands, for messages.
+
+    Raises:
+        TypeError: If it is of another type.
+        ValueError: If it is too small or not a number.
+    """
+    if not fits(value, hint):
+        raise TypeError(f'{key} is {value!r}, expected {spelt(hint)}.')
+    least = LEAST.get(key.rpartition('.')[2])
+    if isinstance(value, (int, float)) and not value >= (-math.inf if least is None else least):
+        raise ValueError(
+            f'{key} is {value!r}, expected a number{"" if least is None else f" >= {least}"}.'
+        )
+
+
+def check_options(part: Any, hints: Dict[str, Any], key: str) -> None:
+    """Whether a part has no keys but these, with values of their types.
+
+    Args:
+        part (Any): The part.
+        hints (dict): From key to type.
+        key (str): Where it stands, for messages.
+
+    Raises:
+        TypeError: If it is no dict, or a value is of another type.
+        ValueError: For another key, or a value that is too small.
+    """
+    check_keys(part, hints, key)
+    for name, value in part.items():
+        check_value(value, hints[name], f'{key}.{name}')
+
+
+def check_arguments(
+    kind: Callable, part: Any, key: str, given: Container[str] = (), values: bool = True
+) -> None:
+    """Whether a part has the keys that a class or function takes and needs, and values of their types.
+
+    Args:
+        kind (Callable): The class or function.
+        part (Any): Its arguments, and perhaps its type.
+        key (str): Where they stand, for messages.
+        given (Container[str]): Arguments that whoever calls it adds. Defaults to none.
+        values (bool): Whether its annotations are to be relied on. Defaults to True.
+
+    Raises:
+        TypeError: If it is no dict, or a value is of another type.
+        ValueError: For an unknown or missing key, or a value that is too small.
+    """
+    hints, needed, more = _parameters(kind)
+    check_keys(part, part if more else (*hints, *given, *SCOPE), key)
+    for name in needed:
+        if name not in part and name not in given:
+            others = [other for other in part if other not in hints and other not in SCOPE]
+            raise ValueError(
+                f'{key} lacks "{name}", which {kind.__name__} needs. ' + nearest(name, others)
+            )
+    for name, value in part.items() if values else ():
+        if name in hints and name not in given:
+            check_value(value, hints[name], f'{key}.{name}')
+
+
+def check_part(
+    part: Any,
+    registry: Registry,
+    key: str,
+    suffix: str = '',
+    given: Container[str] = (),
+    annotated: Container[str] = ANNOTATED,
+) -> Callable:
+    """Whether a part names a registered type and gives it the keys it takes, of their types.
+
+    Args:
+        part (Any): ``dict(type=…, …)``.
+        registry (Registry): Where the type is.
+        key (str): Where the part stands, for messages.
+        suffix (str): What the registry's names end with and the config's do not. Defaults to ''.
+        given (Container[str]): Keys that whoever builds it adds. Defaults to none.
+        annotated (Container[str]): Packages whose annotations are to be relied on. Defaults to
+            ``ANNOTATED``.
+
+    Returns:
+        Callable: The class or function.
+
+    Raises:
+        TypeError: If the part is no dict, its type no name, or a value of another type.
+        ValueError: For an unknown type or key, a key that is missing, or a value that is too small.
+    """
+    if not isinstance(part, dict):
+        raise TypeError(f'{key} is {part!r}, expected dict(type=…).')
+    scope = part.get('_scope_')
+    if '_scope_' in part and (not isinstance(scope, str) or not scope):
+        raise TypeError(f'{key}._scope_ is {scope!r}, expected the name of a package.')
+    if 'type' not in part:
+        raise ValueError(f'{key} has no "type".')
+    kind = part['type']
+    if isinstance(kind, str):
+        kind = registered(kind, registry, f'{key}.type', suffix, scope)
+    elif not callable(kind) or suffix:
+        raise TypeError(f'{key}.type is {kind!r}, expected a registered name.')
+    check_arguments(kind, part, key, given, kind.__module__.split('.')[0] in annotated)
+    return kind
+
+
+def registered(name: str, registry: Registry, key: str, suffix: str = '', scope=None) -> Callable:
+    """What is registered by a name.
+
+    Args:
+        name (str): The name.
+        registry (Registry): Where to look for it.
+        key (str): Where the name stands, for messages.
+        suffix (str): What the registry's names end with and the config's do not. Defaults to ''.
+        scope (str, optional): Where names are looked up first. Defaults to None: the default scope.
+
+    Returns:
+        Callable: The class or function.
+
+    Raises:
+        ValueError: If there is none, with the nearest names as the config may spell them.
+    """
+    with registry.switch_scope_and_registry(scope) as scoped:
+        found = scoped.get(name + suffix) if name else None
+    if found is not None:
+        return found
+    spellings = {}
+    for each in (registry, scoped.parent, scoped):
+        prefix = f'{registry.scope}.' if each is registry and each is not scoped else ''
+        for known in each.module_dict if each is not None else ():
+            bare = known[: len(known) - len(suffix)]
+            spellings[bare] = prefix + bare
+    near = nearest(name.rpartition('.')[2], spellings)
+    for bare, spelling in spellings.items():
+        near = near.replace(f'"{bare}"', f'"{spelling}"')
+    raise ValueError(f'{key} "{name}" is not registered. {near}')
+
+
+def _parameters(kind: Callable) -> Tuple[Dict[str, Any], List[str], bool]:
+    """The arguments of a class or function with their types, which it needs, and if it takes more."""
+    package = kind.__module__.split('.')[0]
+    hints, needed, more, first = {}, [], False, True
+    for cls in inspect.getmro(kind)[:-1] if inspect.isclass(kind) else (kind,):
+        init = cls.__dict__.get('__init__') if inspect.isclass(cls) else cls
+        if init is None:
+            continue
+        annotations = _annotations(init)
+        parameters = list(inspect.signature(init).parameters.values())[inspect.isclass(cls) :]
+        for each in parameters:
+            if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
+                # What a parent needs its child may give it.
+                if first and each.default is each.empty:
+                    needed.append(each.name)
+                hints.setdefault(each.name, annotations.get(each.name, _hint(each.default)))
+        more, first = any(each.kind is each.VAR_KEYWORD for each in parameters), False
+        if not more or package not in TO_PARENTS:
+            break
+    # MMEngine's hooks keep what they do not know for what they build.
+    return hints, needed, more and package not in ('mmcskd', 'mmrazor')
+
+
+def _annotations(init: Callable) -> Dict[str, Any]:
+    try:
+        return typing.get_type_hints(init)
+    except (NameError, TypeError):  # one that cannot be evaluated here
+        return {}
+
+
+def _hint(default: Any) -> Any:
+    """The type of an argument that has no annotation, as far as its default shows it."""
+    if isinstance(default, (bool, str)):
+        return type(default)
+    if isinstance(default, (int, float)):
+        return float
+    if isinstance(default, tuple) and default and all(isinstance(each, float) for each in default):
+        return Tuple[(float,) * len(default)]
+    return Any
