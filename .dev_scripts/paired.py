@@ -16,7 +16,7 @@ class Difference(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """``'above'``, ``'below'`` or, where the interval holds zero or is not known, ``'open'``."""
+        """``'above'``, ``'below'`` or, where the interval holds zero or is unknown, ``'open'``."""
         if self.half is None or abs(self.mean) <= self.half:
             return 'open'
         return 'above' if self.mean > 0 else 'below'

@@ -1,4 +1,4 @@
-# DeiT distillation alone, the twin of cskd_deit-b_regnety.py. Published by the authors: 83.4 % top-1.
+# DeiT distillation alone, twin of cskd_deit-b_regnety.py. Published by the authors: 83.4 % top-1.
 _base_ = './cskd_deit-b_regnety.py'
 
 model = dict(distiller=dict(_delete_=True, **_base_.deit_distiller))

@@ -1,4 +1,4 @@
-# DeiT distillation alone, the twin of cskd_deit-s_regnety.py. Published by the authors: 81.2 % top-1.
+# DeiT distillation alone, twin of cskd_deit-s_regnety.py. Published by the authors: 81.2 % top-1.
 _base_ = './cskd_deit-s_regnety.py'
 
 model = dict(distiller=dict(_delete_=True, **_base_.deit_distiller))

@@ -1,4 +1,4 @@
-"""Run a config's data and teacher alone and bank the responses, so that students train without it."""
+"""Run a config's data and teacher alone and bank the responses; students then train without it."""
 
 import argparse
 

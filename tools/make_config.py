@@ -23,7 +23,7 @@ def parse_args(arguments=None):
     )
     parser.add_argument(
         '--teacher-ckpt',
-        help="the teacher's weights, a file or URL; default: those that MMPretrain publishes for it",
+        help="the teacher's weights, a file or URL; default: those that MMPretrain publishes",
     )
     parser.add_argument(
         '--recipe',

@@ -1,4 +1,4 @@
-"""A pytest plugin that makes ``mmrazor.models`` importable and bridges nothing else, to compare with."""
+"""A pytest plugin that makes ``mmrazor.models`` importable and bridges nothing else, to compare."""
 
 import importlib.util
 import sys

@@ -4,8 +4,8 @@
     python .dev_scripts/compatibility/mmrazor_tests.py mmrazor
 
 Each test runs three times: with MMRazor as it is, with a bare stand-in for what cannot be imported
-(``bare_stand_in.py``), and after ``import mmcskd``, which is ``python -m pytest -p mmcskd``. Writes its
-table into docs/compatibility.md; ends with 1 if a test fails after ``import mmcskd``.
+(``bare_stand_in.py``), and after ``import mmcskd``, which is ``python -m pytest -p mmcskd``. Writes
+its table into docs/compatibility.md; ends with 1 if a test fails after ``import mmcskd``.
 """
 
 import argparse
@@ -26,8 +26,8 @@ sys.path.append(str(ROOT / '.dev_scripts'))
 
 from page import replace
 
-# In the order in which pytest takes them from all of MMRazor's tests: test_byot_distill.py needs what a
-# file before it registers.
+# In the order in which pytest takes them from all of MMRazor's tests: test_byot_distill.py needs
+# what a file before it registers.
 PARTS = {
     'test_core/test_delivers': 'deliveries',
     'test_core/test_recorders': 'recorders',
@@ -52,8 +52,8 @@ def tests_of(checkout):
             break
     if missing:
         raise SystemExit(
-            f'{checkout} has no {missing[0]}: expected the repository of MMRazor at v1.0.0, as from\n'
-            'git clone --branch v1.0.0 --depth 1 https://github.com/open-mmlab/mmrazor.git'
+            f'{checkout} has no {missing[0]}: expected the repository of MMRazor at v1.0.0, as from'
+            '\ngit clone --branch v1.0.0 --depth 1 https://github.com/open-mmlab/mmrazor.git'
         )
     return folder
 

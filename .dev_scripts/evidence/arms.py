@@ -40,7 +40,7 @@ class Arm(NamedTuple):
         return [{RATE: rate, **({key: values[0]} if key else {})} for rate in RATES]
 
     def beyond_the_edge(self, best: Dict[str, float]):
-        """Options to try next if the best learning rate is the least or the largest: one further."""
+        """Options to try next if the best learning rate is the least or largest: one further."""
         further = {min(RATES): min(RATES) / 2, max(RATES): max(RATES) * 2}
         return [{**best, RATE: further[best[RATE]]}] if best[RATE] in further else []
 

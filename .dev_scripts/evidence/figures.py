@@ -6,8 +6,8 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 from arms import ARMS
 
-# CSKD with its schedules in one hue, what lacks a part of it in another, what goes beyond it in a third,
-# the rest in greys.
+# CSKD with its schedules in one hue, what lacks a part of it in another, what goes beyond it in a
+# third, the rest in greys.
 STYLES = dict(
     none=('0.6', '-'),
     deit_hard=('0.0', '-'),

@@ -1,4 +1,4 @@
-"""Draw the figure and write the tables of docs/evidence.md and README.md from docs/evidence/*.csv."""
+"""Draw the figure and write the tables of docs/evidence.md and README.md."""
 
 import argparse
 import os
@@ -76,7 +76,8 @@ class Results:
             if configs > 1:
                 raise ValueError(
                     f'{folder}/runs.csv holds runs of {configs} configs of the arm {arm} in the '
-                    f'{setting} setting: bring them all up to date with .dev_scripts/evidence/run.py.'
+                    f'{setting} setting: bring them all up to date with '
+                    '.dev_scripts/evidence/run.py.'
                 )
 
     def of(self, name: str, setting: str, arm: str) -> pd.DataFrame:
@@ -192,7 +193,7 @@ def claims_table(results):
 
 
 def tuning_table(results, setting):
-    """All that was tried, on the validation split with one seed; what the arm then ran with is bold."""
+    """All that was tried, on the validation split with one seed; what the arm ran with is bold."""
     rows = []
     for arm, label in LABELS.items():
         ran = set(results.of('runs', setting, arm).options)

@@ -1,7 +1,7 @@
 """Train all arms in all settings with all seeds, as far as that is not done: docs/evidence/*.csv.
 
     python .dev_scripts/evidence/run.py
-    python .dev_scripts/evidence/run.py --settings plain --arms none deit_hard cskd_linear --seeds 0 1 --jobs 2
+    python .dev_scripts/evidence/run.py --settings plain --arms none deit_hard --seeds 0 1 --jobs 2
 
 In each setting the teacher comes first, then hyperparameters are chosen for each arm on the
 validation split, with a seed of their own, then the arms are compared, seed by seed. A run is

@@ -181,12 +181,13 @@ def table(found):
         'python .dev_scripts/support/sweep.py --out docs/support.md',
         '```',
         '',
-        'Each takes one training step beside a small partner, with random weights and, for students, '
-        'fewer layers of the same kind. It passes if the global response g equals the own logits to '
-        '1e-5, the local responses d differ from place to place and their mean is g wherever the '
-        'tail is linear, every weight of the student learns that learns in the stock model, none of '
-        'the teacher does, and the step changes the student and gives class scores. What MMPretrain '
-        'itself cannot read or build is listed as such. Configs with the same model share a row.',
+        'Each takes one training step beside a small partner, with random weights and, for '
+        'students, fewer layers of the same kind. It passes if the global response g equals the '
+        'own logits to 1e-5, the local responses d differ from place to place and their mean is g '
+        'wherever the tail is linear, every weight of the student learns that learns in the stock '
+        'model, none of the teacher does, and the step changes the student and gives class '
+        'scores. What MMPretrain itself cannot read or build is listed as such. Configs with the '
+        'same model share a row.',
         '',
     ]
     for role, columns in (
@@ -201,8 +202,8 @@ def table(found):
         lines += [
             f'## As the {role}',
             '',
-            f'{counts["passes"]} of {len(rows)} pass, {counts["refused"]} are refused with a reason, '
-            f'{counts["upstream"]} MMPretrain cannot read, build or run, {counts["FAILS"]} fail.',
+            f'{counts["passes"]} of {len(rows)} pass, {counts["refused"]} are refused with a '
+            f'reason, {counts["upstream"]} MMPretrain cannot read, build or run, {counts["FAILS"]} fail.',
             '',
             f'| config | {" | ".join(columns)} | result |',
             '|' + '---|' * (len(columns) + 2),

@@ -8,7 +8,10 @@ import mmrazor_tests
 import page
 import pytest
 
-PAGE = '# Versions\n\n<!-- torch 2.0.1 -->\n<!-- /torch 2.0.1 -->\n\nMore.\n\n<!-- mmrazor -->\n<!-- /mmrazor -->\n'
+PAGE = (
+    '# Versions\n\n<!-- torch 2.0.1 -->\n<!-- /torch 2.0.1 -->\n\nMore.\n\n'
+    '<!-- mmrazor -->\n<!-- /mmrazor -->\n'
+)
 TESTS = """
 import pytest
 class TestClass:

@@ -1,4 +1,4 @@
-"""Pairs of stock models, each of which takes a training step; the whole zoo is in docs/support.md."""
+"""Pairs of stock models, each of which takes a training step; the whole zoo: docs/support.md."""
 
 import itertools
 import re

@@ -1,5 +1,6 @@
-# DeiT-S on ImageNet at 384, its head taken over. By DeiT's authors for DeiT-B (README_deit.md): AdamW,
-# total batch 512, learning rate 5e-6 throughout after the warm-up, weight decay 1e-8, 30 epochs.
+# DeiT-S on ImageNet at 384, its head taken over. By DeiT's authors for DeiT-B (README_deit.md):
+# AdamW, total batch 512, learning rate 5e-6 throughout after the warm-up, weight decay 1e-8, 30
+# epochs.
 _base_ = '../_base_/finetune_deit-s.py'
 
 model = dict(backbone=dict(img_size=384))

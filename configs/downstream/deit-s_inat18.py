@@ -1,6 +1,6 @@
-# DeiT-S on iNaturalist 2018. By DeiT's authors for DeiT-B (github.com/facebookresearch/deit, thread 105):
-# AdamW, total batch 768, learning rate 7.5e-5, weight decay 0.05, 360 epochs, stochastic depth 0.1,
-# random erasing 0.1.
+# DeiT-S on iNaturalist 2018. By DeiT's authors for DeiT-B (github.com/facebookresearch/deit, thread
+# 105): AdamW, total batch 768, learning rate 7.5e-5, weight decay 0.05, 360 epochs, stochastic
+# depth 0.1, random erasing 0.1.
 _base_ = '../_base_/finetune_deit-s.py'
 
 model = dict(backbone=dict(drop_path_rate=0.1), head=dict(num_classes=8142))

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 def bridge_exported_attention(model):
     """Let attention be exported to ONNX by torch 2.0.
 
-    Symptom: "Exporting the operator 'aten::scaled_dot_product_attention' to ONNX opset version 17 is
-    not supported".
+    Symptom: "Exporting the operator 'aten::scaled_dot_product_attention' to ONNX opset version 17
+    is not supported".
     Cause: torch 2.0 has the operator, which MMPretrain uses, but cannot export it.
     Applies: torch < 2.1, within the context. Modules of MMPretrain use the form that MMPretrain has
     for older torch.

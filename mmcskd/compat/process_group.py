@@ -11,8 +11,8 @@ def bridge_process_group() -> None:
     Symptom: "ValueError: Default process group has not been initialized" from MMRazor's
     ``InformationEntropyLoss``, where its callers expect a RuntimeError.
     Cause: torch raises a ValueError since 2.1, a RuntimeError before.
-    Applies: ``GatherTensors`` without a process group; its error is then of both types. Call it when
-    ``mmrazor.models`` can be imported.
+    Applies: ``GatherTensors`` without a process group; its error is then of both types. Call it
+    when ``mmrazor.models`` can be imported.
     """
     import torch.distributed as dist
     from mmrazor.models.architectures.ops import GatherTensors

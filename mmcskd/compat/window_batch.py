@@ -5,12 +5,12 @@ from contextlib import contextmanager
 def bridge_window_batch():
     """Let windowed attention be exported for any batch size.
 
-    Symptom: an ONNX file of a Swin gives wrong logits, without an error, for another batch size than
-    that of the export.
-    Cause: MMPretrain computes the batch size from the number of windows by ``int`` of a float, which
-    the exporter records as a constant.
-    Applies: within the context, to ``ShiftWindowMSA`` (Swin, Swin V2, DaViT). Integer division gives
-    the same number.
+    Symptom: an ONNX file of a Swin gives wrong logits, without an error, for another batch size
+    than that of the export.
+    Cause: MMPretrain computes the batch size from the number of windows by ``int`` of a float,
+    which the exporter records as a constant.
+    Applies: within the context, to ``ShiftWindowMSA`` (Swin, Swin V2, DaViT). Integer division
+    gives the same number.
     """
     from mmpretrain.models.utils import ShiftWindowMSA
 

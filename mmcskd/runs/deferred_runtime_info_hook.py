@@ -15,8 +15,8 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
 
     The stock hook asks for each loss in each iteration, and the device is waited for as often. Here
     losses stay where they are until a ``LoggerHook`` is about to log, an epoch or the training
-    ends, a checkpoint is saved, or 1,000 iterations have passed; then those of all iterations are fetched at once. The message
-    hub gets the same values in the same order, a little later.
+    ends, a checkpoint is saved, or 1,000 iterations have passed; then those of all iterations are
+    fetched at once. The message hub gets the same values in the same order, a little later.
     """
 
     def before_train(self, runner) -> None:

@@ -15,8 +15,8 @@ class LoadWholeImage(LoadImageFromFile):
     """``LoadImageFromFile`` that tells when a file is not a whole image.
 
     With OpenCV 4 the stock transform decodes the rest of a truncated JPEG as grey without a word,
-    and of an empty file it does not say the name. Grey, CMYK and 16-bit images become three channels of 8 bits, as
-    with the stock transform.
+    and of an empty file it does not say the name. Grey, CMYK and 16-bit images become three
+    channels of 8 bits, as with the stock transform.
 
     Args:
         on_error (str): ``'raise'`` ends the run with the file's name. ``'skip'`` logs it, counts it

@@ -173,9 +173,9 @@ class PreemptionHook(Hook):
             self._wakeups.close()
 
 
-# A forked process has the run's handler, and the end of the pair by which its signals would reach the
-# run: a pool that ends its processes, as they all do by SIGTERM, would end the training. So it lets go of
-# both, and the signal waits until it has.
+# A forked process has the run's handler, and the end of the pair by which its signals would reach
+# the run: a pool that ends its processes, as they all do by SIGTERM, would end the training. So it
+# lets go of both, and the signal waits until it has.
 _mask = threading.local()
 
 

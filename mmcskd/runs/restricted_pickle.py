@@ -16,7 +16,7 @@ UnpicklingError = pickle.UnpicklingError
 
 
 def _bytes(text: str, encoding: str) -> bytes:
-    """Stands for ``_codecs.encode``, by which bytes are written in the protocol of ``torch.save``."""
+    """Stands for ``_codecs.encode``, which writes bytes in the protocol of ``torch.save``."""
     if encoding != 'latin1':
         raise UnpicklingError(f'A checkpoint may not encode by {encoding!r}.')
     return text.encode('latin1')

@@ -14,9 +14,9 @@ CAN_TELL = hasattr(signal, 'sigwaitinfo')  # who sent a signal; not on macOS and
 def shield_workers(loop: Any) -> None:
     """Let the workers of a loop's dataloaders, which have yet to start, live through a SIGTERM.
 
-    A scheduler sends it to every process of a job. torch's workers die of it, and of a dead worker the
-    training, before it has saved anything. These end when the process they work for ends them, or
-    has ended itself.
+    A scheduler sends it to every process of a job. torch's workers die of it, and of a dead worker
+    the training, before it has saved anything. These end when the process they work for ends them,
+    or has ended itself.
 
     Args:
         loop (BaseLoop, optional): Of a runner, for training or validation.

@@ -30,6 +30,7 @@ def to_channels_last(model: nn.Module, inputs: Tensor) -> torch.memory_format:
             layout = torch.contiguous_format
             model.to(memory_format=layout)
             MMLogger.get_current_instance().info(
-                f'{type(model).__name__} needs a contiguous feature map: it runs without channels-last.'
+                f'{type(model).__name__} needs a contiguous feature map: it runs without '
+                'channels-last.'
             )
     return layout

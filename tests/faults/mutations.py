@@ -22,7 +22,7 @@ def misspelt(text, draw):
 
 
 def changed(cfg, path, draw, strange=STRANGE):
-    """Drop, rename, misspell or retype a key: in words; the value; keys of which a message has one."""
+    """Drop, rename, misspell or retype a key: in words; the value; keys that a message may name."""
     part = cfg
     for key in path[:-1]:
         part = part[key]
@@ -52,7 +52,7 @@ def changed(cfg, path, draw, strange=STRANGE):
 
 
 def names_a_key(error, keys):
-    """Whether this package raised the error, as a ValueError or TypeError that names one of the keys."""
+    """Whether this package raised it, as a ValueError or TypeError that names one of the keys."""
     last = traceback.extract_tb(error.__traceback__)[-1].filename
     return (
         isinstance(error, (ValueError, TypeError))

@@ -1,4 +1,4 @@
-"""Fault: a number that is none. Expected: the run stops there, names the culprit and saves nothing bad."""
+"""Fault: a number that is none. Expected: the run stops, names the culprit, saves nothing bad."""
 
 import copy
 import math

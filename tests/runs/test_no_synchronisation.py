@@ -18,7 +18,7 @@ from mmcskd.runs.safe_loading import read
 
 # What asks a device for a number, or for a shape that depends on numbers.
 WAITS = {'_local_scalar_dense', 'nonzero', 'masked_select', '_unique2', 'unique_dim', 'equal'}
-# Numbers that lie on the CPU whatever the device, and what there is read without an event to wait for.
+# Numbers that lie on the CPU whatever the device, and what is read there without waiting.
 ON_CPU = (
     ('torch/optim/', None),
     ('mmengine/model/utils.py', 'stack_batch'),  # of shapes

@@ -326,8 +326,18 @@ def test_other_errors_pass(error):
 @pytest.mark.parametrize(
     'config, message',
     [
-        (dict(head=dict(type='MultiLabelLinearClsHead', num_classes=7, in_channels=64)), 'label by'),
-        (dict(head=dict(type='CSRAClsHead', num_classes=7, in_channels=64, num_heads=1, lam=0.1)), 'label by'),
+        (
+            dict(head=dict(type='MultiLabelLinearClsHead', num_classes=7, in_channels=64)),
+            'label by',
+        ),
+        (
+            dict(
+                head=dict(
+                    type='CSRAClsHead', num_classes=7, in_channels=64, num_heads=1, lam=0.1
+                )
+            ),
+            'label by',
+        ),
         (
             dict(
                 head=dict(

@@ -1,4 +1,4 @@
-# What the demo's detectors and segmentors share: schedule, optimizer and the distilled student's ViT.
+# What the demo's detectors and segmentors share: schedule, optimizer, the distilled student's ViT.
 custom_imports = dict(imports=['mmcskd'], allow_failed_imports=False)
 
 mean, std = [32.0] * 3, [64.0] * 3

@@ -1,4 +1,4 @@
-# Segmenter on a distilled DeiT-S: MMSegmentation's own of ViT-S with another backbone and optimizer.
+# Segmenter on a distilled DeiT-S: MMSegmentation's own of ViT-S, other backbone and optimizer.
 _base_ = [
     'mmseg::segmenter/segmenter_vit-s_mask_8xb1-160k_ade20k-512x512.py',
     '../_base_/deit-s_segmentor.py',
