@@ -110,6 +110,7 @@ assert 'mmrazor' not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_stock_mmpretrain_without_mmcskd(tmp_path):
     for name, dist_token in (('deit', True), ('vit', False)):
         source = tmp_path / f'{name}.source'

@@ -444,6 +444,7 @@ def test_sigterm_in_a_hung_iteration(tmp_path):
     assert forked(hangs, timeout=50) == 143
 
 
+@pytest.mark.slow
 def test_sigterm_to_a_process_that_the_run_has_forked(tmp_path):
     """As every pool ends its processes: they end, and the run takes no notice."""
 

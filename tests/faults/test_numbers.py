@@ -2,7 +2,6 @@
 
 import copy
 import math
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -258,9 +257,7 @@ def test_all_processes_stop(tmp_path):
             (tmp_path / f'end_{rank}').write_text(text)
             raise SystemExit(3) from error
 
-    begin = time.monotonic()
     assert together(train) == [3, 3]
-    assert time.monotonic() - begin < 30
     assert (tmp_path / 'end_1').read_text() == 'FloatingPointError 9 True'
     assert (tmp_path / 'end_0').read_text().endswith(' 9 True')
     assert (tmp_path / 'nonfinite_iter_9_rank1.pth').exists()

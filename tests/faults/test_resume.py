@@ -243,18 +243,3 @@ def test_another_total_batch_is_refused(tmp_path):
     assert forked(lambda: runner(tmp_path, At(8, kill)).train()) == KILLED
     with pytest.raises(ValueError, match=r'total batch of 2, this run has 3 .*Make the product 2'):
         runner(tmp_path, batch=3, resume=True).train()
-
-
-def test_the_test_can_fail(tmp_path, whole):
-    """Without the hook, a resumed run ends elsewhere."""
-    options = dict(LOOPS['epochs'])
-    hooks = dict(
-        logger=dict(type='LoggerHook', interval=100),
-        checkpoint=dict(type='CheckpointHook', interval=1),
-    )
-    options['default_hooks'] = hooks
-    plain = tmp_path / 'plain'
-    assert forked(lambda: train(plain, options)) == 0
-    assert forked(lambda: train(tmp_path, options, At(8, kill))) == KILLED
-    assert forked(lambda: train(tmp_path, options, resume=True)) == 0
-    assert differs(last(tmp_path, options), last(plain, options)) is not None

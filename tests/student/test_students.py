@@ -453,6 +453,7 @@ def test_averaged_copy_reads_its_own_tokens():
         assert torch.equal(average(images), before)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(torch.nn.Module, 'compile'), reason='needs torch >= 2.2')
 @pytest.mark.parametrize('name', ['vit', 'swin'])
 def test_compiled(name):
@@ -519,6 +520,7 @@ def swin_checkpoint(tmp_path):
     return model, str(path)
 
 
+@pytest.mark.slow
 def test_onnx_of_any_batch(swin_checkpoint, tmp_path):
     for package in ('onnx', 'onnxscript'):
         pytest.importorskip(package)
@@ -533,6 +535,7 @@ def test_onnx_of_any_batch(swin_checkpoint, tmp_path):
         torch.testing.assert_close(torch.from_numpy(logits), model(images), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6), reason='another exporter'
 )

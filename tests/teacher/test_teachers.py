@@ -175,7 +175,10 @@ def alexnet():
     return build(teacher_config(backbone=backbone, neck=None, head=dict(type='ClsHead'))), images
 
 
-@pytest.mark.parametrize('family', ['alexnet', 'vgg', 'lenet', 'timm'])
+LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ('alexnet', 'vgg', 'timm')]
+
+
+@pytest.mark.parametrize('family', ['lenet', *LARGE])
 @torch.no_grad()
 def test_connected_to_the_whole_map(family):
     """A location's part of the map, in its own place and as large as the sum of all parts."""
@@ -272,7 +275,7 @@ COARSE = pytest.mark.skipif(
 
 def marks(family, mode):
     if mode == 'compile':
-        return COMPILES
+        return COMPILES, pytest.mark.slow
     return COARSE if 'resnet' in family and mode in ('autocast', 'half') else ()
 
 
@@ -314,6 +317,7 @@ def test_modes(family, mode):
         assert error < coarse * wanted.abs().max()
 
 
+@pytest.mark.slow
 @COMPILES
 def test_compiled_teacher_is_not_compiled_again():
     """Neither for the check nor for every step."""
