@@ -4,8 +4,8 @@ import gc
 import os
 import signal
 
-# Before torch is imported: tests that run at a time, and the processes they start, share two cores. Such
-# a worker inherits what the process that started it has set here.
+# Before torch is imported: tests that run at a time, and the processes they start, share two cores.
+# Such a worker inherits what the process that started it has set here.
 if 'PYTEST_XDIST_WORKER' in os.environ:
     os.environ['OMP_NUM_THREADS'] = '1'
 else:
@@ -28,13 +28,14 @@ def pytest_collection_modifyitems(items):
 
 
 # Autograd looks for devices once, at the first backward pass. If torch.compile has registered its
-# own by then, it starts threads for them, and a process forked by a later test has no backward pass.
+# own by then, it starts threads for them, and a process forked by a later test has no backward
+# pass.
 torch.ones(1, requires_grad=True).backward()
 
 
 @pytest.fixture(scope='session', autouse=True)
 def runners_that_start_quickly():
-    """A Runner lays its config out five times over, a second each, and asks compilers who they are."""
+    """A Runner formats its config five times, a second each, and asks compilers for versions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mmengine_config, 'FormatCode', lambda text, **_: (text, True))
         patch.setattr('mmengine.runner.runner.collect_env', dict)
@@ -43,14 +44,14 @@ def runners_that_start_quickly():
 
 @pytest.fixture(scope='module', autouse=True)
 def quick_collections():
-    """MMEngine collects garbage for every dataset: not by looking at all that earlier files left."""
+    """MMEngine collects garbage for every dataset: not by looking at what earlier files left."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def mmpretrain_scope():
-    """As in a run: MMPretrain's registries are the default, and every test draws the same numbers."""
+    """As in a run: MMPretrain's registries are the default; every test draws the same numbers."""
     init_default_scope('mmpretrain')
     torch.manual_seed(0)
     yield

@@ -94,9 +94,9 @@ def constant(progress: float, value: float = 1.0) -> float:
 def fuse(spatial_response: Tensor, global_response: Tensor, fusion_weight: float) -> Tensor:
     """Cumulative Knowledge Fusion, equation (3): t = λ·d + (1 − λ)·g.
 
-    Products and sum are rounded separately. A fused multiply-add, which a processor may use for some
-    memory addresses only, would make the result of a class depend on its address; the exact labels
-    of a bank need the same result everywhere.
+    Products and sum are rounded separately. A fused multiply-add, which a processor may use for
+    some memory addresses only, would make the result of a class depend on its address; the exact
+    labels of a bank need the same result everywhere.
 
     Args:
         spatial_response (Tensor): d (N, C, H, W).

@@ -1,4 +1,4 @@
-"""Runs of the tools in small: in this process by their ``main``, or in real processes of their own."""
+"""Runs of the tools in small: in this process by their ``main``, or in processes of their own."""
 
 import contextlib
 import importlib.util
@@ -62,7 +62,7 @@ def load_tool(name, folder=TOOLS):
 
 
 def call(tool, *arguments, cwd, fails=False, folder=TOOLS):
-    """Call a script's ``main`` in this process, in a folder in which modules are looked for as well.
+    """Call a script's ``main`` in this process, in a folder that is searched for modules as well.
 
     Args:
         tool (str | module): The script, as ``'train'``, or as it is loaded already.

@@ -13,8 +13,9 @@ from mmcskd.app.runner import naming
 
 # What a test has of a config.
 PARTS = (
-    'work_dir', 'test_dataloader', 'test_cfg', 'test_evaluator', 'default_hooks', 'launcher', 'env_cfg',
-    'log_processor', 'log_level', 'visualizer', 'default_scope', 'randomness', 'experiment_name',
+    'work_dir', 'test_dataloader', 'test_cfg', 'test_evaluator', 'default_hooks', 'launcher',
+    'env_cfg', 'log_processor', 'log_level', 'visualizer', 'default_scope', 'randomness',
+    'experiment_name',
 )  # fmt: skip
 
 

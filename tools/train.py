@@ -26,7 +26,7 @@ def parse_args(arguments=None):
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate by the actual total batch size ÷ auto_scale_lr.base_batch_size',
+        help='scale the learning rate by total batch size ÷ auto_scale_lr.base_batch_size',
     )
     return parser.parse_args(arguments)
 

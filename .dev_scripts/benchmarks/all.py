@@ -1,6 +1,7 @@
 """Every number of docs/performance.md: run the benchmarks and write their tables into the page.
 
-Nothing else should run meanwhile. With names only those scripts run, and only their tables are written.
+Nothing else should run meanwhile. With names only those scripts run, and only their tables are
+written.
 """
 
 import argparse

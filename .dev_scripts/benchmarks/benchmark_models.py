@@ -1,4 +1,4 @@
-"""What the benchmarks train: shipped configs with a random teacher, as time does not depend on weights."""
+"""What the benchmarks train: shipped configs with a random teacher, as fast as a trained one."""
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +19,8 @@ def plain_loss(tokens, head_dist, feature, classify):
     """The hard losses, written without a thought for their cost and without the package.
 
     That is what the package is compared with: d at every location, every patch token through the
-    head and only then pooled. One DeiT term, weighed by 0.5. Returns the loss and its tensors, which
-    live until the backward pass where a step is one function.
+    head and only then pooled. One DeiT term, weighed by 0.5. Returns the loss and its tensors,
+    which live until the backward pass where a step is one function.
     """
     with torch.no_grad():
         g = classify(feature.mean((2, 3)))
@@ -34,7 +34,7 @@ def plain_loss(tokens, head_dist, feature, classify):
 
 
 def config(name):
-    """A shipped config, named without its suffix, with a random teacher and a fixed fusion weight."""
+    """A shipped config, named without suffix, with a random teacher and a fixed fusion weight."""
     cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
     cfg.model.update(teacher_ckpt=None, random_teacher=True)
     cfg.model.distiller.distill_losses.loss_cskd.fusion_weight = LAMBDA

@@ -1,8 +1,9 @@
 """Estimates: GPU hours and disk for 300 epochs of ImageNet on 8 GPUs, online and from a bank.
 
-No GPU was timed. Floating point operations are counted by torch's own counter as the models run, two
-for a multiplication and addition; what a GPU makes of them is assumed, see --peak, --student-utilisation
-and --teacher-utilisation. Bytes a view are those that bank.py measured, see --bytes-a-view.
+No GPU was timed. Floating point operations are counted by torch's own counter as the models run,
+two for a multiplication and addition; what a GPU makes of them is assumed, see --peak,
+--student-utilisation and --teacher-utilisation. Bytes a view are those that bank.py measured, see
+--bytes-a-view.
 """
 
 import tempfile
@@ -21,7 +22,7 @@ IMAGES = 2
 
 
 def operations(run):
-    """Floating point operations of one of the ``IMAGES`` that a function takes through something."""
+    """Floating point operations for one of the ``IMAGES`` that a function runs on."""
     # Attention as matrix products, which the counter knows on every device.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         run()

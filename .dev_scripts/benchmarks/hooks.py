@@ -1,7 +1,7 @@
 """What the hooks of a shipped config take of a training step.
 
-The config's own train loop runs with all of its hooks, logging included, around an empty step. After
-each round of iterations a real step is timed, and within it what a hook does there.
+The config's own train loop runs with all of its hooks, logging included, around an empty step.
+After each round of iterations a real step is timed, and within it what a hook does there.
 """
 
 import tempfile

@@ -1,7 +1,8 @@
 """How the step time grows with batch, classes, tokens and processes.
 
 A DeiT-Ti is taught by a ResNet-18, a light teacher, so that what grows is not hidden behind it. Its
-images are 224 × 224 whatever the student's. The slope is that of a straight line through the medians.
+images are 224 × 224 whatever the student's. The slope is that of a straight line through the
+medians.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""Griffe extension: the Sphinx roles of docstrings become Markdown, links where the site has the place."""
+"""Griffe extension: the Sphinx roles of docstrings become Markdown, with links within the site."""
 
 import re
 

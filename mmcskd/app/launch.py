@@ -170,8 +170,8 @@ def build_teacher(cfg: Config) -> nn.Module:
     """
     if 'teacher' not in cfg.model:
         raise ValueError(
-            f'CONFIG "{cfg.filename}" distils nothing, model.teacher is not set: give one that does, '
-            'such as configs/cskd_deit-s_regnety.py.'
+            f'CONFIG "{cfg.filename}" distils nothing, model.teacher is not set: give one that '
+            'does, such as configs/cskd_deit-s_regnety.py.'
         )
     if not cfg.model.get('teacher_ckpt'):
         raise ValueError(f'CONFIG "{cfg.filename}": model.teacher_ckpt is not set.')

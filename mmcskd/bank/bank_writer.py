@@ -44,7 +44,8 @@ class BankWriter:
     def __init__(self, cfg: Config, root: str) -> None:
         if (cfg.get('randomness') or {}).get('seed') is None:
             raise ValueError(
-                'A bank belongs to one sequence of views: set randomness=dict(seed=…) in the config.'
+                'A bank belongs to one sequence of views: set randomness=dict(seed=…) in the '
+                'config.'
             )
         if cfg.get('runner_type') not in (None, 'Runner'):
             raise ValueError(

@@ -1,8 +1,8 @@
-"""One pass over a config before anything is built of it: names, keys, types, and what refers to what.
+"""One pass over a config before anything is built of it: names, keys, types and references.
 
-Names are looked up in the registries, keys and values held against the signatures and annotations of
-what takes them. Nothing is built or run: what a class makes of its values it says itself, when the
-Runner builds it.
+Names are looked up in the registries, keys and values held against the signatures and annotations
+of what takes them. Nothing is built or run: what a class makes of its values it says itself, when
+the Runner builds it.
 """
 
 import inspect

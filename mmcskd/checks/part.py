@@ -1,4 +1,4 @@
-"""One part of a config against what takes it: the registry, and the signature of a class or function."""
+"""One part of a config against what takes it: the registry, and the signature of what it names."""
 
 import inspect
 import math
@@ -26,7 +26,7 @@ LEAST = dict(
 
 
 def type_name(kind: Any) -> str:
-    """``'X'`` of ``'X'``, ``'scope.X'``, the class X itself, or a config with one of them as its type.
+    """``'X'`` of ``'X'``, ``'scope.X'``, the class X itself, or a config of one of these types.
 
     Args:
         kind (Any): A type as a config may give it, or ``dict(type=…)``.
@@ -95,7 +95,7 @@ def check_options(part: Any, hints: Dict[str, Any], key: str) -> None:
 def check_arguments(
     kind: Callable, part: Any, key: str, given: Container[str] = (), values: bool = True
 ) -> None:
-    """Whether a part has the keys that a class or function takes and needs, and values of their types.
+    """Whether a part has the keys that a class or function takes and needs, of their types.
 
     Args:
         kind (Callable): The class or function.
@@ -196,7 +196,7 @@ def registered(name: str, registry: Registry, key: str, suffix: str = '', scope=
 
 
 def _parameters(kind: Callable) -> Tuple[Dict[str, Any], List[str], bool]:
-    """The arguments of a class or function with their types, which it needs, and if it takes more."""
+    """The arguments of a class or function with types, which it needs, and if it takes more."""
     package = kind.__module__.split('.')[0]
     hints, needed, more, first = {}, [], False, True
     for cls in inspect.getmro(kind)[:-1] if inspect.isclass(kind) else (kind,):

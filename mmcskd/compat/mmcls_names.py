@@ -30,8 +30,9 @@ class _FromMMPretrain(MetaPathFinder, Loader):
 def bridge_mmcls_names():
     """Let MMRazor import from ``mmpretrain`` what it looks for in ``mmcls``.
 
-    Symptom: "`mmcls` is not installed properly" or "PlaceHolder.__init__() got an unexpected keyword
-    argument" from MMRazor's ``KDSoftCELoss``, ``PackCRDClsInputs``, ``SearchableImageClassifier``, …
+    Symptom: "`mmcls` is not installed properly" or "PlaceHolder.__init__() got an unexpected
+    keyword argument" from MMRazor's ``KDSoftCELoss``, ``PackCRDClsInputs``,
+    ``SearchableImageClassifier``, …
     Cause: MMRazor 1.0 imports them from ``mmcls``, since its release 1.0 called ``mmpretrain``, and
     uses a placeholder where the import fails.
     Applies: within the context, if no ``mmcls`` is installed. Afterwards ``import mmcls`` fails as

@@ -22,7 +22,8 @@ class ClutteredDigits(BaseDataset):
 
     No image of one split appears in the other, whole or in fragments. After a fixed shuffle every
     fifth image of each class belongs to ``'test'``, the others to ``'train'``. For the choice of
-    hyperparameters ``'train'`` is divided again in the same way into ``'validation'`` and ``'fit'``.
+    hyperparameters ``'train'`` is divided again in the same way into ``'validation'`` and
+    ``'fit'``.
 
     A canvas depends on ``seed``, the split and its index alone.
 

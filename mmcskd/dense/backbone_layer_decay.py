@@ -14,9 +14,9 @@ class BackboneLayerDecay(LearningRateDecayOptimWrapperConstructor):
     """MMPretrain's layer-wise learning-rate decay for a ViT within any model.
 
     MMPretrain's constructor takes the depth of a parameter from the whole model, which only
-    classifiers provide; those of MMDetection and MMSegmentation read it from names that MMPretrain's
-    ViTs do not have. This one takes it from the backbone of a classifier, detector, segmentor or
-    distilled student. Parameters outside the backbone have the full learning rate.
+    classifiers provide; those of MMDetection and MMSegmentation read it from names that
+    MMPretrain's ViTs do not have. This one takes it from the backbone of a classifier, detector,
+    segmentor or distilled student. Parameters outside the backbone have the full learning rate.
 
     ``paramwise_cfg`` is MMPretrain's: ``layer_decay_rate``, ``norm_decay_mult``,
     ``bias_decay_mult``, ``flat_decay_mult``, ``custom_keys``.

@@ -198,8 +198,8 @@ class DenseResponseRecorder(BaseRecorder):
         """Start to record; what was recorded before is dropped."""
         super().__enter__()
         head = self._head()
-        # On the object, for `head.forward(x)` and `head(x)`, and only while recording, so that a copy
-        # of the model does not have it.
+        # On the object, for `head.forward(x)` and `head(x)`, and only while recording, so that a
+        # copy of the model does not have it.
         self._shadowed = head.__dict__.get('forward')
         head.forward = self._listen
 

@@ -64,6 +64,7 @@ def build_schedule(schedule: Union[str, Dict[str, Any], Schedule]) -> Schedule:
         raise ValueError(f'CKFHook.schedule={schedule!r} gives {first!r}, expected a number.')
     if not 0 <= float(first) <= 1:
         raise ValueError(
-            f'CKFHook.schedule={schedule!r} begins with {first!r}, expected a fusion weight in [0, 1].'
+            f'CKFHook.schedule={schedule!r} begins with {first!r}, expected a fusion weight in '
+            '[0, 1].'
         )
     return partial(function, **options)

@@ -18,8 +18,8 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
 
     With an accelerator it is the stock wrapper. On the CPU, which the stock wrapper refuses, it
     casts with torch's CPU autocast, to bfloat16 unless told otherwise. The loss is scaled for
-    float16 only: bfloat16 has the range of float32, and torch's gradient scaler asks the device in each step
-    whether gradients overflowed, which the host waits for.
+    float16 only: bfloat16 has the range of float32, and torch's gradient scaler asks the device in
+    each step whether gradients overflowed, which the host waits for.
 
     Args:
         loss_scale (float | str | dict): ``'dynamic'``, a fixed scale or the arguments of the

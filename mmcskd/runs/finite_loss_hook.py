@@ -58,11 +58,11 @@ class FiniteLossHook(Hook):
     """Stop the run at the iteration in which a loss becomes NaN or infinite.
 
     So it does where a response of the teacher is, which hard labels would hide: the argmax of NaN
-    is some class. The error names the losses, the iteration, the fusion weight and, where it can be told, the
-    culprit: the batch, the teacher or the student's weights. Before it is raised, all that helps
-    to look into it goes to ``nonfinite_iter_N_rankR.pth`` in the work directory: the batch as the
-    models saw it, labels, losses and the student's weights, this process's shards where it lies in
-    shards, safe to load with ``weights_only``.
+    is some class. The error names the losses, the iteration, the fusion weight and, where it can be
+    told, the culprit: the batch, the teacher or the student's weights. Before it is raised, all
+    that helps to look into it goes to ``nonfinite_iter_N_rankR.pth`` in the work directory: the
+    batch as the models saw it, labels, losses and the student's weights, this process's shards
+    where it lies in shards, safe to load with ``weights_only``.
 
     On the CPU the losses are checked before the backward pass, so the weights are still those that
     gave them. On CUDA nothing waits for the device: a flag for each loss is copied beside the

@@ -41,8 +41,8 @@ def choose(found: List[Path], wanted: Optional[str], runner) -> Optional[str]:
             continue
         if wanted is not None:
             raise ValueError(
-                f'--resume: {wanted} {passed[wanted]}. The newest good one is {path}: name that, or '
-                'give --resume alone.'
+                f'--resume: {wanted} {passed[wanted]}. The newest good one is {path}: name that, '
+                'or give --resume alone.'
             )
         if named is not None and not named.is_file():
             passed[str(named)] = 'of last_checkpoint is gone'
@@ -62,7 +62,7 @@ def choose(found: List[Path], wanted: Optional[str], runner) -> Optional[str]:
 def candidates(
     folder: Path, template: str, by_epoch: bool, named: Optional[Path] = None
 ) -> List[Path]:
-    """All checkpoints of a run, newest first: by iteration, and by date only where that is the same.
+    """All checkpoints of a run, newest first: by iteration, then by date.
 
     Args:
         folder (Path): Where they are.
@@ -120,7 +120,7 @@ def _match(template: str, path: Path) -> Optional[re.Match]:
 
 
 def _reached(path: Path) -> Tuple[float, float]:
-    """Epochs that are done and iterations; of a file that cannot tell the last ones: it is looked at."""
+    """Epochs that are done and iterations; where the name tells no iterations, the file does."""
     try:
         meta = load_from_local(str(path), map_location='cpu')['meta']
         return int(meta['epoch']), int(meta['iter'])

@@ -151,9 +151,9 @@ class SpatialResponseRecorder(BaseRecorder):
         if not is_map(feature) or not (takes_all(module, feature) or is_pooled(given, feature)):
             raise ValueError(
                 f'SpatialResponse.source: "{self._source}" takes {shape_of(given)} of the map '
-                f'{shape_of(feature)} of "{self._feature}", expected (N, K) or (N, K, 1, 1), or all '
-                f'of it in a linear or convolution layer, of (N, K, H, W): set {KEY}.source and '
-                '.feature to the modules right behind and before the pooling.'
+                f'{shape_of(feature)} of "{self._feature}", expected (N, K) or (N, K, 1, 1), or '
+                f'all of it in a linear or convolution layer, of (N, K, H, W): set {KEY}.source '
+                'and .feature to the modules right behind and before the pooling.'
             )
         connected = takes_all(module, feature)
         expected = feature if connected else feature.mean((2, 3))

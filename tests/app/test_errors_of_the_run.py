@@ -226,7 +226,8 @@ def test_a_lack_of_memory_is_no_mistake_of_the_config(config, tmp_path, monkeypa
         (
             'train_dataloader.dataset.pipeline.0.fail=True',
             r"train_dataloader\.dataset\.pipeline\.0 cannot be used: KeyError: 'not to be built' "
-            r"\(.*test_errors_of_the_run\.py:\d+\)\. Given was \{'type': 'FailingTransform', 'fail': T",
+            r'\(.*test_errors_of_the_run\.py:\d+\)\. '
+            r"Given was \{'type': 'FailingTransform', 'fail': T",
         ),
     ],
 )

@@ -58,7 +58,7 @@ def test_all_classes_are_the_soft_loss(temperature, weight):
 @pytest.mark.parametrize('k', [1, 5])
 @pytest.mark.parametrize('weight', WEIGHTS)
 def test_fewer_classes_are_the_loss_of_the_spread_target(k, weight):
-    """Kept logits as they are and the others' sum spread evenly: the same KL as of a dense target."""
+    """Kept logits as they are, the others' sum spread evenly: the same KL as of a dense target."""
     d, g = responses()
     top = TopK(k, 2.0)
     response = banked(d, g, top)
@@ -131,7 +131,7 @@ def from_bank(home, name, path, top_k, **changes):
 
 
 def test_runs_from_it(home, top_bank, capfd):
-    """Hard to the last bit; soft as the teacher, but for the stated error, which the log says once."""
+    """Hard to the last bit; soft as the teacher but for the stated error, which is logged once."""
     path, error = top_bank
     assert train(config(home, 'hard'))[0] == train(from_bank(home, 'hard_top', path, 3))[0]
     online = train(config(home, 'soft', **SOFT))[0]

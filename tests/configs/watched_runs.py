@@ -4,7 +4,7 @@ from mmengine.hooks import Hook
 
 
 class Steps(Hook):
-    """Keeps the weights at the start and of each step losses, fusion weight and greatest gradients."""
+    """Keeps the first weights and of each step losses, fusion weight and greatest gradients."""
 
     priority = 'LOWEST'
 

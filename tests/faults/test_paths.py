@@ -1,4 +1,4 @@
-"""Fault: paths and numbers in a checkpoint that lead elsewhere. Expected: nothing of theirs is touched."""
+"""Fault: paths and numbers in a checkpoint that lead elsewhere. Expected: nothing is touched."""
 
 import shutil
 

@@ -1,7 +1,7 @@
 """Fault: a file of a stranger, given to everything that reads it. Expected: no payload acts.
 
-A payload makes a file, in a pickle or in a config that the file holds. Other files never end, or fill the
-memory.
+A payload makes a file, in a pickle or in a config that the file holds. Other files never end, or
+fill the memory.
 """
 
 import io

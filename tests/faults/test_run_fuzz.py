@@ -1,7 +1,8 @@
-"""Fault: a config that is wrong where MMEngine reads it. Expected: it runs all the same, or we say so.
+"""Fault: a config that is wrong where MMEngine reads it. Expected: it runs, or we say so.
 
-Each mutation changes one key of loops, dataloaders with their pipelines, optimizer, schedules, evaluators,
-hooks or environment of a shipped config. The dataset is ten photographs, the model one convolution.
+Each mutation changes one key of loops, dataloaders with their pipelines, optimizer, schedules,
+evaluators, hooks or environment of a shipped config. The dataset is ten photographs, the model one
+convolution.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""Faults of a run whose student lies in shards. Expected: as without them, all processes together."""
+"""Faults of a run whose student lies in shards. Expected: as without, all processes together."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def train(place, *hooks, **options):
 
 
 def test_signal_and_damage(tmp_path):
-    """SIGTERM to one process: both save and end, the resumed run is the same; then a damaged file."""
+    """SIGTERM to one process: both save and end, the resumed run is the same; a damaged file."""
     whole = tmp_path / 'whole'
     assert together(lambda rank: train(whole)) == [0, 0]
 
