@@ -1,1 +1,1 @@
-"""A bank of teacher responses: written once, read in place of the teacher."""
+"""A bank of a teacher's responses: written once, read in place of the teacher."""

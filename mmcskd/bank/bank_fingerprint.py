@@ -1,4 +1,4 @@
-"""All that the responses of a bank depend on, so that another run's bank is never used."""
+"""What the responses of a bank depend on, to refuse the bank of another run."""
 
 import hashlib
 import json
@@ -15,11 +15,11 @@ from ..runs.amp_optim_wrapper import cast_dtype
 FILE = 'fingerprint.json'
 WEIGHTS = 'content of model.teacher_ckpt'
 ABSENT = 'no file here'
-# Those whose releases may change what is read, augmented or answered.
+# Libraries whose releases may change images, augmentation or responses.
 LIBRARIES = (
     'torch', 'torchvision', 'numpy', 'Pillow', 'timm', 'mmengine', 'mmpretrain', 'mmcskd',
 )  # fmt: skip
-# The same module by several distributions: the first that is there.
+# Several distributions of one module: the first that is installed counts.
 ALTERNATIVES = {
     'mmcv': ('mmcv', 'mmcv-lite'),
     'opencv': (
@@ -29,21 +29,21 @@ ALTERNATIVES = {
         'opencv-contrib-python-headless',
     ),
 }
-# A loader's keys that change how fast batches come, not which.
+# Keys of a loader that change the speed, not the batches.
 SPEED = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
 
 
 def fingerprint(cfg: Config, seed: int, views: int, top_k: Optional[int]) -> Dict[str, Any]:
-    """What the views of a run and its teacher's responses to them depend on.
+    """The settings on which the views of a run and its teacher's responses depend.
 
     Args:
         cfg (mmengine.Config): A training config that distils.
-        seed (int): The run's.
+        seed (int): Seed of the run.
         views (int): Views of a process in an epoch.
         top_k (int, optional): Classes kept for soft targets.
 
     Returns:
-        dict: Of JSON's types, by the names of config keys where there are such.
+        dict: Values of JSON types, by config key where there is one.
     """
     model = cfg.model
     loader = {key: value for key, value in cfg.train_dataloader.items() if key not in SPEED}
@@ -70,14 +70,14 @@ def fingerprint(cfg: Config, seed: int, views: int, top_k: Optional[int]) -> Dic
 
 
 def difference(banked: Dict[str, Any], now: Dict[str, Any]) -> Optional[str]:
-    """The first thing in which two fingerprints differ.
+    """The first difference of two fingerprints.
 
     Args:
-        banked (dict): The bank's.
-        now (dict): This run's.
+        banked (dict): Fingerprint of the bank.
+        now (dict): Fingerprint of this run.
 
     Returns:
-        str | None: A sentence that names it and both values; None if there is nothing.
+        str | None: A sentence with the key and both values; None if they are equal.
     """
     for key in sorted({*banked, *now}):
         path, first, second = _first_difference(key, banked.get(key), now.get(key))
@@ -89,13 +89,13 @@ def difference(banked: Dict[str, Any], now: Dict[str, Any]) -> Optional[str]:
 
 
 def read(root: Path) -> Optional[Dict[str, Any]]:
-    """A bank's fingerprint.
+    """Read a bank's fingerprint.
 
     Args:
         root (Path): Folder of the bank.
 
     Returns:
-        dict | None: None where there is no bank yet.
+        dict | None: None if there is no bank yet.
 
     Raises:
         ValueError: If it is damaged.
@@ -152,7 +152,7 @@ def _of_losses(model: dict, key: str, default: Any, types: Tuple[str, ...]) -> D
 
 
 def _precision(wrapper: dict) -> list:
-    """The wrapper, and what it casts to: by default that depends on the device."""
+    """The wrapper and its dtype, whose default depends on the device."""
     kind = wrapper.get('type', 'OptimWrapper')
     kind = _name(kind) if isinstance(kind, type) else kind
     amp = type_name(kind).endswith('AmpOptimWrapper')
@@ -160,7 +160,7 @@ def _precision(wrapper: dict) -> list:
 
 
 def _weights(path: Optional[str]) -> Optional[str]:
-    """Of a file its digest, wherever it lies; the name of a URL stands for its content."""
+    """The digest of a file, in any folder; a URL as it is."""
     if path is None or '://' in path:
         return path
     if not Path(path).is_file():
@@ -182,6 +182,6 @@ def _version(distributions: Tuple[str, ...]) -> Optional[str]:
 
 
 def _name(value: Any) -> str:
-    """Of a class or function in a config, without its address."""
+    """Name of a class or function in a config, without its address."""
     named = value if hasattr(value, '__qualname__') else type(value)
     return f'{named.__module__}.{named.__qualname__}'

@@ -1,4 +1,4 @@
-"""Run a config's data and teacher, without its student, and bank the responses."""
+"""Run a config's data and teacher, without the student, and store the responses."""
 
 import json
 from pathlib import Path
@@ -29,12 +29,12 @@ from .top_k import TopK, check_top_k, mean_error
 
 
 class BankWriter:
-    """Bank the responses to every view of a run.
+    """Store the responses to every view of a run.
 
     Args:
         cfg (mmengine.Config): A training config that distils; of its ``model.bank`` only ``top_k``
-            is looked at.
-        root (str): Folder of the bank. One that is there is gone on with.
+            is used.
+        root (str): Folder of the bank. An unfinished bank is continued.
 
     Raises:
         ValueError: If the folder holds another run's bank, the run's views are not repeatable, or
@@ -59,7 +59,7 @@ class BankWriter:
         top_k = (cfg.model.pop('bank', None) or {}).get('top_k')
         check_top_k(top_k)
         self.root = Path(root)
-        # The runner adds to the config what it made of it.
+        # The runner completes the config.
         runner = Runner.from_cfg(cfg)
         algorithm = unwrapped(runner)
         if not isinstance(algorithm, FrozenTeacherDistill):
@@ -100,17 +100,17 @@ class BankWriter:
         barrier()
 
     def write(self, begin: int, end: int) -> int:
-        """Bank some epochs; shards that are there and whole are kept.
+        """Store the responses of some epochs; complete shards are kept.
 
-        Afterwards ``error`` holds how far soft targets are off over this process's shards of these
-        epochs, where there is a ``top_k``; see :meth:`~mmcskd.bank.top_k.TopK.error`.
+        Afterwards ``error`` holds the error of soft targets over this process's shards of these
+        epochs, if there is a ``top_k``; see :meth:`~mmcskd.bank.top_k.TopK.error`.
 
         Args:
             begin (int): The first epoch, from 0.
-            end (int): The one behind the last.
+            end (int): The epoch behind the last.
 
         Returns:
-            int: How many bytes this process's shards of these epochs have.
+            int: Bytes of this process's shards of these epochs.
         """
         rank, size = get_rank(), 0
         todo, errors = [], []
@@ -140,7 +140,7 @@ class BankWriter:
         first = epoch * len(self.loader)
         writer, errors = None, []
         seed_iteration(iteration_key(self.seed, first, 'data'))
-        # As the hook of exact resumes does: a draw for the workers touches no other.
+        # As in ExactResumeHook: draws for the workers do not change other random numbers.
         self.loader.generator = torch.Generator().manual_seed(
             iteration_key(self.seed, 0, 'loader') >> 1
         )
@@ -168,7 +168,7 @@ class BankWriter:
 
     @torch.no_grad()
     def _respond(self, images: Tensor) -> TensorResponse:
-        """The teacher's answer on the grid of the losses."""
+        """The teacher's response on the grid of the losses."""
         with self.context(self.wrapped):
             self.algorithm.respond(images)
         teacher = TensorResponse(*self.recorder.get_record_data())
@@ -179,7 +179,7 @@ class BankWriter:
         return teacher.on(self._grid)
 
     def _grid_of_losses(self, images: Tensor, teacher: TensorResponse) -> Tuple[int, int]:
-        """Where student and teacher meet, which takes a look at the student."""
+        """The grid of the comparison, from one pass of the student."""
         distiller = self.algorithm.distiller
         student = self.algorithm.student.eval()
         with self.context(self.wrapped), distiller.student_recorders:
@@ -211,7 +211,7 @@ def _only_recorder(algorithm: FrozenTeacherDistill) -> SpatialResponseRecorder:
 
 
 def _temperatures(losses: Mapping[str, nn.Module]) -> List[float]:
-    """Of CSKD and of DeiT losses."""
+    """Temperatures of the CSKD losses and of the DeiT losses."""
     found = []
     for kind in (CSKDLoss, DeiTLoss):
         each = {loss.temperature for loss in losses.values() if isinstance(loss, kind)} or {1.0}

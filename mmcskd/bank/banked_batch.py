@@ -1,4 +1,4 @@
-"""What a bank keeps of the teacher's responses to one batch, and the targets that it gives."""
+"""The part of a teacher's responses to one batch that a bank keeps, and its targets."""
 
 from typing import NamedTuple, Optional, Tuple
 
@@ -25,7 +25,7 @@ class BankedBatch(NamedTuple):
     global_rest: Optional[np.ndarray] = None
 
     def fused_classes(self, fusion_weight: float) -> Tensor:
-        """argmax of λ·d + (1 − λ)·g over all classes, to the last bit that of the teacher itself.
+        """argmax of λ·d + (1 − λ)·g over all classes, exactly that of the teacher.
 
         Args:
             fusion_weight (float): λ in [0, 1].
@@ -37,7 +37,7 @@ class BankedBatch(NamedTuple):
         return classes.gather(1, fused.argmax(dim=1, keepdim=True)).view(self.count.shape)
 
     def fused_target(self, fusion_weight: float, num_classes: int) -> PartialTarget:
-        """λ·d + (1 − λ)·g at each location, as far as it is kept.
+        """The kept part of λ·d + (1 − λ)·g at each location.
 
         Args:
             fusion_weight (float): λ in [0, 1].
@@ -47,7 +47,7 @@ class BankedBatch(NamedTuple):
             PartialTarget: N·H·W rows.
         """
         w = fusion_weight
-        # By the parabola through the three that are kept.
+        # The parabola through the three values that are kept.
         parts = torch.tensor([(1 - w) * (1 - 2 * w), 4 * w * (1 - w), w * (2 * w - 1)])
         rest = torch.from_numpy(self.rest).flatten(0, 2)
         others = num_classes - torch.from_numpy(self.count.astype(np.int64)).flatten()
@@ -55,7 +55,7 @@ class BankedBatch(NamedTuple):
         return PartialTarget(*self._candidates(w, num_classes), rest, others)
 
     def global_target(self, num_classes: int) -> PartialTarget:
-        """g, as far as it is kept.
+        """The kept part of g.
 
         Args:
             num_classes (int): C.
@@ -74,7 +74,7 @@ class BankedBatch(NamedTuple):
         count = self.count.reshape(-1).astype(np.int64)
         start = np.cumsum(self.table_size, dtype=np.int64) - self.table_size
         row = np.repeat(start, count.reshape(len(start), -1).sum(axis=1)) + self.entry
-        # A single candidate needs no d, unless its share of all is asked for.
+        # A single candidate has no d, except in a bank for soft targets.
         kept = np.repeat(count > 1, count) if self.rest is None else slice(None)
         global_response = torch.from_numpy(self.table_global[row[kept]])
         spatial_response = torch.from_numpy(self.local.copy())
@@ -85,7 +85,7 @@ class BankedBatch(NamedTuple):
 
 
 def _in_rows(lengths: np.ndarray, values: np.ndarray, padding: float) -> Tensor:
-    """Values one behind the other → (rows, longest)."""
+    """Concatenated values → (rows, longest)."""
     place = np.arange(lengths.max()) < lengths[:, None]
     rows = np.full(place.shape, padding, dtype=values.dtype)
     rows[place] = values

@@ -1,4 +1,4 @@
-"""The answer of a bank, in place of a teacher's."""
+"""The response of a bank, in place of a running teacher's."""
 
 from typing import Tuple
 
@@ -11,14 +11,14 @@ from .partial_target import upload
 
 
 class BankedResponse(TeacherResponse):
-    """The responses to one batch, as far as a bank keeps them.
+    """The part of the responses to one batch that a bank keeps.
 
     Args:
-        batch (BankedBatch): What the bank holds of it.
-        banked_grid (tuple[int, int]): H × W that it was banked on.
-        grid (tuple[int, int]): Of the teacher's own map.
+        batch (BankedBatch): The batch in the bank.
+        banked_grid (tuple[int, int]): (H, W) of the responses in the bank.
+        grid (tuple[int, int]): (H, W) of the teacher's own map.
         num_classes (int): C.
-        device (torch.device): Where classes and targets are wanted.
+        device (torch.device): Device of classes and targets.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class BankedResponse(TeacherResponse):
         self.device = device
 
     def on(self, grid: Tuple[int, int]) -> 'BankedResponse':
-        """Itself, if it was banked on that grid.
+        """This response, if the bank has that grid.
 
         Raises:
-            ValueError: If it was not.
+            ValueError: If it has another.
         """
         if grid != self._banked_grid:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""A teacher that reads its answers from a bank."""
+"""A teacher that reads its responses from a bank."""
 
 import copy
 from pathlib import Path
@@ -21,14 +21,14 @@ from .top_k import check_top_k
 
 
 class BankedTeacher(BaseModel):
-    """Answers with what a bank holds for the batch of the running iteration.
+    """Gives the responses of a bank to the batch of the current iteration.
 
-    The batch is checked against the images that were banked; on CUDA the result is looked at one
-    iteration later, so that nothing waits, that of the last iteration by :meth:`close`.
+    The images of the batch must be those of the bank. On CUDA the result of this check is read one
+    iteration later, so that the host does not wait, that of the last iteration in :meth:`close`.
 
     Args:
         path (str): Folder of the bank, of ``tools/bank_responses.py``.
-        cycle (bool): Whether to begin anew with the first epoch where the bank's end: another
+        cycle (bool): Whether to start again with the first epoch where the bank ends: another
             training run than one with as many epochs of views. Defaults to False.
         top_k (int, optional): How many classes of each response the bank keeps for soft targets,
             which are approximate. Defaults to None: hard labels alone, exactly.
@@ -48,7 +48,7 @@ class BankedTeacher(BaseModel):
         self.path = Path(path)
         self.cycle = cycle
         self.top_k = top_k
-        self.epochs: Optional[int] = None  # known to the hook
+        self.epochs: Optional[int] = None  # set by the hook
         self.rank = 0
         self.length = 0
         self._shard: Optional[Shard] = None
@@ -56,31 +56,30 @@ class BankedTeacher(BaseModel):
         self._pending: Optional[Callable[[], None]] = None
 
     def open(self, epochs: int, length: int, rank: int) -> None:
-        """Say what is asked for; see :class:`~mmcskd.ResponseBankHook`.
+        """Set what :class:`~mmcskd.ResponseBankHook` knows of the run.
 
         Args:
-            epochs (int): That the bank holds, from the first on.
+            epochs (int): Number of epochs in the bank.
             length (int): Batches of an epoch.
-            rank (int): Of the process.
+            rank (int): Rank of the process.
         """
         self.epochs, self.length, self.rank = epochs, length, rank
 
     def forward(
         self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'
     ) -> BankedResponse:
-        """The responses to the running iteration's batch.
+        """The responses to the batch of the current iteration.
 
         Args:
             inputs (Tensor): (N, 3, height, width), preprocessed for the student.
-            data_samples (list, optional): Not looked at.
+            data_samples (list, optional): Ignored.
             mode (str): ``'tensor'``.
 
         Returns:
             BankedResponse: In place of d and g.
 
         Raises:
-            ValueError: If these are other images than those that were banked, or a shard is
-                missing or damaged.
+            ValueError: If the images are not those of the bank, or a shard is missing or damaged.
         """
         if self.epochs is None:
             raise ValueError(
@@ -105,10 +104,10 @@ class BankedTeacher(BaseModel):
         )
 
     def close(self) -> None:
-        """Look at the last batch's check.
+        """Read the check of the last batch.
 
         Raises:
-            ValueError: As from :meth:`forward`.
+            ValueError: As in :meth:`forward`.
         """
         pending, self._pending = self._pending, None
         if pending is not None:
@@ -140,10 +139,10 @@ class BankedTeacher(BaseModel):
 
 @TASK_UTILS.register_module()
 class BankedResponseRecorder(BaseRecorder):
-    """Record what a :class:`BankedTeacher` answers, in place of a ``SpatialResponseRecorder``.
+    """Record the response of a :class:`BankedTeacher`, in place of a ``SpatialResponseRecorder``.
 
-    A record is a pair of the same answer, for the losses that take d and g. Put in by
-    :func:`read_bank`.
+    A record is a pair of the same response, for losses that take d and g. :func:`read_bank` puts
+    the recorder into the distiller.
     """
 
     @typed
@@ -174,18 +173,18 @@ class BankedResponseRecorder(BaseRecorder):
 
 @MODELS.register_module()
 def read_bank(bank: dict, distiller: dict) -> Tuple[BankedTeacher, dict]:
-    """What stands in for a teacher where ``model.bank`` is set.
+    """The teacher and the distiller of a run with ``model.bank``.
 
     Args:
         bank (dict): ``model.bank``, arguments of :class:`BankedTeacher`.
         distiller (dict): ``model.distiller``.
 
     Returns:
-        tuple[BankedTeacher, dict]: The teacher, and the distiller with recorders that hear it.
+        tuple[BankedTeacher, dict]: The teacher, and the distiller with its recorders.
 
     Raises:
-        ValueError: For unknown keys or values of another kind, or for a recorder of which a bank
-            holds no records.
+        ValueError: For unknown keys, values of another type, or a recorder whose records a bank
+            does not hold.
     """
     check_keys(bank, ('path', 'cycle', 'top_k'), 'model.bank')
     if not isinstance(bank.get('path'), str) or not isinstance(bank.get('cycle', False), bool):

@@ -1,4 +1,4 @@
-"""From a teacher's responses to what a bank keeps of them."""
+"""From a teacher's responses to the part that a bank keeps."""
 
 from typing import Optional
 
@@ -13,17 +13,17 @@ from .top_k import TopK
 def condense(
     spatial_response: Tensor, global_response: Tensor, checksum: int, top: Optional[TopK] = None
 ) -> BankedBatch:
-    """What a shard keeps of a batch's responses.
+    """The part of a batch's responses that a shard keeps.
 
     Args:
         spatial_response (Tensor): d (N, C, H, W).
         global_response (Tensor): g (N, C).
-        checksum (int): Of the batch, see :func:`~mmcskd.bank.image_checksum.image_checksum`.
+        checksum (int): From :func:`~mmcskd.bank.image_checksum.image_checksum`.
         top (TopK, optional): What to keep for soft targets. Defaults to None: nothing.
 
     Returns:
-        BankedBatch: All that the hard label of every fusion weight depends on; with ``top`` what
-        approximate soft targets take besides.
+        BankedBatch: All on which the hard label of every fusion weight depends; with ``top`` also
+        what approximate soft targets need.
     """
     spatial_response, global_response = spatial_response.float(), global_response.float()
     mask, rest, global_rest = candidates(spatial_response, global_response), None, None
@@ -57,7 +57,7 @@ def condense(
 
 
 def _small(array: np.ndarray, largest: int) -> np.ndarray:
-    """In the smallest type that holds the numbers."""
+    """Cast to the smallest type that holds the numbers."""
     for kind in (np.uint8, np.uint16):
         if largest <= np.iinfo(kind).max:
             return array.astype(kind)

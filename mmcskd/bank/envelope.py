@@ -1,11 +1,11 @@
-"""Which classes a fused response can have, whatever the fusion weight."""
+"""The classes that a fused response can have, for any fusion weight."""
 
 from typing import Tuple
 
 import torch
 from torch import Tensor
 
-# Rounding of the fusion λ·d + (1 − λ)·g in float32, in units of its largest term, with room.
+# Bound of the rounding of λ·d + (1 − λ)·g in float32, relative to its largest term.
 ROUNDING = 16 * torch.finfo(torch.float32).eps
 
 
@@ -14,9 +14,9 @@ def candidates(spatial_response: Tensor, global_response: Tensor) -> Tensor:
     """Classes that are the argmax of λ·d + (1 − λ)·g for some λ in [0, 1].
 
     For one location these are C straight lines in λ, and the argmax is their upper envelope. A
-    class that stays below it by less than rounding in float32 could make is kept as well, so that
-    the argmax over the candidates in float32 is that over all classes, bit for bit. Source: CSKD,
-    section 3.3; the envelope of lines is convex, so that a line comes nearest to it at a corner.
+    class below it by less than the rounding in float32 is a candidate too, so that the argmax over
+    the candidates in float32 is exactly that over all classes. The envelope is convex, so a line
+    comes nearest to it at a corner. Source: CSKD, section 3.3.
 
     Args:
         spatial_response (Tensor): d (N, C, H, W), float32.
@@ -52,13 +52,13 @@ def candidates(spatial_response: Tensor, global_response: Tensor) -> Tensor:
 
 
 def _next_corner(value: Tensor, best: Tensor, slope: Tensor, weight: Tensor) -> Tuple[Tensor, bool]:
-    """Where another line takes over, (N, 1, H, W); 1 where none does. And whether any does."""
-    # Of those on top here, the steepest is on top right behind here.
+    """The λ of the next corner, (N, 1, H, W), 1 without one; and whether any is left."""
+    # Of the lines on top at this λ, the steepest is on top for the next larger λ.
     on_top = value >= best
     steepest = slope.masked_fill(~on_top, -torch.inf).amax(dim=1, keepdim=True)
     steeper = (slope > steepest) & ~on_top
     ahead = (best - value) / (slope - steepest).masked_fill(~steeper, 1.0)
     ahead = ahead.masked_fill(~steeper, torch.inf).amin(dim=1, keepdim=True)
-    # Rounding must not keep it in one place.
+    # At least one step: rounding could make the distance zero.
     corner = torch.maximum(weight + ahead, weight + 1e-12).clamp(max=1.0)
     return corner, bool((corner < 1.0).any())

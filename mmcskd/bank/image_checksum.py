@@ -1,4 +1,4 @@
-"""A number by which a batch of images is known again."""
+"""A number that identifies a batch of images."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,11 @@ WORDS = {8: torch.int64, 4: torch.int32, 2: torch.int16}
 
 
 def image_checksum(images: Tensor) -> Tensor:
-    """A number that differs where batches of images differ, computed where they lie.
+    """A number that differs for different batches of images, computed on their device.
 
-    The bits, eight bytes at a time where rows divide so, are summed as integers, by columns and
-    rows with other weights, so that it is the same in whatever order a device sums, and another
-    for a flipped or shuffled batch.
+    The bits are summed as integers of up to eight bytes, with other weights for each column and
+    row. So the order of summation does not matter, and a flipped or shuffled batch has another
+    number.
 
     Args:
         images (Tensor): (N, C, height, width).
@@ -21,7 +21,7 @@ def image_checksum(images: Tensor) -> Tensor:
     """
     images = images.detach().contiguous()
     row, offset = (n * images.element_size() for n in (images.shape[-1], images.storage_offset()))
-    # Integers of eight bytes are summed as they lie, shorter ones are first made such.
+    # The largest integer type that divides a row.
     size = next(size for size in WORDS if row % size == 0)
     numbers = (images.clone() if offset % size else images).view(WORDS[size])
     total = torch.zeros((), dtype=torch.int64, device=images.device)

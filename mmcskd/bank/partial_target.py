@@ -1,4 +1,4 @@
-"""A teacher's distribution of which only the largest part is known class by class."""
+"""A distribution whose largest classes are known one by one, the others as a sum."""
 
 from typing import NamedTuple
 
@@ -7,27 +7,27 @@ from torch import Tensor
 
 
 class PartialTarget(NamedTuple):
-    """R distributions over C classes, softmax(t / T): some logits t, and of the others a sum.
+    """R distributions over C classes, softmax(t / T): some logits t, and a sum for the others.
 
-    What the others have is spread evenly over them. That is the approximation; none is made where
-    all classes are known.
+    The sum is spread evenly over the other classes. This is the only approximation; there is none
+    if all classes are known.
     """
 
     classes: Tensor
-    """(R, M), int64: which are known, C behind a row's last."""
+    """(R, M), int64: the known classes, padded with C."""
     logits: Tensor
-    """(R, M): their t, of any value behind a row's last."""
+    """(R, M): their t; padding has any value."""
     rest: Tensor
-    """(R,): log Σ exp(t / T) over the others, -inf where there are none."""
+    """(R,): log Σ exp(t / T) over the others, -inf without others."""
     others: Tensor
-    """(R,): how many others there are."""
+    """(R,): the number of others."""
 
     def to(self, device: torch.device) -> 'PartialTarget':
-        """The same on a device, without waiting for it."""
+        """Copy to a device without blocking."""
         return PartialTarget(*(upload(part, device) for part in self))
 
     def spread(self, num_classes: int, temperature: float) -> Tensor:
-        """Logits of all classes, whose softmax at T is the distribution.
+        """Logits of all classes; their softmax at T is the distribution.
 
         Args:
             num_classes (int): C.
@@ -37,20 +37,20 @@ class PartialTarget(NamedTuple):
             Tensor: (R, C).
         """
         each = temperature * (self.rest - self.others.clamp(min=1).log())
-        # One column more, for what stands behind a row's last.
+        # One more column, for padding.
         rows = each[:, None].repeat(1, num_classes + 1)
         return rows.scatter_(1, self.classes, self.logits)[:, :num_classes]
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
-    """From host memory to a device, without waiting for it: CUDA waits where memory is not pinned.
+    """Copy to a device without blocking; CUDA blocks if the memory is not pinned.
 
     Args:
         tensor (Tensor): On the CPU.
-        device (torch.device): Where to.
+        device (torch.device): The device.
 
     Returns:
-        Tensor: There.
+        Tensor: The copy.
     """
     if device.type == 'cuda':
         tensor = tensor.pin_memory()

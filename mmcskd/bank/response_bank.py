@@ -1,24 +1,24 @@
-"""A file of the classes that a teacher's fused responses can have, batch by batch.
+"""Files of the classes that a teacher's fused responses can have, batch by batch.
 
-One shard holds the batches of one process in one epoch, as arrays in a safetensors file, which is
-read by memory mapping and runs nothing:
+A shard has the batches of one process in one epoch, as arrays in a safetensors file, which is read
+by memory mapping and executes nothing:
 
 ============  ======================  ==============================================================
 array         of                      what
 ============  ======================  ==============================================================
-checksum      batch                   of the images that the teacher saw
-views         batch + 1               where the batch's views begin
+checksum      batch                   of the teacher's images
+views         batch + 1               index of the batch's first view
 best          view                    argmax of g
-table_size    view                    how many classes are candidates anywhere in the view
-table_class   candidates of a view    which, in ascending order
+table_size    view                    number of classes that are candidates in the view
+table_class   candidates of a view    these classes, in ascending order
 table_global  candidates of a view    their g, float32
-count         view, H, W              how many candidates a location has
-entry         candidates of location  their places in the view's table, in ascending order
+count         view, H, W              number of candidates of a location
+entry         candidates of location  their indices in the view's table, ascending
 local         the same, where > 1     their d, float32
 ============  ======================  ==============================================================
 
 With ``model.bank.top_k`` the k largest classes of d and of g are candidates too, every candidate
-has its d, and there are also, of the sums over all other classes:
+has its d, and two arrays hold sums over all other classes:
 
 ============  ======================  ==============================================================
 rest          view, H, W, 3           log Σ exp(t / T) at fusion weights 0, ½ and 1, float32
@@ -39,7 +39,7 @@ from ..runs.atomic_file import AtomicBackend
 from .banked_batch import BankedBatch
 
 FORMAT = '3'
-# Which array says where a batch's part begins.
+# The array with the index of a batch's first entry.
 ALONG = dict(
     best='views',
     table_size='views',
@@ -54,11 +54,11 @@ ALONG = dict(
 
 
 class ShardWriter:
-    """Collects an epoch's batches and writes them as one shard, whole or not at all.
+    """Collects an epoch's batches and writes them as one shard, completely or not at all.
 
     Args:
         path (Path): The file.
-        meta (dict): What to keep beside them, of JSON's types.
+        meta (dict): Further values of JSON types.
     """
 
     def __init__(self, path: Path, meta: dict) -> None:
@@ -67,7 +67,7 @@ class ShardWriter:
         self.batches: List[BankedBatch] = []
 
     def add(self, batch: BankedBatch) -> None:
-        """Take the next batch."""
+        """Add the next batch."""
         self.batches.append(batch)
 
     def write(self) -> int:
@@ -88,7 +88,7 @@ class ShardWriter:
             lengths = [len(getattr(batch, of)) for batch in self.batches]
             arrays[name] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         kept = dict(format=FORMAT, digest=_digest(arrays), meta=self.meta)
-        # One entry, as safetensors writes several in any order.
+        # One entry: safetensors writes several in no fixed order.
         meta = dict(bank=json.dumps(kept))
         content = save(arrays, metadata=meta)
         AtomicBackend().put(content, self.path)
@@ -96,13 +96,13 @@ class ShardWriter:
 
 
 class Shard:
-    """A shard, read batch by batch by memory mapping.
+    """Reads a shard batch by batch, by memory mapping.
 
     Args:
         path (Path): The file.
 
     Raises:
-        ValueError: If it is missing, torn, altered or of another format.
+        ValueError: If it is missing, damaged or of another format.
     """
 
     def __init__(self, path: Path) -> None:
@@ -155,12 +155,12 @@ class Shard:
 
 
 def shard_path(root: Path, epoch: int, rank: int) -> Path:
-    """Where the shard of an epoch and a process lies."""
+    """File of the shard of an epoch and a process."""
     return Path(root) / f'epoch_{epoch:04d}_rank_{rank:03d}.safetensors'
 
 
 def whole_shard(path: Path) -> Optional[Shard]:
-    """The shard, or None where it is missing or damaged."""
+    """The shard, or None if it is missing or damaged."""
     try:
         return Shard(path)
     except ValueError:

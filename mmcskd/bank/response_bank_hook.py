@@ -15,18 +15,18 @@ from .top_k import describe
 
 @HOOKS.register_module()
 class ResponseBankHook(Hook):
-    """Refuse a bank of responses that does not belong to the run, and open the one that does.
+    """Open the run's bank of responses, or refuse one that belongs to another run.
 
     Raises:
-        ValueError: Before training, if the model has no bank, something that the responses depend
-            on differs, epochs are missing, or views are not keyed.
+        ValueError: Before training, if the model has no bank, a setting on which the responses
+            depend differs, epochs are missing, or views are not keyed.
     """
 
-    # Before the data are in place for the first batch.
+    # Before the first batch is loaded.
     priority = 'HIGHEST'
 
     def before_train(self, runner) -> None:
-        """Compare fingerprints.
+        """Compare fingerprints and open the bank.
 
         Args:
             runner (Runner): The runner of the training process.
@@ -82,7 +82,7 @@ class ResponseBankHook(Hook):
             runner.logger.warning(describe(teacher.top_k, error))
 
     def after_train(self, runner) -> None:
-        """Look at the check of the last batch.
+        """Read the check of the last batch.
 
         Args:
             runner (Runner): The runner of the training process.

@@ -1,4 +1,4 @@
-"""What a bank keeps besides, so that soft targets can be formed of it: approximately."""
+"""What a bank keeps in addition for approximate soft targets."""
 
 from typing import Any, Dict, List, NamedTuple
 
@@ -9,13 +9,13 @@ from torch import Tensor
 from ..method import fuse
 from .banked_batch import BankedBatch
 
-# The others' share of a fused response is known where their sum was kept, and interpolated between.
+# Fusion weights at which the sum over the other classes is kept; between them it is interpolated.
 KEPT_AT = (0.0, 0.5, 1.0)
 ERROR_AT = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class TopK(NamedTuple):
-    """How many classes of each response are kept, and for which temperatures."""
+    """The number of kept classes of each response, and the temperatures."""
 
     k: int
     """The k largest of d at each location, and of g."""
@@ -56,7 +56,7 @@ class TopK(NamedTuple):
         Args:
             spatial_response (Tensor): d (N, C, H, W).
             global_response (Tensor): g (N, C).
-            kept (Tensor): Of :meth:`kept`.
+            kept (Tensor): From :meth:`kept`.
 
         Returns:
             Tensor: (N, H, W, 3).
@@ -74,15 +74,15 @@ class TopK(NamedTuple):
     def error(
         self, batch: BankedBatch, spatial_response: Tensor, global_response: Tensor
     ) -> Dict[str, List[float]]:
-        """How far approximate targets are from the teacher's own.
+        """The error of approximate targets against the teacher's own.
 
         Args:
-            batch (BankedBatch): What is kept.
+            batch (BankedBatch): The kept part of the responses.
             spatial_response (Tensor): d (N, C, H, W).
             global_response (Tensor): g (N, C).
 
         Returns:
-            dict[str, list[float]]: By the target's name, the mean total variation and the mean KL
+            dict[str, list[float]]: For each target, the mean total variation and the mean KL
             divergence from the teacher's own to the approximate distribution.
         """
         spatial_response, global_response = (
@@ -99,7 +99,7 @@ class TopK(NamedTuple):
 
 
 def check_top_k(top_k: Any) -> None:
-    """Whether this is a number of classes, or None.
+    """Check that this is a number of classes or None.
 
     Raises:
         ValueError: Otherwise.
@@ -113,10 +113,10 @@ def describe(top_k: int, error: Dict[str, List[float]]) -> str:
 
     Args:
         top_k (int): k.
-        error (dict): Of :meth:`TopK.error`.
+        error (dict): From :meth:`TopK.error`.
 
     Returns:
-        str: With the total variation of each target.
+        str: The sentence, with the total variation of each target.
     """
     each = ', '.join(f'{name}: {distance:.2g}' for name, (distance, _) in error.items())
     return (
@@ -126,7 +126,7 @@ def describe(top_k: int, error: Dict[str, List[float]]) -> str:
 
 
 def mean_error(errors: List[Dict[str, List[float]]]) -> Dict[str, List[float]]:
-    """The mean of several of :meth:`TopK.error`."""
+    """The mean of several results of :meth:`TopK.error`."""
     return {
         name: torch.tensor([each[name] for each in errors]).double().mean(dim=0).tolist()
         for name in errors[0]
