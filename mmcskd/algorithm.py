@@ -175,6 +175,10 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             images = batch_inputs.contiguous(memory_format=self._layout)
             self.teacher(images, mode='tensor')
 
+    def watched_modules(self) -> Dict[str, nn.Module]:
+        """What the ``FiniteLossHook`` checks beside the losses: hard labels hide a teacher's NaN."""
+        return {"the teacher's answer (model.teacher_ckpt)": self.teacher}
+
     def _prepare_teacher(self, batch_inputs: Tensor) -> None:
         """Choose the layout, fold norms and compile, on the first batch."""
         self._layout = to_channels_last(self.teacher, batch_inputs[:2])

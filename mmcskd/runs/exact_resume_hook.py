@@ -13,9 +13,8 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmrazor.registry import HOOKS
 
 from .keyed_views import key_views
-from .student_fsdp_strategy import is_sharded
 from .weights import check_complete
-from .wrapped_model import unwrapped
+from .wrapped_model import is_sharded, unwrapped
 
 
 @HOOKS.register_module()

@@ -23,15 +23,6 @@ from torch.optim import Optimizer
 from ..checks.typed import typed
 
 
-def is_sharded(model: nn.Module) -> bool:
-    """Whether each process holds but a part of the weights.
-
-    Args:
-        model (nn.Module): As a runner holds it.
-    """
-    return any(isinstance(module, FullyShardedDataParallel) for module in model.modules())
-
-
 @STRATEGIES.register_module()
 class StudentFSDPStrategy(FSDPStrategy):
     """MMEngine's ``FSDPStrategy``: the student's weights, gradients and moments in shards.

@@ -1,7 +1,10 @@
-"""The algorithm within what a runner wraps around it."""
+"""The model within what a runner wraps around it."""
+
+from typing import Dict
 
 from mmengine.model import is_model_wrapper
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 
 def unwrapped(runner) -> nn.Module:
@@ -11,3 +14,24 @@ def unwrapped(runner) -> nn.Module:
         runner (Runner): Of any kind.
     """
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether each process holds but a part of the weights.
+
+    Args:
+        model (nn.Module): As a runner holds it.
+    """
+    return any(isinstance(module, FullyShardedDataParallel) for module in model.modules())
+
+
+def own_weights(model: nn.Module) -> Dict[str, Tensor]:
+    """The weights of a model by name; of one in shards this process's part, without the others' help.
+
+    Args:
+        model (nn.Module): As a runner holds it, or within its wrapper.
+    """
+    if not is_sharded(model):
+        return model.state_dict()
+    parts = (*model.named_parameters(), *model.named_buffers())
+    return {name.replace('_fsdp_wrapped_module.', ''): value.detach() for name, value in parts}
