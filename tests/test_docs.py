@@ -25,11 +25,14 @@ ELSEWHERE = {
     'bash tools/run_tests.sh': 'runs these tests',
     'python -m pytest tests/faults': 'tools/run_tests.sh',
     'MMCSKD_FAULTS=all python -m pytest tests/faults': 'the same, for longer',
-    'python .dev_scripts/support/sweep.py --out docs/support.md': '.dev_scripts/tests/test_support.py, in part; takes half an hour',
-    'nox -f .dev_scripts/noxfile.py': 'makes environments; its page: .dev_scripts/tests/test_compatibility.py',
+    'python .dev_scripts/support/sweep.py --out docs/support.md': 'takes half an hour; in part: '
+    '.dev_scripts/tests/test_support.py',
+    'nox -f .dev_scripts/noxfile.py': 'makes environments; its page: '
+    '.dev_scripts/tests/test_compatibility.py',
     "nox -f .dev_scripts/noxfile.py -s 'tests(2.14.1)'": 'the same',
     'git clone --branch v1.0.0 --depth 1 https://github.com/open-mmlab/mmrazor.git': 'of others',
-    'python .dev_scripts/compatibility/mmrazor_tests.py mmrazor': '.dev_scripts/tests/test_compatibility.py, in small',
+    'python .dev_scripts/compatibility/mmrazor_tests.py mmrazor': 'in small: '
+    '.dev_scripts/tests/test_compatibility.py',
     'pip install torch torchvision': 'tools/setup_env.sh',
     "pip install '.[openmmlab]'": 'tools/setup_env.sh, tests/test_wheel.py',
     "pip install '.[pictures]'": 'tools/setup_env.sh, as part of .[test]',
@@ -39,8 +42,9 @@ ELSEWHERE = {
     'custom_hooks.0.checkpoint=work_dirs/deit-s_backbone.pth': 'tests/transfer/test_transfer_processes.py',
     'python demo/make_digit_scenes.py': 'tests/transfer/test_transfer_runs.py',
     'python .dev_scripts/evidence/run.py': 'takes hours; in small: .dev_scripts/tests/test_evidence.py',
-    'python .dev_scripts/evidence/report.py': '.dev_scripts/tests/test_evidence.py; it would write the page itself',
-    'python demo/transfer_demo.py': 'tests/transfer/test_transfer_demo.py, in small; takes an hour',
+    'python .dev_scripts/evidence/report.py': 'writes the page itself; elsewhere: '
+    '.dev_scripts/tests/test_evidence.py',
+    'python demo/transfer_demo.py': 'takes an hour; in small: tests/transfer/test_transfer_demo.py',
     'python .dev_scripts/benchmarks/teacher.py': 'compiles a RegNetY-16GF, which takes minutes',
 }
 # The same commands in small.

@@ -1,8 +1,8 @@
 """What a bank of responses takes: bytes a view, a read, and a training step from it.
 
-Sizes are those of an EfficientNet-Lite0 with its ImageNet weights (demo/convert_efficientnet_lite0.py)
-over views of scikit-image's photographs, made and mixed by the recipe, and of the demo's teacher
-where it has been trained. Steps are timed against those of the same student without a teacher.
+Sizes are those of an EfficientNet-Lite0 with its ImageNet weights, made by
+demo/convert_efficientnet_lite0.py, over views of scikit-image's photographs, made and mixed by the
+recipe, and of the demo's teacher where it has been trained. Steps are timed against those of the same student without a teacher.
 """
 
 import copy
@@ -50,7 +50,7 @@ def digits(cfg, views):
 
 @torch.no_grad()
 def sizes(name, batches_of, views, teacher, top_ks):
-    """Rows of a config with its teacher's weights: bytes a view with hard labels, and with some k's."""
+    """Rows of a config and its teacher's weights: bytes a view with hard labels and some k's."""
     cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
     cfg.model.teacher_ckpt = str(teacher)
     preprocessor = cfg.model.get('data_preprocessor') or cfg.data_preprocessor

@@ -1,9 +1,9 @@
-"""What a training step with CSKD costs, beside the teacher's forward pass and the student's own step.
+"""What a step with CSKD costs, beside the teacher's forward pass and the student's own step.
 
-In each round five things run in turn: the teacher's forward pass as the model comes, the same as the
-algorithm runs it (without its spatial responses), a step of the student without a teacher, a step
-with CSKD, and the same step written plainly (every patch token through the head, then pooled; the
-teacher as it comes), which must give the same loss.
+In each round five things run in turn: the teacher's forward pass as the model comes, the same as
+the algorithm runs it (without its spatial responses), a step of the student without a teacher, a
+step with CSKD, and the same step written plainly (every patch token through the head, then pooled;
+the teacher as it comes), which must give the same loss.
 """
 
 import copy

@@ -71,7 +71,7 @@ def measure(student: nn.Module, data: Canvases, teacher_classes: Tensor) -> Dict
 
 
 class CurveHook(Hook):
-    """Measure the student after the first and every ``interval`` epochs, and stop after ``last``."""
+    """Measure the student after the first and every ``interval`` epochs; stop after ``last``."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """One training step of a pair of stock models at reduced cost, and what must hold of it."""
 
 import copy
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Tuple
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -48,20 +48,20 @@ class Upstream(Exception):
 
 
 def try_pair(teacher: ConfigDict, student: ConfigDict, size: int, distiller: dict) -> Dict:
-    """Let one model teach another for one step, and check what must hold.
+    """Let one ``ImageClassifier`` teach another for one step, and check what must hold.
+
+    Weights are random, with batch statistics that keep numbers in range.
 
     Args:
-        teacher (ConfigDict): An ``ImageClassifier``. Its weights are random, with batch statistics
-            that keep numbers in range.
-        student (ConfigDict): Likewise.
-        size (int): Height and width of the student's images, pixels. The teacher takes them at
-            :func:`teacher_size`.
-        distiller (dict): The distiller without a DeiT term.
+        teacher (ConfigDict): Takes the images at :func:`teacher_size`.
+        student (ConfigDict): Takes them at ``size``.
+        size (int): Side of the student's images, pixels.
+        distiller (dict): Without a DeiT term.
 
     Returns:
         dict: ``teacher_grid`` and ``student_grid`` (height, width), ``pooling`` (the names of the
-        recorder), ``linear`` (whether the mean of d is g), ``tokens`` (source and count of extra
-        tokens) and ``resting`` (how many student weights have no gradient, as in the stock model).
+        recorder), ``linear`` (whether the mean of d is g), ``tokens`` (their source) and ``extra``
+        (how many are no patches).
 
     Raises:
         Upstream: If MMPretrain itself cannot build or run a model.
@@ -85,7 +85,7 @@ def try_pair(teacher: ConfigDict, student: ConfigDict, size: int, distiller: dic
     total = sum(value for key, value in losses.items() if key.startswith('loss'))
     assert torch.isfinite(total), f'losses {losses}'
     total.backward()
-    found.update(_check_gradients(algorithm, images, samples))
+    _check_gradients(algorithm, images, samples)
     before = torch.cat([p.detach().flatten().clone() for p in algorithm.student.parameters()])
     torch.optim.SGD(algorithm.parameters(), lr=0.1).step()
     after = torch.cat([p.detach().flatten() for p in algorithm.student.parameters()])
@@ -119,11 +119,7 @@ def student_size(cfg: Config) -> int:
 
 
 def read(path: str) -> Config:
-    """A stock config, its model an ``ImageClassifier``.
-
-    Raises:
-        Upstream: If MMEngine cannot read it.
-    """
+    """A stock config; an ``Upstream`` if MMEngine cannot read it."""
     try:
         return Config.fromfile(path)
     except Exception as error:
@@ -139,9 +135,8 @@ def lighter(model: ConfigDict) -> ConfigDict:
         part.pop('init_cfg', None)
     model.pop('pretrained', None)
     kind, arch = backbone.type, backbone.get('arch', 'base')
-    known = (
-        _archs(kind).get(arch.lower() if kind in FLAT else arch) if isinstance(arch, str) else None
-    )
+    zoo = getattr(PRETRAIN_MODELS.get(kind), 'arch_zoo', {})
+    known = zoo.get(arch.lower() if kind in FLAT else arch) if isinstance(arch, str) else None
     if kind == 'XCiT':
         backbone.depth = 2
     elif known and kind in FLAT:
@@ -151,11 +146,6 @@ def lighter(model: ConfigDict) -> ConfigDict:
     elif known and kind in DEEP:
         backbone.arch = dict(known, depths=[min(depth, 2) for depth in known['depths']])
     return model
-
-
-def _archs(kind: str) -> Dict[str, dict]:
-    """The architectures that a backbone knows by name."""
-    return getattr(PRETRAIN_MODELS.get(kind), 'arch_zoo', {})
 
 
 def _build(teacher: ConfigDict, student: ConfigDict, view: int, distiller: dict) -> nn.Module:
@@ -235,21 +225,15 @@ def _linear_tail(model: nn.Module) -> bool:
     )
 
 
-def _check_gradients(algorithm: nn.Module, images: Tensor, samples: List[DataSample]) -> Dict:
+def _check_gradients(algorithm: nn.Module, images: Tensor, samples: List[DataSample]) -> None:
     """Every weight of the student learns that learns in the stock model, none of the teacher."""
     teaching = [name for name, p in algorithm.teacher.named_parameters() if p.grad is not None]
     assert not teaching, f'the teacher has gradients in {teaching[:3]}'
     student = algorithm.student
-    missing = [n for n, p in student.named_parameters() if p.requires_grad and p.grad is None]
-    resting: Optional[set] = set()
+    missing = [p for p in student.named_parameters() if p[1].requires_grad and p[1].grad is None]
     if missing:
-        given = {name: p.grad for name, p in student.named_parameters()}
-        student.zero_grad()
         losses = student(images, samples, mode='loss')
-        sum(value for key, value in losses.items() if 'loss' in key).backward()
-        resting = {n for n, p in student.named_parameters() if p.requires_grad and p.grad is None}
-        for name, p in student.named_parameters():
-            p.grad = given[name]
-    left_out = [name for name in missing if name not in resting]
-    assert not left_out, f'no gradient in {left_out[:3]}, but in the stock model'
-    return dict(resting=len(missing))
+        total = sum(value for key, value in losses.items() if 'loss' in key)
+        stock = torch.autograd.grad(total, [p for _, p in missing], allow_unused=True)
+        left_out = [name for (name, _), given in zip(missing, stock) if given is not None]
+        assert not left_out, f'no gradient in {left_out[:3]}, but in the stock model'

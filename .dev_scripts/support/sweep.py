@@ -8,7 +8,7 @@ a sweep that was stopped goes on where it was; --fresh starts it over.
 import argparse
 import copy
 import json
-import time
+import sys
 import warnings
 from pathlib import Path
 
@@ -23,6 +23,10 @@ from tqdm import tqdm
 from mmcskd import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / '.dev_scripts'))
+
+from page import table as markdown  # noqa: E402
+
 ZOO = Path(mmpretrain.__file__).parent / '.mim' / 'configs'
 # Kinds of backbones: with patch tokens; with tokens and, at the end, a map that is pooled; all
 # others are CNNs.
@@ -56,6 +60,25 @@ STUDENT = dict(
 )
 
 
+COLUMNS = dict(teacher=('grid', 'tail', 'pooling'), student=('grid', 'extra tokens', 'tokens from'))
+TORCH = torch.__version__.split('+')[0]
+HEAD = f"""# Which stock models work
+
+Every classification config of MMPretrain {mmpretrain.__version__}, tried by mmcskd \
+{__version__} under torch {TORCH}:
+
+```bash
+python .dev_scripts/support/sweep.py --out docs/support.md
+```
+
+Each takes one training step beside a small partner, with random weights and, for students, fewer \
+layers of the same kind. It passes if the global response g equals the own logits to 1e-5, the \
+local responses d differ from place to place and their mean is g wherever the tail is linear, \
+every weight of the student learns that learns in the stock model, none of the teacher does, and \
+the step changes the student and gives class scores. What MMPretrain itself cannot read or build \
+is listed as such. Configs with the same model share a row."""
+
+
 def configs():
     """Names of all classification configs of the zoo, below its folder of configs."""
     for path in sorted(ZOO.rglob('*.py')):
@@ -67,14 +90,9 @@ def configs():
 
 
 def roles(name):
-    """What a config is tried as, with its model and images; an ``Upstream`` where it is unreadable.
+    """Roles in which a config is tried, with model and side of the images in pixels.
 
-    Args:
-        name (str): Of :func:`configs`.
-
-    Returns:
-        list[tuple[str, ConfigDict, int]]: Role, model and side of the images, pixels; empty for
-        a config without an ``ImageClassifier``.
+    None for a config without an ``ImageClassifier``; an ``Upstream`` where it is unreadable.
     """
     cfg = read(ZOO / name)
     model = cfg.get('model') or {}
@@ -95,12 +113,7 @@ def distiller():
 
 
 def try_one(role, model, size):
-    """One model beside its partner.
-
-    Args:
-        role (str): ``'teacher'`` or ``'student'``.
-        model (ConfigDict): An ``ImageClassifier``.
-        size (int): Side of the images, pixels.
+    """One model beside its partner, on images of this side.
 
     Returns:
         dict: ``result`` (``'passes'``, ``'refused'``, ``'upstream'`` or ``'FAILS'``) and what
@@ -109,32 +122,29 @@ def try_one(role, model, size):
     warnings.filterwarnings('ignore')
     torch.set_num_threads(1)
     MMLogger.get_current_instance().setLevel('ERROR')
-    classes = model.head.get('num_classes') or model.backbone.get('num_classes') or 1000
     partner = ConfigDict(copy.deepcopy(TEACHER if role == 'student' else STUDENT))
-    partner.head.num_classes = classes
+    partner.head.num_classes = (
+        model.head.get('num_classes') or model.backbone.get('num_classes') or 1000
+    )
     if role == 'teacher':
         size = 64  # of the student, whatever the teacher's
         partner.backbone.in_channels = 1 if model.backbone.type == 'LeNet5' else 3
     teacher, student = (model, partner) if role == 'teacher' else (partner, model)
-    start = time.time()
     try:
-        found = dict(result='passes', **try_pair(teacher, student, size, distiller()))
+        return dict(result='passes', **try_pair(teacher, student, size, distiller()))
     except Upstream as error:
-        found = dict(result='upstream', reason=_line(error))
+        return dict(result='upstream', reason=_line(error))
     except (ValueError, TypeError) as error:
-        found = dict(result='refused', reason=_line(error))
+        return dict(result='refused', reason=_line(error))
     except Exception as error:
-        found = dict(result='FAILS', reason=f'{type(error).__name__}: {_line(error)}')
-    return dict(found, seconds=round(time.time() - start, 1))
+        return dict(result='FAILS', reason=f'{type(error).__name__}: {_line(error)}')
 
 
 def sweep(names, results, processes):
-    """Try all that is not in the results yet, and keep each as it comes.
+    """Try all that is not in the results yet, several at a time, and keep each as it comes.
 
-    Args:
-        names (list[str]): Of :func:`configs`.
-        results (Path): JSON file of role → name → result.
-        processes (int): At a time.
+    Returns:
+        dict: Role → name → result; one with the same model as an earlier one says ``same_as``.
     """
     found = json.loads(results.read_text()) if results.exists() else {}
     found = {role: found.get(role, {}) for role in ('teacher', 'student')}
@@ -142,113 +152,63 @@ def sweep(names, results, processes):
     for name in tqdm(names, desc='reading'):
         try:
             for role, model, size in roles(name):
-                key = (role, json.dumps(_what_runs(model), sort_keys=True, default=str), size)
+                parts = {part: model.get(part) for part in ('backbone', 'neck', 'head')}
+                key = (role, json.dumps(parts, sort_keys=True, default=str), size)
                 first = same.setdefault(key, name)
                 if first != name:
                     found[role][name] = dict(same_as=first)
                 elif name not in found[role]:
                     todo[role, name] = (role, model, size)
         except Upstream as error:
-            for role in ('teacher', 'student'):
+            for role in found:
                 if _family_can(name, role):
                     found[role][name] = dict(result='upstream', reason=_line(error))
     results.parent.mkdir(parents=True, exist_ok=True)
     run = Parallel(n_jobs=processes, return_as='generator_unordered')
-    tasks = (delayed(_named)(key, arguments) for key, arguments in todo.items())
+    tasks = (delayed(lambda key, task: (key, try_one(*task)))(*each) for each in todo.items())
     for (role, name), result in tqdm(run(tasks), total=len(todo), desc='steps'):
         found[role][name] = result
         results.write_text(json.dumps(found, indent=1, sort_keys=True))
-    results.write_text(json.dumps(found, indent=1, sort_keys=True))
     return found
 
 
 def table(found):
-    """The results as Markdown.
-
-    Args:
-        found (dict): Of :func:`sweep`.
-
-    Returns:
-        str: ``docs/support.md``.
-    """
-    lines = [
-        '# Which stock models work',
-        '',
-        f'Every classification config of MMPretrain {mmpretrain.__version__}, tried by mmcskd '
-        f'{__version__} under torch {torch.__version__.split("+")[0]}:',
-        '',
-        '```bash',
-        'python .dev_scripts/support/sweep.py --out docs/support.md',
-        '```',
-        '',
-        'Each takes one training step beside a small partner, with random weights and, for '
-        'students, fewer layers of the same kind. It passes if the global response g equals the '
-        'own logits to 1e-5, the local responses d differ from place to place and their mean is g '
-        'wherever the tail is linear, every weight of the student learns that learns in the stock '
-        'model, none of the teacher does, and the step changes the student and gives class '
-        'scores. What MMPretrain itself cannot read or build is listed as such. Configs with the '
-        'same model share a row.',
-        '',
-    ]
-    for role, columns in (
-        ('teacher', ('grid', 'tail', 'pooling')),
-        ('student', ('grid', 'extra tokens', 'tokens from')),
-    ):
+    """The text of docs/support.md, from the results."""
+    parts = [HEAD]
+    for role, columns in COLUMNS.items():
         rows = found[role]
-        counts = {
-            kind: sum(_resolved(rows, name)['result'] == kind for name in rows)
-            for kind in ('passes', 'refused', 'upstream', 'FAILS')
-        }
-        lines += [
+        outcomes = [rows[row.get('same_as', name)]['result'] for name, row in rows.items()]
+        parts += [
             f'## As the {role}',
-            '',
-            f'{counts["passes"]} of {len(rows)} pass, {counts["refused"]} are refused with a '
-            f'reason, {counts["upstream"]} MMPretrain cannot read, build or run, {counts["FAILS"]} fail.',
-            '',
-            f'| config | {" | ".join(columns)} | result |',
-            '|' + '---|' * (len(columns) + 2),
+            f'{outcomes.count("passes")} of {len(rows)} pass, {outcomes.count("refused")} are '
+            f'refused with a reason, {outcomes.count("upstream")} MMPretrain cannot read, build or '
+            f'run, {outcomes.count("FAILS")} fail.',
+            markdown(
+                ['config', *columns, 'result'],
+                [_row(name, rows, role) for name in sorted(rows) if 'same_as' not in rows[name]],
+            ),
         ]
-        for name in sorted(rows):
-            if 'same_as' not in rows[name]:
-                twins = [other for other in rows if rows[other].get('same_as') == name]
-                lines.append(_row(name, twins, rows[name], role))
-        lines.append('')
-    return '\n'.join(lines)
+    return '\n\n'.join(parts) + '\n'
 
 
-def _row(name, twins, result, role):
-    cells = ['', '', '']
-    if result['result'] == 'passes' and role == 'teacher':
+def _row(name, rows, role):
+    result, cells = rows[name], ['', '', '']
+    outcome = result['result']
+    if outcome == 'passes' and role == 'teacher':
         feature, source, _ = result['pooling']
         cells = [
             '×'.join(map(str, result['teacher_grid'])),
             'linear' if result['linear'] else 'not linear',
             f'`{source}`' if feature is None else f'`{feature}` → `{source}`',
         ]
-    elif result['result'] == 'passes':
-        cells = [
-            '×'.join(map(str, result['student_grid'])),
-            str(result['extra']),
-            f'`{result["tokens"]}`' if result['tokens'] else 'the backbone',
-        ]
-    outcome = result['result']
-    if 'reason' in result:
+    elif outcome == 'passes':
+        tokens = f'`{result["tokens"]}`' if result['tokens'] else 'the backbone'
+        cells = ['×'.join(map(str, result['student_grid'])), result['extra'], tokens]
+    else:
         reason = result['reason'].replace('|', '\\|')
         outcome = f'{"MMPretrain" if outcome == "upstream" else outcome}: {reason}'
-    also = f' and {len(twins)} more of this model' if twins else ''
-    return f'| {name[:-3]}{also} | {" | ".join(cells)} | {outcome} |'
-
-
-def _resolved(rows, name):
-    return rows[rows[name].get('same_as', name)]
-
-
-def _what_runs(model):
-    return {part: model.get(part) for part in ('backbone', 'neck', 'head')}
-
-
-def _named(key, arguments):
-    return key, try_one(*arguments)
+    twins = sum(row.get('same_as') == name for row in rows.values())
+    return [name[:-3] + (f' and {twins} more of this model' if twins else ''), *cells, outcome]
 
 
 def _family_can(name, role):
@@ -267,14 +227,14 @@ def _line(error):
     return text if len(text) < 240 else text[:237] + '…'
 
 
-def main(arguments=None):
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('parts', nargs='*', help='only configs with one of these in their names')
     parser.add_argument('--out', help='Markdown file to write; default: print')
     parser.add_argument('--results', default='work_dirs/support.json', help='kept one by one')
     parser.add_argument('--fresh', action='store_true', help='forget the results kept')
     parser.add_argument('--processes', type=int, default=2)
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(argv)
     results = Path(args.results)
     if args.fresh:
         results.unlink(missing_ok=True)

@@ -282,7 +282,8 @@ def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
     command(tmp_path, *arguments)
     out = capsys.readouterr().out
     assert 'teachers: 0 of 1 runs are done.' in out
-    # Two learning rates each, either of them an end; one beyond; one more temperature, two more weights.
+    # Two learning rates each, either of them an end; one beyond; one more temperature, two more
+    # weights.
     assert 'tuning: 0 of 6 runs are done.' in out
     assert out.count('tuning: 0 of 3 runs are done.') == 2
     assert 'comparison: 0 of 3 runs are done.' in out
@@ -404,7 +405,7 @@ def test_page_is_that_of_the_results(tmp_path):
 
 
 def test_direction(tmp_path):
-    """The first seed of two arms, cut after half of the epochs: patches learn what DeiT leaves untaught.
+    """One seed of two arms, cut after half of the epochs: patches learn what DeiT leaves untaught.
 
     By half of what separated the two after so many epochs in the full run whose seed was closest.
     """

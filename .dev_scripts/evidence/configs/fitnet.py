@@ -1,5 +1,5 @@
-# Feature mimicking: the second of three layers, through a 1×1 convolution, matches the teacher's last
-# feature map in L2, on top of the labels. The distillation token is there, and untaught.
+# Feature mimicking: the second of three layers, through a 1×1 convolution, matches the teacher's
+# last feature map in L2, on top of the labels. The distillation token is there, and untaught.
 _base_ = './_base_/student.py'
 custom_imports = dict(imports=['mmcskd', 'packed_digits', 'patch_map_connector'])
 
