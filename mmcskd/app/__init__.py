@@ -1,1 +1,1 @@
-"""The front doors: what the commands share."""
+"""What the command lines share."""

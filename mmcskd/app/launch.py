@@ -1,4 +1,4 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share: arguments, config, checks, model parts."""
+"""Arguments, config and models for the scripts in tools/."""
 
 import argparse
 import os
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that the MM toolboxes share.
 
     Args:
-        parser (argparse.ArgumentParser): Receives ``config``, ``--work-dir``, ``--cfg-options``,
+        parser (argparse.ArgumentParser): Gets ``config``, ``--work-dir``, ``--cfg-options``,
             ``--launcher`` and ``--local-rank``.
     """
     parser.add_argument('config', help='config file')
@@ -49,7 +49,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     """Add ``--trust``.
 
     Args:
-        parser (argparse.ArgumentParser): Receives the argument.
+        parser (argparse.ArgumentParser): Gets the argument.
     """
     parser.add_argument(
         '--trust',
@@ -62,10 +62,10 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 def add_amp(parser: argparse.ArgumentParser) -> None:
-    """Add ``--amp``, which :func:`load_config` obeys.
+    """Add ``--amp``, for :func:`load_config`.
 
     Args:
-        parser (argparse.ArgumentParser): Receives the argument.
+        parser (argparse.ArgumentParser): Gets the argument.
     """
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
 
@@ -74,11 +74,11 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
     """Read the config, merge the command line, check it and join the other processes.
 
     Args:
-        args (argparse.Namespace): Of a parser that went through :func:`add_arguments`.
+        args (argparse.Namespace): From a parser with :func:`add_arguments`.
         loaders (Iterable[str]): The dataloaders that will be used.
 
     Returns:
-        mmengine.Config: Ready to build a Runner from.
+        mmengine.Config: The config for a Runner.
 
     Raises:
         ValueError: If the config or a dataset is missing.
@@ -100,7 +100,7 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
         cfg.merge_from_dict(args.cfg_options)
     if getattr(args, 'amp', False):
         cfg.optim_wrapper.type = 'mmrazor.DeviceAmpOptimWrapper'
-    # MMEngine's own default finds no classifier.
+    # In MMEngine's default scope no classifier is found.
     cfg.setdefault('default_scope', 'mmpretrain')
     check_scope(cfg)
     for name in loaders:
@@ -115,7 +115,7 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
 
 
 def _fill_loader(loader: ConfigDict, scope: str) -> None:
-    """The defaults of MMPretrain's own tools; elsewhere images of a batch differ in size."""
+    """Set the defaults of MMPretrain's tools; in other toolboxes image sizes differ in a batch."""
     collate = 'default_collate' if scope == 'mmpretrain' else 'pseudo_collate'
     loader.setdefault('collate_fn', dict(type=collate))
     loader.setdefault('pin_memory', has_accelerator())
@@ -126,7 +126,7 @@ def choose_checkpoint(runner) -> None:
     """Choose the checkpoint to resume from, which a FlexibleRunner loads before its first hook.
 
     Args:
-        runner (Runner | FlexibleRunner): Before it trains; a Runner asks its hooks in time.
+        runner (Runner | FlexibleRunner): Before it trains. For a Runner its hooks choose.
 
     Raises:
         ValueError: If there are checkpoints but no good one.
@@ -138,7 +138,7 @@ def choose_checkpoint(runner) -> None:
 
 
 def build_student(cfg: Config, checkpoint: str) -> nn.Module:
-    """The student alone, whether the config distils it or not, with its weights.
+    """Build the student of a config, with its weights; the config need not distil.
 
     Args:
         cfg (mmengine.Config): The training config.
@@ -148,7 +148,7 @@ def build_student(cfg: Config, checkpoint: str) -> nn.Module:
         nn.Module: A classifier; the teacher is neither built nor loaded.
 
     Raises:
-        ValueError: If the checkpoint does not fill the student completely.
+        ValueError: If the checkpoint lacks weights of the student.
     """
     model, preprocessor = _build(cfg, cfg.model.get('architecture', cfg.model))
     model.data_preprocessor = preprocessor
@@ -157,7 +157,7 @@ def build_student(cfg: Config, checkpoint: str) -> nn.Module:
 
 
 def build_teacher(cfg: Config) -> nn.Module:
-    """The teacher alone, with its weights.
+    """Build the teacher of a config, with its weights.
 
     Args:
         cfg (mmengine.Config): The training config.
@@ -166,7 +166,7 @@ def build_teacher(cfg: Config) -> nn.Module:
         nn.Module: A classifier.
 
     Raises:
-        ValueError: If the config has no teacher or its weights do not fill it.
+        ValueError: If the config has no teacher or the checkpoint lacks weights of it.
     """
     if 'teacher' not in cfg.model:
         raise ValueError(
@@ -183,7 +183,7 @@ def build_teacher(cfg: Config) -> nn.Module:
 
 
 def _build(cfg: Config, model: ConfigDict) -> Tuple[nn.Module, nn.Module]:
-    """A part of the algorithm and the preprocessor whose batches it is given."""
+    """Build a part of the algorithm, and the preprocessor of its batches."""
     preprocessor = cfg.model.get('data_preprocessor', cfg.get('data_preprocessor'))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
         model = MODELS.build(model)

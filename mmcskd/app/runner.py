@@ -1,4 +1,4 @@
-"""A Runner that names the key of the config behind a part that it cannot build."""
+"""A Runner whose build errors name the config key."""
 
 import copy
 from functools import partial
@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 from ..checks.built import built
 
-# From a method of a runner, or of a FlexibleRunner's strategy, that builds one part to its key.
+# Methods of a Runner or of a FlexibleRunner's strategy that build one part, with its config key.
 BUILDS = {
     'setup_env': 'env_cfg',
     'set_randomness': 'randomness',
@@ -26,14 +26,14 @@ BUILDS = {
 
 
 def build_runner(cfg: Config) -> Runner:
-    """The runner of a config, of its ``runner_type`` if it has one.
+    """Build the runner of a config, of its ``runner_type``.
 
     Args:
         cfg (mmengine.Config): The config.
 
     Returns:
-        Runner: What it cannot build, now or when it trains or tests, is a ValueError that names the
-            key. What fails while it runs is raised as it is.
+        Runner: A part that it cannot build, now or later, is a ValueError with the config key.
+            Errors of the run itself are raised unchanged.
 
     Raises:
         ValueError: If a part cannot be built.
@@ -42,7 +42,7 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def naming(kind: type) -> type:
-    """A kind of runner whose builds name their keys.
+    """A subclass of a runner whose build errors name the key.
 
     Args:
         kind (type): ``Runner``, ``FlexibleRunner`` or a class that derives from one.
@@ -72,7 +72,7 @@ def _name_builds(owner: Any) -> None:
 
 
 def _build_loop(runner: Runner, phase: str, build: Callable, loop: Any) -> Any:
-    """The runner is not told whose dataloader and evaluator a loop has it build."""
+    """Add the loop's name to the keys of its dataloader and evaluator."""
     kind = type(runner)
     runner.build_dataloader = partial(_build_loader, f'{phase}_dataloader', kind.build_dataloader)
     evaluator = partial(kind.build_evaluator, runner)
@@ -84,14 +84,14 @@ def _build_loader(key: str, build: Callable, loader: Any, **options) -> Any:
     try:
         return built(key, build, loader, **options)
     except ValueError:
-        # If it is one of the transforms, that one.
+        # The transform, if one of them is the cause.
         for place, transform in _transforms(loader['dataset'], f'{key}.dataset'):
             built(place, TRANSFORMS.build, copy.deepcopy(transform))
         raise
 
 
 def _transforms(part: Any, key: str) -> Iterator[Tuple[str, dict]]:
-    """The transforms of a dataset, and of those that it wraps, with their keys."""
+    """The transforms of a dataset and of wrapped datasets, with their config keys."""
     inner = part.items() if isinstance(part, dict) else enumerate(part)
     for name, value in inner:
         place = f'{key}.{name}'

@@ -1,1 +1,1 @@
-"""Wrong arguments and configs, told by name."""
+"""Checks of arguments and configs, with errors that name the key."""

@@ -1,4 +1,4 @@
-"""A part of a config that cannot be built, told by its key."""
+"""Errors that name the config key of a part that cannot be built."""
 
 import traceback
 from pathlib import Path
@@ -10,18 +10,18 @@ PACKAGE = str(Path(__file__).parents[1])
 
 
 def built(key: str, build: Callable, *arguments, **options) -> Any:
-    """What ``build`` makes of a part of a config, or an error that names the part's key.
+    """Build a part of a config; an error names the part's key.
 
     Args:
-        key (str): Where the part stands.
-        build (Callable): Called with the arguments, the first of which is the part, and options.
+        key (str): Config key of the part.
+        build (Callable): Called with the other arguments, the first of which is the part.
 
     Returns:
         Any: What ``build`` returns.
 
     Raises:
-        ValueError: From what ``build`` raised. Errors of this package, which name their keys, and
-            a lack of memory are raised as they are.
+        ValueError: For an error of ``build``. Errors of this package, which name their keys, and
+            out-of-memory errors are raised unchanged.
     """
     try:
         return build(*arguments, **options)

@@ -1,8 +1,8 @@
 """One pass over a config before anything is built of it: names, keys, types and references.
 
-Names are looked up in the registries, keys and values held against the signatures and annotations
-of what takes them. Nothing is built or run: what a class makes of its values it says itself, when
-the Runner builds it.
+Names are looked up in the registries; keys and values are compared with the signatures and
+annotations of the classes. Nothing is built or run: a class checks its values itself when the Runner
+builds it.
 """
 
 import inspect
@@ -50,7 +50,7 @@ RANDOMNESS = dict(seed=Optional[int], diff_rank_seed=bool, deterministic=bool)
 SCALE = dict(enable=bool, base_batch_size=int)
 SCHEDULE = dict(begin=int, end=int, by_epoch=bool, convert_to_iter_based=bool, verbose=bool)
 LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
-# What a Runner needs all of, or none.
+# A Runner needs all of a row or none.
 TOGETHER = (
     ('train_dataloader', 'train_cfg', 'optim_wrapper'),
     ('val_dataloader', 'val_cfg', 'val_evaluator'),
@@ -59,15 +59,15 @@ TOGETHER = (
 
 
 def check_config(cfg: Any, phases: Iterable[str] = ('train', 'val', 'test')) -> None:
-    """Whether a run can be built from a config, in whose default scope names are looked up.
+    """Check that a run can be built from a config, in its default scope.
 
     Args:
         cfg (mmengine.Config): The config.
-        phases (Iterable[str]): What will be run of it. Defaults to all.
+        phases (Iterable[str]): The phases that will run. Defaults to all.
 
     Raises:
-        TypeError: For a value of another type than it must be.
-        ValueError: For an unknown or missing key, name, or another value than it takes.
+        TypeError: For a value of another type.
+        ValueError: For an unknown or missing key or name, or a value out of range.
     """
     check_scope(cfg)
     _check_together(cfg)
@@ -96,14 +96,14 @@ def check_config(cfg: Any, phases: Iterable[str] = ('train', 'val', 'test')) -> 
 
 
 def check_scope(cfg: Any) -> None:
-    """Whether the scope in which a config's names are looked up is one.
+    """Check the default scope of a config.
 
     Args:
         cfg (mmengine.Config): The config.
 
     Raises:
-        TypeError: If it is no text.
-        ValueError: If it is the name of no package that MMEngine knows.
+        TypeError: If it is no string.
+        ValueError: If MMEngine knows no package of that name.
     """
     scope, scopes = cfg.get('default_scope', 'mmengine'), ('mmengine', *MODULE2PACKAGE)
     check_value(scope, str, 'default_scope')
@@ -112,14 +112,14 @@ def check_scope(cfg: Any) -> None:
 
 
 def check_model(model: Any) -> None:
-    """Whether a model, and what it distils with, is of registered parts that take their keys.
+    """Check the types and keys of a model and its distiller.
 
     Args:
         model (Any): The config of the model.
 
     Raises:
-        TypeError: For a part that is of another kind than it must be.
-        ValueError: For an unknown name, or one that is missing.
+        TypeError: For a part of another type.
+        ValueError: For an unknown or missing name.
     """
     kind = check_part(model, MODELS, 'model')
     if 'distiller' not in model or not kind.__module__.startswith('mmcskd.'):
@@ -136,14 +136,14 @@ def check_model(model: Any) -> None:
 
 
 def check_hooks(cfg: Any) -> None:
-    """Whether the hooks of a config are registered and take their keys.
+    """Check the types and keys of a config's hooks.
 
     Args:
         cfg (mmengine.Config): The config.
 
     Raises:
-        TypeError: For a part that is of another kind than it must be.
-        ValueError: For an unknown name, or one that is missing.
+        TypeError: For a part of another type.
+        ValueError: For an unknown or missing name.
     """
     for name, kinds in (('custom_hooks', (list, tuple)), ('default_hooks', (dict,))):
         hooks = cfg.get(name)
@@ -158,7 +158,7 @@ def check_hooks(cfg: Any) -> None:
                 continue
             kind = check_part(hook, HOOKS, f'{name}.{place}', given=('priority',))
             if inspect.isclass(kind) and issubclass(kind, EMAHook):
-                # The rest is the average's, which the hook builds when the run begins.
+                # The other keys belong to the average, which the hook builds when the run begins.
                 own = ('type', '_scope_', 'priority', *inspect.signature(kind).parameters)
                 average = {key: value for key, value in hook.items() if key not in own}
                 average['type'] = hook.get('ema_type', 'ExponentialMovingAverage')
@@ -225,7 +225,7 @@ def _check_optimizer(part: Any) -> None:
     own = ('constructor', 'paramwise_cfg')
     wrapper = {'type': 'OptimWrapper', **{k: v for k, v in part.items() if k not in own}}
     if 'optimizer' not in part:
-        # Several optimizers, of a constructor of their own.
+        # Several optimizers, made by a custom constructor.
         if constructor == 'DefaultOptimWrapperConstructor':
             raise ValueError(f'{key} lacks "optimizer". ' + nearest('optimizer', wrapper, most=1))
         return
@@ -258,7 +258,7 @@ def _check_schedules(cfg: Any) -> None:
             if name in part:
                 check_value(part[name], hint, f'{key}.{name}')
         begin, length = part.get('begin', 0), 'epochs' if part.get('by_epoch', True) else 'iters'
-        # What the loop does not count is as long as one could want.
+        # No limit for what the loop does not count.
         end = loop.get(f'max_{length}', math.inf)
         if part.get('end', math.inf) <= begin:
             raise ValueError(
@@ -272,7 +272,7 @@ def _check_schedules(cfg: Any) -> None:
 
 
 def _check_fusion(cfg: Any) -> None:
-    """A CSKD loss that nothing steers."""
+    """A CSKD loss without a fusion weight."""
     losses = ((cfg.get('model') or {}).get('distiller') or {}).get('distill_losses') or {}
     hooks = [type_name(hook) for hook in cfg.get('custom_hooks') or []]
     for name, loss in losses.items():

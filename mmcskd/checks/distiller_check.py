@@ -19,15 +19,15 @@ RECORD_KEYS = ('recorder', 'from_student', *INDEXES, 'connector')
 
 
 def check_distiller(distiller: Any, key: str = 'model.distiller') -> None:
-    """Whether recorders, connectors, losses and what feeds what fit together.
+    """Check that recorders, connectors, losses and their mappings fit together.
 
     Args:
         distiller (Any): The config of MMRazor's ``ConfigurableDistiller``.
-        key (str): Where it stands, for messages. Defaults to ``'model.distiller'``.
+        key (str): Its config key, for messages. Defaults to ``'model.distiller'``.
 
     Raises:
-        TypeError: For a part that is of another kind than it must be.
-        ValueError: For an unknown name, or one that is missing.
+        TypeError: For a part of another type.
+        ValueError: For an unknown or missing name.
     """
     if check_part(distiller, MODELS, key).__name__ != 'ConfigurableDistiller':
         return
@@ -60,7 +60,7 @@ def check_distiller(distiller: Any, key: str = 'model.distiller') -> None:
 
 
 def _check_record(record: Any, parts: dict, key: str, place: str) -> None:
-    """Whether a record that feeds a loss is one that will be there."""
+    """Check that the record of a mapping will exist."""
     check_keys(record, RECORD_KEYS, place)
     for name in ('recorder', 'from_student'):
         if name not in record:
@@ -76,7 +76,7 @@ def _check_record(record: Any, parts: dict, key: str, place: str) -> None:
     _refers(record['recorder'], parts[side], f'{place}.recorder', of)
     if record.get('connector') is not None:
         _refers(record['connector'], parts['connectors'], f'{place}.connector', f'{key}.connectors')
-    # How many parts this package's own records have, and that there is one a step.
+    # This package's recorders have one record a step, with this number of entries.
     kind = type_name(parts[side][record['recorder']])
     if kind not in ('SpatialResponse', 'PatchToken'):
         return

@@ -13,15 +13,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from .part import ANNOTATED, check_keys, check_part, check_value
 from .suggest import nearest
 
-# Those of a sampler are kept to by MMPretrain as well.
+# MMPretrain's samplers keep to their annotations too.
 SAMPLERS = (*ANNOTATED, 'mmpretrain')
-# Of torch's DataLoader, whose annotations not every torch can evaluate, and MMEngine's own.
+# Keys of torch's DataLoader, whose annotations not every torch can evaluate, and of MMEngine.
 OPTIONS = dict(
     batch_size=int, num_workers=int, num_batch_per_epoch=Optional[int], timeout=float,
     prefetch_factor=Optional[int], pin_memory=bool, drop_last=bool, persistent_workers=bool,
     shuffle=Optional[bool], disable_subprocess_warning=bool, pin_memory_device=str,
 )  # fmt: skip
-# Whose transforms keep to their annotations, but for these in MMPretrain's own configs.
+# Packages whose transforms keep to their annotations, except these in MMPretrain's own configs.
 TRANSFORMERS = (*SAMPLERS, 'mmcv')
 LOOSE = ('magnitude_level', 'eigvec', 'input_size')
 COLORS = ('pad_val', 'fill_color', 'fill_std')
@@ -32,21 +32,21 @@ CHOICES = dict(
     color_type=tuple(imread_flags),
     imdecode_backend=(None, *supported_backends),
 )
-# What the loader hands over to a function has no name.
+# A function gets these arguments by position.
 FIRST = ('batch', 'data_batch', 'worker_id')
 
 
 def check_loader(part: Any, key: str) -> None:
-    """Whether a dataloader can be built, but for its dataset, which is not read.
+    """Check that a dataloader can be built; its dataset is not read.
 
     Args:
         part (dict | torch.utils.data.DataLoader | None): The config of the dataloader.
-        key (str): Where it stands, for messages.
+        key (str): Its config key, for messages.
 
     Raises:
-        TypeError: For a value of another type than it must be.
-        ValueError: For an unknown or missing key, name, or another value than it takes; if the
-            dataset is not on the disk.
+        TypeError: For a value of another type.
+        ValueError: For an unknown or missing key or name, a value out of range, or a dataset that is
+            not on the disk.
     """
     if not isinstance(part, dict):
         return
@@ -114,7 +114,7 @@ def _check_dataset(part: Any, key: str) -> None:
 
 
 def _check_options(part: Any, key: str) -> None:
-    """What MMCV and MMPretrain look at when the first image comes."""
+    """Values that MMCV and MMPretrain check at the first image only."""
     for name, value in part.items() if isinstance(part, dict) else enumerate(part):
         place = f'{key}.{name}'
         if name in CHOICES and value not in CHOICES[name]:

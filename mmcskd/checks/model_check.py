@@ -1,4 +1,4 @@
-"""Refuse a student, a teacher and ways to compile them that do not fit together."""
+"""Checks of student and teacher: the number of classes, what to compile."""
 
 from inspect import signature
 from typing import Dict, Optional, Union
@@ -13,7 +13,7 @@ PARTS = ('teacher', 'student')
 
 
 def check_classes(student: nn.Module, teacher: nn.Module) -> None:
-    """Whether student and teacher have the same number of classes, as far as they say it.
+    """Check that student and teacher have the same number of classes, where both state it.
 
     Args:
         student (nn.Module): The student.
@@ -40,7 +40,7 @@ def _num_classes(model: nn.Module) -> Optional[int]:
 
 
 def check_compile(wanted: Dict[str, Union[bool, dict]]) -> None:
-    """Whether ``model.compile`` names what there is to compile.
+    """Check the keys and values of ``model.compile``.
 
     Args:
         wanted (dict): For ``'teacher'`` and ``'student'`` a bool or arguments of ``torch.compile``.

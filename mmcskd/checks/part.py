@@ -1,4 +1,4 @@
-"""One part of a config against what takes it: the registry, and the signature of what it names."""
+"""Compare one part of a config with the registry and with the signature of its type."""
 
 import inspect
 import math
@@ -10,14 +10,14 @@ from mmengine.registry import Registry
 from .suggest import nearest
 from .typed import fits, spelt
 
-# Keys that the registry takes for itself.
+# Keys that the registry uses.
 SCOPE = ('type', '_scope_')
-# Packages whose classes hand the arguments that they do not know to their parents. In others these
-# may go to whatever is built inside.
+# Packages whose classes pass unknown arguments to their parents. In other packages they may go
+# anywhere.
 TO_PARENTS = ('mmcskd', 'mmrazor', 'mmengine')
-# Packages that keep to their annotations; MMPretrain's own configs break those of its models.
+# Packages whose annotations hold; MMPretrain's own configs break those of its models.
 ANNOTATED = ('mmengine', 'torch')
-# The smallest value that means anything.
+# The smallest meaningful value.
 LEAST = dict(
     batch_size=1, num_workers=0, num_batch_per_epoch=1, prefetch_factor=1, timeout=0, max_epochs=1,
     max_iters=1, val_begin=0, val_interval=1, accumulative_counts=1, base_batch_size=1, seed=0,
@@ -29,19 +29,19 @@ def type_name(kind: Any) -> str:
     """``'X'`` of ``'X'``, ``'scope.X'``, the class X itself, or a config of one of these types.
 
     Args:
-        kind (Any): A type as a config may give it, or ``dict(type=…)``.
+        kind (Any): A type as in a config, or ``dict(type=…)``.
     """
     kind = kind.get('type') if isinstance(kind, dict) else kind
     return str(getattr(kind, '__name__', kind)).split('.')[-1]
 
 
 def check_keys(part: Any, known: Iterable[str], key: str) -> None:
-    """Whether a part of a config is a dict of known keys.
+    """Check that a part of a config is a dict with known keys.
 
     Args:
         part (Any): The part.
-        known (Iterable[str]): Its keys.
-        key (str): Where it stands, for messages.
+        known (Iterable[str]): The known keys.
+        key (str): Its config key, for messages.
 
     Raises:
         TypeError: If it is no dict.
@@ -55,12 +55,12 @@ def check_keys(part: Any, known: Iterable[str], key: str) -> None:
 
 
 def check_value(value: Any, hint: Any, key: str) -> None:
-    """Whether a value is of its type, and no number below the least that means anything, or NaN.
+    """Check the type of a value, and that a number is not NaN or too small.
 
     Args:
         value (Any): The value.
-        hint (Any): Its type, as in an annotation.
-        key (str): Where it stands, for messages.
+        hint (Any): The type, as in an annotation.
+        key (str): Its config key, for messages.
 
     Raises:
         TypeError: If it is of another type.
@@ -76,12 +76,12 @@ def check_value(value: Any, hint: Any, key: str) -> None:
 
 
 def check_options(part: Any, hints: Dict[str, Any], key: str) -> None:
-    """Whether a part has no keys but these, with values of their types.
+    """Check that a part has only these keys, with values of these types.
 
     Args:
         part (Any): The part.
-        hints (dict): From key to type.
-        key (str): Where it stands, for messages.
+        hints (dict): Type of each key.
+        key (str): Its config key, for messages.
 
     Raises:
         TypeError: If it is no dict, or a value is of another type.
@@ -95,14 +95,14 @@ def check_options(part: Any, hints: Dict[str, Any], key: str) -> None:
 def check_arguments(
     kind: Callable, part: Any, key: str, given: Container[str] = (), values: bool = True
 ) -> None:
-    """Whether a part has the keys that a class or function takes and needs, of their types.
+    """Check the keys and value types of a part against the signature of a class or function.
 
     Args:
         kind (Callable): The class or function.
-        part (Any): Its arguments, and perhaps its type.
-        key (str): Where they stand, for messages.
-        given (Container[str]): Arguments that whoever calls it adds. Defaults to none.
-        values (bool): Whether its annotations are to be relied on. Defaults to True.
+        part (Any): Its arguments, with or without ``type``.
+        key (str): Their config key, for messages.
+        given (Container[str]): Arguments that its caller adds. Defaults to none.
+        values (bool): Whether to check values by its annotations. Defaults to True.
 
     Raises:
         TypeError: If it is no dict, or a value is of another type.
@@ -129,16 +129,15 @@ def check_part(
     given: Container[str] = (),
     annotated: Container[str] = ANNOTATED,
 ) -> Callable:
-    """Whether a part names a registered type and gives it the keys it takes, of their types.
+    """Check that a part names a registered type, with keys and value types of its signature.
 
     Args:
         part (Any): ``dict(type=…, …)``.
-        registry (Registry): Where the type is.
-        key (str): Where the part stands, for messages.
-        suffix (str): What the registry's names end with and the config's do not. Defaults to ''.
-        given (Container[str]): Keys that whoever builds it adds. Defaults to none.
-        annotated (Container[str]): Packages whose annotations are to be relied on. Defaults to
-            ``ANNOTATED``.
+        registry (Registry): The registry of the type.
+        key (str): Config key of the part, for messages.
+        suffix (str): End of the registered names that a config leaves out. Defaults to ''.
+        given (Container[str]): Keys that the caller adds. Defaults to none.
+        annotated (Container[str]): Packages whose annotations hold. Defaults to ``ANNOTATED``.
 
     Returns:
         Callable: The class or function.
@@ -164,20 +163,20 @@ def check_part(
 
 
 def registered(name: str, registry: Registry, key: str, suffix: str = '', scope=None) -> Callable:
-    """What is registered by a name.
+    """The class or function of a registered name.
 
     Args:
         name (str): The name.
-        registry (Registry): Where to look for it.
-        key (str): Where the name stands, for messages.
-        suffix (str): What the registry's names end with and the config's do not. Defaults to ''.
-        scope (str, optional): Where names are looked up first. Defaults to None: the default scope.
+        registry (Registry): The registry.
+        key (str): Config key of the name, for messages.
+        suffix (str): End of the registered names that a config leaves out. Defaults to ''.
+        scope (str, optional): The first scope to search. Defaults to None: the default scope.
 
     Returns:
         Callable: The class or function.
 
     Raises:
-        ValueError: If there is none, with the nearest names as the config may spell them.
+        ValueError: If there is none, with the nearest names.
     """
     with registry.switch_scope_and_registry(scope) as scoped:
         found = scoped.get(name + suffix) if name else None
@@ -196,7 +195,7 @@ def registered(name: str, registry: Registry, key: str, suffix: str = '', scope=
 
 
 def _parameters(kind: Callable) -> Tuple[Dict[str, Any], List[str], bool]:
-    """The arguments of a class or function with types, which it needs, and if it takes more."""
+    """Types of the arguments, the required ones, and whether further ones are accepted."""
     package = kind.__module__.split('.')[0]
     hints, needed, more, first = {}, [], False, True
     for cls in inspect.getmro(kind)[:-1] if inspect.isclass(kind) else (kind,):
@@ -207,26 +206,26 @@ def _parameters(kind: Callable) -> Tuple[Dict[str, Any], List[str], bool]:
         parameters = list(inspect.signature(init).parameters.values())[inspect.isclass(cls) :]
         for each in parameters:
             if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
-                # What a parent needs its child may give it.
+                # A child may set the required arguments of its parent.
                 if first and each.default is each.empty:
                     needed.append(each.name)
                 hints.setdefault(each.name, annotations.get(each.name, _hint(each.default)))
         more, first = any(each.kind is each.VAR_KEYWORD for each in parameters), False
         if not more or package not in TO_PARENTS:
             break
-    # MMEngine's hooks keep what they do not know for what they build.
+    # MMEngine's hooks pass unknown arguments to the objects that they build.
     return hints, needed, more and package not in ('mmcskd', 'mmrazor')
 
 
 def _annotations(init: Callable) -> Dict[str, Any]:
     try:
         return typing.get_type_hints(init)
-    except (NameError, TypeError):  # one that cannot be evaluated here
+    except (NameError, TypeError):  # an annotation that cannot be evaluated here
         return {}
 
 
 def _hint(default: Any) -> Any:
-    """The type of an argument that has no annotation, as far as its default shows it."""
+    """The type of an argument without annotation, from its default."""
     if isinstance(default, (bool, str)):
         return type(default)
     if isinstance(default, (int, float)):

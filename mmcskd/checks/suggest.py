@@ -1,4 +1,4 @@
-"""Names near a misspelt one, for error messages."""
+"""The names nearest to a misspelt one, for error messages."""
 
 import difflib
 from typing import Iterable
@@ -8,12 +8,12 @@ def nearest(name: str, names: Iterable[str], most: int = 3) -> str:
     """The known names nearest to ``name``, as the end of a sentence.
 
     Args:
-        name (str): What was given.
-        names (Iterable[str]): What exists.
-        most (int): How many names to give at most. Defaults to 3.
+        name (str): The given name.
+        names (Iterable[str]): The known names.
+        most (int): The largest number of names to give. Defaults to 3.
 
     Returns:
-        str: ``'Nearest: "a", "b".'``, or all the names if none is near.
+        str: ``'Nearest: "a", "b".'``, or all names if none is near.
     """
     names = [str(known) for known in names if known]
     near = difflib.get_close_matches(str(name), names, n=most, cutoff=0.5)

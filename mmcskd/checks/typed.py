@@ -1,4 +1,4 @@
-"""Arguments of the types that a signature names, or an error that names the argument."""
+"""Check the types of arguments against the annotations of a signature."""
 
 import collections.abc
 import functools
@@ -18,14 +18,14 @@ Init = TypeVar('Init', bound=Callable[..., Any])
 def typed(init: Init) -> Init:
     """Check the arguments of a constructor or function against its annotations.
 
-    A config is text: ``temperature='2'`` or ``grid=7`` would fail later, in a comparison or deep in
-    torch. A bool is no number here, and an int is a float.
+    Without it ``temperature='2'`` or ``grid=7`` in a config would fail later, in a comparison or
+    deep in torch. A bool is not accepted as a number; an int is accepted as a float.
 
     Args:
         init (Callable): An ``__init__``, or a function, with annotated arguments.
 
     Returns:
-        Callable: The same, that raises TypeError naming class, argument, value and expectation.
+        Callable: The same function; it raises TypeError with class, argument, value and type.
     """
     signature = inspect.signature(init)
     of_class = 'self' in signature.parameters
@@ -63,7 +63,7 @@ def fits(value: Any, hint: Any) -> bool:
     Args:
         value (Any): The value.
         hint (Any): An annotation: plain types, ``Union``, ``Optional``, ``Sequence``, ``Dict``,
-            ``Callable``; whatever else fits everything.
+            ``Callable``; any other annotation accepts every value.
     """
     if hint is Any or isinstance(hint, typing.TypeVar):
         return True
@@ -108,7 +108,7 @@ def spelt(hint: Any) -> str:
     """An annotation in words.
 
     Args:
-        hint (Any): As :func:`fits` takes it.
+        hint (Any): As in :func:`fits`.
     """
     if hint in NAMES:
         return NAMES[hint]
