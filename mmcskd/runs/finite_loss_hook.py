@@ -108,7 +108,7 @@ class FiniteLossHook(Hook):
             iteration=runner.iter + 1,
             epoch=runner.epoch,
             logged={
-                name: runner.message_hub.get_scalar(f'train/{name}').current()
+                name: float(runner.message_hub.get_scalar(f'train/{name}').current())
                 for name, count in _scalars(runner)
                 if count != self._before.get(name)
             },
@@ -218,7 +218,7 @@ class FiniteLossHook(Hook):
 def _scalars(runner) -> Iterator[Tuple[str, int]]:
     """The name of each logged scalar of the training, and how often it was logged."""
     for name, history in runner.message_hub.log_scalars.items():
-        if name.startswith('train/'):
+        if name.startswith('train/') and not name.endswith('time'):
             yield name[len('train/') :], len(history.data[0])
 
 
