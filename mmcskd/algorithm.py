@@ -176,7 +176,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             self.teacher(images, mode='tensor')
 
     def watched_modules(self) -> Dict[str, nn.Module]:
-        """What the ``FiniteLossHook`` checks beside the losses: hard labels hide a teacher's NaN."""
+        """What ``FiniteLossHook`` checks beside the losses: hard labels hide a teacher's NaN."""
         return {"the teacher's answer (model.teacher_ckpt)": self.teacher}
 
     def _prepare_teacher(self, batch_inputs: Tensor) -> None:

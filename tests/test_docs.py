@@ -39,9 +39,11 @@ ELSEWHERE = {
     'bash tools/install_mmcv.sh': 'tools/run_transfer_tests.sh',
     "pip install '.[transfer]'": 'tools/run_transfer_tests.sh, by tools/setup_env.sh',
     'tools/dist_train.sh configs/transfer/det/mask-rcnn_deit-s_1x_coco.py 8 --cfg-options '
-    'custom_hooks.0.checkpoint=work_dirs/deit-s_backbone.pth': 'tests/transfer/test_transfer_processes.py',
+    'custom_hooks.0.checkpoint=work_dirs/deit-s_backbone.pth': 'tests/transfer/'
+    'test_transfer_processes.py',
     'python demo/make_digit_scenes.py': 'tests/transfer/test_transfer_runs.py',
-    'python .dev_scripts/evidence/run.py': 'takes hours; in small: .dev_scripts/tests/test_evidence.py',
+    'python .dev_scripts/evidence/run.py': 'takes hours; in small: '
+    '.dev_scripts/tests/test_evidence.py',
     'python .dev_scripts/evidence/report.py': 'writes the page itself; elsewhere: '
     '.dev_scripts/tests/test_evidence.py',
     'python demo/transfer_demo.py': 'takes an hour; in small: tests/transfer/test_transfer_demo.py',

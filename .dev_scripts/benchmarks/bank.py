@@ -2,7 +2,8 @@
 
 Sizes are those of an EfficientNet-Lite0 with its ImageNet weights, made by
 demo/convert_efficientnet_lite0.py, over views of scikit-image's photographs, made and mixed by the
-recipe, and of the demo's teacher where it has been trained. Steps are timed against those of the same student without a teacher.
+recipe, and of the demo's teacher where it has been trained. Steps are timed against those of the
+same student without a teacher.
 """
 
 import copy

@@ -14,8 +14,8 @@ data_preprocessor = dict(
     type='mmpretrain.ClsDataPreprocessor',
     batch_augments=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
 )
-# Augmentation and bicubic test resize are MMPretrain's own for DeiT. A file that is cut short is left out
-# and counted; the stock transform would train on its grey rest.
+# Augmentation and bicubic test resize are MMPretrain's own for DeiT. A file that is cut short is
+# left out and counted; the stock transform would train on its grey rest.
 train_pipeline = [dict(type='LoadWholeImage', on_error='skip'), *_base_.train_pipeline[1:]]
 train_dataloader = dict(
     batch_size=64,
@@ -40,8 +40,8 @@ auto_scale_lr = dict(base_batch_size=512)
 
 # Decay 0.99996, of the student alone.
 custom_hooks = [dict(type='EMAHook', momentum=4e-5, priority='ABOVE_NORMAL')]
-# Losses read off the device when logged, checkpoints that are whole, a run that resumes exactly, ends on
-# SIGTERM and stops at NaN.
+# Losses read off the device when logged, checkpoints that are whole, a run that resumes exactly,
+# ends on SIGTERM and stops at NaN.
 default_hooks = dict(
     runtime_info=dict(type='mmrazor.DeferredRuntimeInfoHook'),
     checkpoint=dict(type='mmrazor.AtomicCheckpointHook', max_keep_ckpts=3, save_best='auto'),

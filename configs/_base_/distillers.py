@@ -1,5 +1,5 @@
 # How the data flow: what is recorded, what connects it, what compares it.
-# Recorded are of the teacher responses (N, C, H, W) and logits (N, C), of the student tokens (N, L, D).
+# Recorded: the teacher's responses (N, C, H, W) and logits (N, C), the student's tokens (N, L, D).
 recorders = dict(
     teacher_recorders=dict(response=dict(type='SpatialResponse')),
     student_recorders=dict(tokens=dict(type='PatchToken')),

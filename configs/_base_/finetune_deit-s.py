@@ -1,6 +1,6 @@
-# Fine-tuning a distilled DeiT-S at 224 by labels alone, total batch 768. By DeiT's authors for CIFAR-10
-# and Cars (github.com/facebookresearch/deit, thread 45): SGD, learning rate 0.01, weight decay 1e-4,
-# 1000 epochs, no random erasing, no stochastic depth, all else as on ImageNet.
+# Fine-tuning a distilled DeiT-S at 224 by labels alone, total batch 768. By DeiT's authors for
+# CIFAR-10 and Cars (github.com/facebookresearch/deit, thread 45): SGD, learning rate 0.01, weight
+# decay 1e-4, 1000 epochs, no random erasing, no stochastic depth, all else as on ImageNet.
 _base_ = './deit-s_300e.py'
 
 # Class and distillation token answer together, in training and at test time.

@@ -109,8 +109,8 @@ def read(root: Path) -> Optional[Dict[str, Any]]:
         found = None
     if not isinstance(found, dict):
         raise ValueError(
-            f'"{path}" is damaged, so nothing tells what the bank in model.bank.path belongs to: make '
-            'the bank anew with tools/bank_responses.py in another folder.'
+            f'"{path}" is damaged, so nothing tells what the bank in model.bank.path belongs to: '
+            'make the bank anew with tools/bank_responses.py in another folder.'
         )
     return found
 

@@ -39,8 +39,8 @@ class TopK(NamedTuple):
         """
         if self.k > global_response.shape[1]:
             raise ValueError(
-                f'model.bank.top_k is {self.k} and there are {global_response.shape[1]} classes: set '
-                'it to these at most.'
+                f'model.bank.top_k is {self.k} and there are {global_response.shape[1]} classes: '
+                'set it to these at most.'
             )
         of_location, of_image = (
             torch.zeros_like(response, dtype=torch.bool).scatter_(

@@ -1,8 +1,8 @@
 """One pass over a config before anything is built of it: names, keys, types and references.
 
 Names are looked up in the registries; keys and values are compared with the signatures and
-annotations of the classes. Nothing is built or run: a class checks its values itself when the Runner
-builds it.
+annotations of the classes. Nothing is built or run: a class checks its values itself when the
+Runner builds it.
 """
 
 import inspect

@@ -45,8 +45,8 @@ def check_loader(part: Any, key: str) -> None:
 
     Raises:
         TypeError: For a value of another type.
-        ValueError: For an unknown or missing key or name, a value out of range, or a dataset that is
-            not on the disk.
+        ValueError: For an unknown or missing key or name, a value out of range, or a dataset that
+            is not on the disk.
     """
     if not isinstance(part, dict):
         return

@@ -40,7 +40,7 @@ def export_student(
     | target | file | loads into |
     |---|---|---|
     | ``'mmpretrain'`` | weights, and the config beside them with the suffix ``.py`` | MMPretrain |
-    | ``'backbone'`` | the backbone's weights without prefix | ``init_cfg=dict(type='Pretrained')`` |
+    | ``'backbone'`` | the backbone's weights, no prefix | ``init_cfg=dict(type='Pretrained')`` |
     | ``'timm'`` | timm's names | ``deit_*_distilled_patch16_224``, ``vit_*_patch16_224`` |
     | ``'safetensors'`` | as ``'mmpretrain'`` | the same |
     | ``'onnx'`` | preprocessed images (N, 3, height, width) → logits (N, C), any N | a runtime |
@@ -58,8 +58,8 @@ def export_student(
         ema (bool, optional): Whether to take the averaged weights or, with False, the raw ones.
             Defaults to None: what the checkpoint's ``state_dict`` holds, which are the averaged
             ones of a run with an EMAHook.
-        config (str | Path, optional): The training's config file. It is executed, as every config is.
-            Defaults to None: the one in the checkpoint, which is read as data.
+        config (str | Path, optional): The training's config file. It is executed, as every config
+            is. Defaults to None: the one in the checkpoint, which is read as data.
         force (bool): Overwrite. Defaults to False.
 
     Returns:

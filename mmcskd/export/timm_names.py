@@ -70,8 +70,8 @@ def timm_call(model: nn.Module) -> str:
     backbone = model.backbone
     if type(backbone).__name__ not in ('VisionTransformer', 'DistilledVisionTransformer'):
         raise ValueError(
-            f'--to timm: {type(backbone).__name__} has other weights there. Export the student --to '
-            'mmpretrain or safetensors.'
+            f'--to timm: {type(backbone).__name__} has other weights there. Export the student '
+            '--to mmpretrain or safetensors.'
         )
     if backbone.out_type not in ('raw', 'cls_token') or not backbone.final_norm:
         raise ValueError(

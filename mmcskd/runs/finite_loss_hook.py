@@ -26,7 +26,8 @@ class FiniteLossHook(Hook):
     shards, safe to load with ``weights_only``.
 
     A model may have a method ``watched_modules()`` that returns a dictionary of names and modules.
-    Their outputs are checked like losses: those of a frozen teacher, say, whose NaN an argmax hides.
+    Their outputs are checked like losses: those of a frozen teacher, say, whose NaN an argmax
+    hides.
 
     On the CPU the losses are checked before the backward pass, so the weights are still those that
     gave them. On CUDA nothing waits for the device: a flag for each loss is copied beside the

@@ -26,7 +26,7 @@ FILES = (
 
 
 class SavedConfigError(ValueError):
-    """A config out of a file of weights that is more than data, or that cannot be written as such."""
+    """A config in a file of weights that is more than data, or that cannot be written as such."""
 
 
 def read_saved_config(text: str, keys: Iterable[str]) -> ConfigDict:
@@ -44,8 +44,8 @@ def read_saved_config(text: str, keys: Iterable[str]) -> ConfigDict:
         mmengine.ConfigDict: The settings found.
 
     Raises:
-        SavedConfigError: If the text is no Python, too long or too deep, or a wanted setting is more
-            than plain data.
+        SavedConfigError: If the text is no Python, too long or too deep, or a wanted setting is
+            more than plain data.
     """
     keys, settings = set(keys), {}
     for statement in _statements(text):
@@ -70,8 +70,8 @@ def check_saved_config(part: Any, key: str, registry: Registry) -> Any:
         Any: A copy without ``init_cfg``, ``pretrained`` and other keys of this kind.
 
     Raises:
-        SavedConfigError: For a type that is not registered, an unknown scope, a key that is no word, a
-            value that is no plain one, or a string of more than words.
+        SavedConfigError: For a type that is not registered, an unknown scope, a key that is no
+            word, a value that is no plain one, or a string of more than words.
     """
     if isinstance(part, dict):
         found = {}
@@ -143,8 +143,8 @@ def config_text(config: Config) -> str:
         str: Its ``pretty_text``.
 
     Raises:
-        SavedConfigError: If that text says anything else than the config, as it does for keys that are no
-            words, or if MMEngine would put something into it.
+        SavedConfigError: If that text says anything else than the config, as it does for keys that
+            are no words, or if MMEngine would put something into it.
     """
     wanted = config.to_dict()
     try:
@@ -170,8 +170,8 @@ def config_text(config: Config) -> str:
 def _statements(text: str) -> list:
     if len(text) > MAX_TEXT and not lifted():
         raise SavedConfigError(
-            f'The saved config has {len(text)} characters, expected at most {MAX_TEXT}; {VARIABLE}=off '
-            'in the environment lifts the bound.'
+            f'The saved config has {len(text)} characters, expected at most {MAX_TEXT}; '
+            f'{VARIABLE}=off in the environment lifts the bound.'
         )
     try:
         return ast.parse(text).body

@@ -26,7 +26,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def own_weights(model: nn.Module) -> Dict[str, Tensor]:
-    """The weights of a model by name; of one in shards this process's part, without the others' help.
+    """The weights of a model by name; of one in shards this process's part, without the others.
 
     Args:
         model (nn.Module): As a runner holds it, or within its wrapper.

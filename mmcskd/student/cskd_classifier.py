@@ -25,19 +25,20 @@ class CSKDClassifier(ImageClassifier):
 
     Beside them stands ``head_dist``, a linear layer that gives class logits of any patch token. Its
     tokens are the features that the stock model pools or takes its class token from, see
-    :class:`~mmcskd.student.token_source.TokenSource`. A backbone that normalises only what it has pooled
-    (BEiT, TinyViT …) has that norm applied to them in front of the layer, as for its own head.
-    Where the stock head has a distillation head already (``DeiTClsHead``, ``EfficientFormerClsHead``,
-    ``LeViTClsHead``) that one learns instead, and the base loss is that of the class head alone.
+    :class:`~mmcskd.student.token_source.TokenSource`. A backbone that normalises only what it has
+    pooled (BEiT, TinyViT …) has that norm applied to them in front of the layer, as for its own
+    head. Where the stock head has a distillation head already (``DeiTClsHead``,
+    ``EfficientFormerClsHead``, ``LeViTClsHead``) that one learns instead, and the base loss is that
+    of the class head alone.
 
     Args:
         cfg_path (str, optional): The stock config whose model it is, as
             ``'mmpretrain::swin_transformer/swin-tiny_16xb64_in1k.py'``. Other arguments are merged
             into it. Defaults to None: they are the whole model.
-        vote (Sequence[str], optional): Who votes at test time, of ``'cls'`` (the stock logits; those
-            of the class head, if there are two), ``'dist'`` (a distillation token) and ``'patch'``
-            (the mean of the patch logits). Defaults to None: all there are. ``'cls'`` alone is the
-            stock architecture, and the distillation head rests.
+        vote (Sequence[str], optional): Who votes at test time, of ``'cls'`` (the stock logits;
+            those of the class head, if there are two), ``'dist'`` (a distillation token) and
+            ``'patch'`` (the mean of the patch logits). Defaults to None: all there are. ``'cls'``
+            alone is the stock architecture, and the distillation head rests.
         source (str, optional): Name of the module that outputs the tokens. Defaults to None: it is
             found by itself.
         **kwargs: Of ``mmpretrain.models.ImageClassifier``.

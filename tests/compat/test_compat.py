@@ -323,7 +323,8 @@ def tried(outputs):
         kept, losses = loops._update_losses(outputs, losses)
     except (KeyError, IndexError) as error:
         return repr(error)
-    return [kept is outputs, len(kept), {name: float(one.current()) for name, one in losses.items()}]
+    means = {name: float(one.current()) for name, one in losses.items()}
+    return [kept is outputs, len(kept), means]
 def all_three():
     sample = BaseDataElement()
     loss = BaseDataElement(loss=dict(loss_base=torch.tensor(2.0)))
@@ -365,7 +366,8 @@ def tried():
     except (RuntimeError, ValueError) as error:
         return [isinstance(error, RuntimeError), str(error).split(',')[0]]
 def gathered():
-    torch.distributed.init_process_group('gloo', store=torch.distributed.HashStore(), rank=0, world_size=1)
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group('gloo', store=store, rank=0, world_size=1)
     values = torch.arange(6.0).view(2, 3).requires_grad_()
     (part,) = mmrazor.models.losses.dafl_loss.GatherTensors.apply(values)
     part.sum().backward()

@@ -1,4 +1,4 @@
-"""Faults: damaged files, a full disk, a kill while saving. Expected: whole checkpoints, or older ones."""
+"""Faults: damaged files, a full disk, a kill while saving. Expected: whole or older checkpoints."""
 
 import errno
 import io
@@ -110,7 +110,7 @@ def copied(place):
 
 @pytest.mark.parametrize('by_epoch', [True, False])
 def test_order_of_checkpoints(tmp_path, by_epoch):
-    """Those of a preemption lie between those of epochs; one that cannot tell is looked at first."""
+    """Those of a preemption lie between those of epochs; one that cannot tell is tried first."""
     kept = 'epoch_{}.pth' if by_epoch else 'iter_{}.pth'
     names = [kept.format(n) for n in (2, 10, 9)] if by_epoch else ['iter_54.pth', 'iter_60.pth']
     for name in names:

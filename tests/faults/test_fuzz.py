@@ -1,7 +1,7 @@
-"""Fault: a config that is wrong in one place. Expected: it runs all the same, or we say what is wrong.
+"""Fault: a config that is wrong in one place. Expected: it runs, or we say what is wrong.
 
-Each mutation of the shipped configs, 5,000 in all, drops, renames, misspells or retypes one key of what
-this package owns. Teacher and student are small and built once.
+Each mutation of the shipped configs, 5,000 in all, drops, renames, misspells or retypes one key of
+what this package owns. Teacher and student are small and built once.
 """
 
 import copy
@@ -23,7 +23,9 @@ from mmcskd.checks.config_check import check_hooks, check_model
 COUNT = int(os.environ.get('MMCSKD_FAULTS_FUZZ', 5000))
 # Keys that the shipped configs leave at their defaults.
 LEFT_OUT = {
-    ('model',): ('teacher_ckpt', 'teacher_view', 'bank', 'compile', 'data_preprocessor', 'init_cfg'),
+    ('model',): (
+        'teacher_ckpt', 'teacher_view', 'bank', 'compile', 'data_preprocessor', 'init_cfg',
+    ),
     ('model', 'distiller', 'distill_losses', 'loss_cskd'): (
         'temperature', 'loss_weight', 'fusion_weight', 'grid',
     ),
@@ -113,7 +115,7 @@ def put(cfg, draw):
 
 
 def mutate(cfg, draw):
-    """One change in one place: what it was, in words; the value; keys of which a message has one."""
+    """One change in one place: what it was, in words; the value; keys that a message may name."""
     if draw.random() < 0.25:
         return put(cfg, draw)
     return changed(cfg, draw.choice(list(places(cfg))), draw)

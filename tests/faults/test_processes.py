@@ -1,4 +1,4 @@
-"""Faults of processes: killed, hung, without work, in the way of another. Expected: all of them end."""
+"""Faults of processes: killed, hung, without work, in the way of another. Expected: all end."""
 
 import math
 import os
@@ -109,7 +109,7 @@ def from_outside(*numbers):
 
 
 def preempted_with_workers(place, whom):
-    """Of a training with data workers, those of the validation persistent as well; its exit code."""
+    """Of a training with data workers, persistent ones for validation as well; its exit code."""
 
     def train():
         os.setpgrp()

@@ -1,4 +1,4 @@
-"""Fault: any wrong argument. Expected: ValueError or TypeError with the name of the key, from this package."""
+"""Fault: any wrong argument. Expected: ValueError or TypeError with the key, from this package."""
 
 import inspect
 import traceback
@@ -73,8 +73,8 @@ ELSEWHERE = {
 UNCHECKED = {'init_cfg', 'pipeline', 'self'}  # MMEngine's
 # Of what is made at once: memory is as large as they are.
 SIZES = {
-    'num_classes', 'in_channels', 'out_channels', 'length', 'canvas', 'digit', 'fragments', 'fragment',
-    'window_size',
+    'num_classes', 'in_channels', 'out_channels', 'length', 'canvas', 'digit', 'fragments',
+    'fragment', 'window_size',
 }  # fmt: skip
 
 
@@ -201,7 +201,7 @@ TYPES = {
 @pytest.mark.parametrize('prefix', ['', 'mmrazor.'])
 @pytest.mark.parametrize('scope', ['mmpretrain', 'mmrazor'])
 def test_misspelt_types_are_told(prefix, scope):
-    """In the scope of the shipped configs, where they are spelt with ``mmrazor.``, and in their own."""
+    """In the scope of the shipped configs, spelt with ``mmrazor.``, and in their own scope."""
 
     @QUICK
     @given(name=st.sampled_from(sorted(TYPES)), at=st.integers(0, 40))
@@ -233,7 +233,7 @@ def test_teacher_view(key):
 @QUICK
 @given(wrap=ANYTHING)
 def test_wrap(wrap):
-    """Refused before anything of a process group is set up; other values are compared with the model."""
+    """Refused before a process group is set up; other values are compared with the model."""
     names = isinstance(wrap, list) and all(isinstance(name, str) for name in wrap)
     if isinstance(wrap, str) or names:
         return

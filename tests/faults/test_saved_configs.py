@@ -1,4 +1,4 @@
-"""Fault: a checkpoint whose saved config names what it likes. Expected: export builds and writes none of it."""
+"""Fault: a saved config that names what it likes. Expected: export builds and writes none of it."""
 
 import sys
 from pathlib import Path

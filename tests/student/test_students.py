@@ -290,7 +290,7 @@ def student_of(name, **parts):
 
 
 def wake(model):
-    """Draw what starts at zero: it would pass no gradient on in a first step; no path is dropped."""
+    """Draw what starts at zero, which would pass no gradient on at first; no path is dropped."""
     for parameter in model.parameters():
         if parameter.requires_grad and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
@@ -314,7 +314,7 @@ def read(model, images):
 
 @pytest.mark.parametrize('name', FAMILIES)
 def test_step(name):
-    """Shapes and grid, stock logits and stock base loss, a gradient for every weight that learns."""
+    """Shapes and grid, stock logits and base loss, a gradient for every weight that learns."""
     *_, source, extra, grid = FAMILIES[name]
     algorithm = wake(
         build(
