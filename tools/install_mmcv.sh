@@ -11,6 +11,7 @@
 #   TORCH_CUDA_ARCH_LIST  GPU generations to build for, as "8.0;9.0"; default: those seen
 #   MAX_JOBS              compilers at a time; default: the cores, with 2 GB of memory each
 set -euo pipefail
+[ "${1:-}" != --help ] || { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit; }
 VERSION=2.1.0
 PYTHON=${PYTHON:-python}
 

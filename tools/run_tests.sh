@@ -2,6 +2,7 @@
 # Set up .venv, lint, and run the quick tests. --all as the first argument: all tests, with those of
 # the laboratory. Further arguments go to pytest. WORKERS (2) files run at a time.
 set -euo pipefail
+[ "${1:-}" != --help ] || { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit; }
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 chosen=(tests -m 'not slow') extras=test
 if [ "${1:-}" = --all ]; then

@@ -9,6 +9,7 @@
 #   BESIDE   an environment of this checkout that has most of it: its files are linked, so that
 #            torch's gigabytes are on the disk once
 set -euo pipefail
+[ "${1:-}" != --help ] || { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit; }
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python3}
 TORCH=${TORCH:-"torch==2.14.1 torchvision==0.29.1"}

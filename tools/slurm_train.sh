@@ -2,10 +2,8 @@
 # tools/slurm_train.sh PARTITION JOB_NAME CONFIG [arguments of tools/train.py]
 # One process a GPU under Slurm: GPUS in all (8), GPUS_PER_NODE (8), CPUS_PER_TASK (5), SRUN_ARGS.
 set -euo pipefail
-if [ $# -lt 3 ]; then
-    sed -n '2,3s/^# //p' "$0" >&2
-    exit 2
-fi
+[ "${1:-}" != --help ] || { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit; }
+[ $# -ge 3 ] || { bash "$0" --help >&2; exit 2; }
 GPUS=${GPUS:-8}
 GPUS_PER_NODE=${GPUS_PER_NODE:-8}
 node=$((GPUS < GPUS_PER_NODE ? GPUS : GPUS_PER_NODE))
