@@ -1,8 +1,8 @@
 """Means over seeds, and differences of two arms paired over the seeds that both have."""
 
+import statistics
 from typing import NamedTuple, Optional
 
-import pandas as pd
 from scipy import stats
 
 
@@ -27,20 +27,24 @@ class Difference(NamedTuple):
 
 
 def difference(arm, reference) -> Optional[Difference]:
-    """Arm minus reference, scores by seed; None if they have no seed in common."""
-    both = pd.DataFrame(dict(arm=pd.Series(arm), reference=pd.Series(reference))).dropna()
-    if both.empty:
+    """Arm minus reference, dicts or Series of scores by seed; None without a seed in common."""
+    arm, reference = dict(arm), dict(reference)
+    seeds = [seed for seed in arm if seed in reference]
+    if not seeds:
         return None
-    both, half = both.astype(float), None
-    if len(both) > 1:
-        interval = stats.ttest_rel(both.arm, both.reference).confidence_interval(0.95)
+    ours, theirs = ([float(scores[seed]) for seed in seeds] for scores in (arm, reference))
+    half = None
+    if len(seeds) > 1:
+        interval = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
         half = float(interval.high - interval.low) / 2
-    return Difference(float((both.arm - both.reference).mean()), half, len(both))
+    mean = statistics.mean(our - their for our, their in zip(ours, theirs))
+    return Difference(mean, half, len(seeds))
 
 
 def summary(scores) -> str:
     """Mean and, from two seeds on, standard deviation of scores by seed."""
-    scores = pd.Series(scores, dtype=float)
-    if scores.empty:
+    scores = list(map(float, dict(scores).values()))
+    if not scores:
         return '–'
-    return f'{scores.mean():.1f}' + (f' ± {scores.std():.1f}' if len(scores) > 1 else '')
+    text = f'{statistics.mean(scores):.1f}'
+    return text if len(scores) < 2 else f'{text} ± {statistics.stdev(scores):.1f}'

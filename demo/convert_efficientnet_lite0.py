@@ -56,7 +56,7 @@ def timm_weights(state):
     return renamed
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -67,7 +67,7 @@ def main():
         metavar='OUT',
         help='file to write; default: checkpoints/efficientnet-lite0.pth',
     )
-    out = Path(parser.parse_args().out)
+    out = Path(parser.parse_args(arguments).out)
     state = timm_weights(packaged_weights())
     out.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state, out)

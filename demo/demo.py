@@ -1,7 +1,7 @@
-"""The main job in small: train a CNN, teach a ViT by CSKD, compare. Real images, a few minutes.
+"""The main job in small: train a CNN, teach a ViT by CSKD, compare, on real images.
 
-Called by demo/demo.sh. Stages whose code and config have not changed since they finished are not
-repeated; one that was interrupted resumes. Results of changed stages are moved aside, not lost.
+Called by demo/demo.sh. A stage whose code and config are those it finished with is not repeated;
+one that was interrupted resumes. The results of a stage that changed are moved aside, not lost.
 """
 
 import json

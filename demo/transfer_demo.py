@@ -117,8 +117,7 @@ def runs_of(task, seeds, work_dir):
 
 def call(script, *arguments):
     """Run a script in this process."""
-    sys.argv = [str(part) for part in (ROOT / script, *arguments)]
-    runpy.run_path(sys.argv[0], run_name='__main__')
+    runpy.run_path(str(ROOT / script))['main']([str(each) for each in arguments])
 
 
 def work(run):
