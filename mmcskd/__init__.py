@@ -32,7 +32,6 @@ from .runs import safe_loading  # noqa: E402
 safe_loading.register()
 
 from .algorithm import FrozenTeacherDistill  # noqa: E402
-from .bank.banked_teacher import BankedResponseRecorder  # noqa: E402
 from .bank.response_bank_hook import ResponseBankHook  # noqa: E402
 from .datasets.cluttered_digits import ClutteredDigits  # noqa: E402
 from .datasets.digit_scenes import DigitScenes  # noqa: E402
@@ -72,7 +71,6 @@ __all__ = [
     'FUSION_SCHEDULES',
     'AtomicCheckpointHook',
     'BackboneLayerDecay',
-    'BankedResponseRecorder',
     'CKFHook',
     'CSKDClassifier',
     'CSKDDeiTHead',

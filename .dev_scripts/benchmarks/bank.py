@@ -107,7 +107,7 @@ def step(name, args, device):
         student = copy.deepcopy(algorithm.student)
 
         def read():
-            answer = algorithm.teacher(inputs)
+            answer, _ = algorithm.teacher(inputs)
             answer.fused_classes(0.5), answer.global_classes()
 
         times = interleaved(

@@ -22,8 +22,8 @@ cskd_distiller = dict(
         loss_cskd=dict(type='CSKDLoss', mode='hard', loss_weight=1.0),
         loss_deit=dict(type='DeiTLoss', mode='hard', loss_weight=0.5),
     ),
-    # In this order the gradient of all tokens, the largest, exists beside no other of its size.
-    loss_forward_mappings=dict(loss_cskd=to_cskd, loss_deit=to_deit),
+    # The backward pass goes in reverse: so it needs the least memory, the patches' gradient coming first.
+    loss_forward_mappings=dict(loss_deit=to_deit, loss_cskd=to_cskd),
 )
 # Its parts alone: DeiT distillation, and CSKD for a student without a distillation token.
 deit_distiller = dict(

@@ -25,27 +25,12 @@ class BankedBatch(NamedTuple):
     global_rest: Optional[np.ndarray] = None
 
     def fused_classes(self, fusion_weight: float) -> Tensor:
-        """argmax of λ·d + (1 − λ)·g over all classes, exactly that of the teacher.
-
-        Args:
-            fusion_weight (float): λ in [0, 1].
-
-        Returns:
-            Tensor: (N, H, W), int64.
-        """
+        """argmax_C of the fused response, (N, H, W), int64: bit for bit the teacher's own."""
         classes, fused = self._candidates(fusion_weight)
         return classes.gather(1, fused.argmax(dim=1, keepdim=True)).view(self.count.shape)
 
     def fused_target(self, fusion_weight: float, num_classes: int) -> PartialTarget:
-        """The kept part of λ·d + (1 − λ)·g at each location.
-
-        Args:
-            fusion_weight (float): λ in [0, 1].
-            num_classes (int): C.
-
-        Returns:
-            PartialTarget: N·H·W rows.
-        """
+        """The fused response as far as it is kept, N·H·W rows."""
         w = fusion_weight
         # The parabola through the three values that are kept.
         parts = torch.tensor([(1 - w) * (1 - 2 * w), 4 * w * (1 - w), w * (2 * w - 1)])
@@ -55,14 +40,7 @@ class BankedBatch(NamedTuple):
         return PartialTarget(*self._candidates(w, num_classes), rest, others)
 
     def global_target(self, num_classes: int) -> PartialTarget:
-        """The kept part of g.
-
-        Args:
-            num_classes (int): C.
-
-        Returns:
-            PartialTarget: N rows.
-        """
+        """The global response as far as it is kept, N rows."""
         size = self.table_size.astype(np.int64)
         known = _in_rows(size, self.table_class.astype(np.int64), num_classes)
         logits = _in_rows(size, self.table_global, -np.inf)
@@ -70,7 +48,7 @@ class BankedBatch(NamedTuple):
         return PartialTarget(known, logits, rest, others)
 
     def _candidates(self, fusion_weight: float, no_class: int = 0) -> Tuple[Tensor, Tensor]:
-        """Classes and λ·d + (1 − λ)·g, both (N·H·W, M), padded by ``no_class`` and -inf."""
+        """Classes and their fused responses, both (N·H·W, M), padded by ``no_class`` and -inf."""
         count = self.count.reshape(-1).astype(np.int64)
         start = np.cumsum(self.table_size, dtype=np.int64) - self.table_size
         row = np.repeat(start, count.reshape(len(start), -1).sum(axis=1)) + self.entry

@@ -2,17 +2,15 @@
 
 import copy
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional, Tuple
+from typing import Callable, Mapping, Optional, Tuple
 
 import torch
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
-from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
-from mmrazor.registry import MODELS, TASK_UTILS
+from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from ..checks.part import check_keys, type_name
-from ..checks.typed import typed
 from ..losses.response_loss import ResponseLoss
 from .banked_response import BankedResponse
 from .image_checksum import image_checksum
@@ -56,19 +54,13 @@ class BankedTeacher(BaseModel):
         self._pending: Optional[Callable[[], None]] = None
 
     def open(self, epochs: int, length: int, rank: int) -> None:
-        """Set what :class:`~mmcskd.ResponseBankHook` knows of the run.
-
-        Args:
-            epochs (int): Number of epochs in the bank.
-            length (int): Batches of an epoch.
-            rank (int): Rank of the process.
-        """
+        """Set the epochs in the bank, the batches of an epoch and the rank of this process."""
         self.epochs, self.length, self.rank = epochs, length, rank
 
     def forward(
         self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'
-    ) -> BankedResponse:
-        """The responses to the batch of the current iteration.
+    ) -> Tuple[BankedResponse, BankedResponse]:
+        """The responses to the running iteration's batch.
 
         Args:
             inputs (Tensor): (N, 3, height, width), preprocessed for the student.
@@ -76,7 +68,7 @@ class BankedTeacher(BaseModel):
             mode (str): ``'tensor'``.
 
         Returns:
-            BankedResponse: In place of d and g.
+            tuple[BankedResponse, BankedResponse]: One answer twice, in place of d and of g.
 
         Raises:
             ValueError: If the images are not those of the bank, or a shard is missing or damaged.
@@ -95,20 +87,17 @@ class BankedTeacher(BaseModel):
         batch = self._shard[index]
         self._check(inputs, batch.checksum, epoch, index)
         meta = self._shard.meta
-        return BankedResponse(
+        response = BankedResponse(
             batch,
             banked_grid=tuple(meta['grid']),
             grid=tuple(meta['teacher_grid']),
             num_classes=meta['num_classes'],
             device=inputs.device,
         )
+        return response, response
 
     def close(self) -> None:
-        """Read the check of the last batch.
-
-        Raises:
-            ValueError: As in :meth:`forward`.
-        """
+        """Finish the check of the last batch, which raises as :meth:`forward` does."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending()
@@ -137,40 +126,6 @@ class BankedTeacher(BaseModel):
         self._pending = compare
 
 
-@TASK_UTILS.register_module()
-class BankedResponseRecorder(BaseRecorder):
-    """Record the response of a :class:`BankedTeacher`, in place of a ``SpatialResponseRecorder``.
-
-    A record is a pair of the same response, for losses that take d and g. :func:`read_bank` puts
-    the recorder into the distiller.
-    """
-
-    @typed
-    def __init__(self, source: Optional[str] = None) -> None:
-        super().__init__(source or '')
-        self._recording = False
-
-    def prepare_from_model(self, model: nn.Module) -> None:
-        """Hook the teacher.
-
-        Args:
-            model (nn.Module): A :class:`BankedTeacher`.
-        """
-        model.register_forward_hook(self._record)
-
-    def _record(self, module: nn.Module, inputs: Tuple, outputs: Any) -> None:
-        if self._recording:
-            self.data_buffer.append((outputs, outputs))
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        self._recording = True
-
-    def __exit__(self, exc_type, exc_value, traceback) -> None:
-        super().__exit__(exc_type, exc_value, traceback)
-        self._recording = False
-
-
 @MODELS.register_module()
 def read_bank(bank: dict, distiller: dict) -> Tuple[BankedTeacher, dict]:
     """The teacher and the distiller of a run with ``model.bank``.
@@ -180,7 +135,8 @@ def read_bank(bank: dict, distiller: dict) -> Tuple[BankedTeacher, dict]:
         distiller (dict): ``model.distiller``.
 
     Returns:
-        tuple[BankedTeacher, dict]: The teacher, and the distiller with its recorders.
+        tuple[BankedTeacher, dict]: The teacher, and the distiller with recorders that record what
+        it returns.
 
     Raises:
         ValueError: For unknown keys, values of another type, or a recorder whose records a bank
@@ -198,7 +154,7 @@ def read_bank(bank: dict, distiller: dict) -> Tuple[BankedTeacher, dict]:
                 f'model.bank holds no records of teacher_recorders.{name}, of type '
                 f'"{recorder.get("type")}": leave it out, or take model.bank out.'
             )
-        distiller['teacher_recorders'][name] = dict(type='BankedResponse')
+        distiller['teacher_recorders'][name] = dict(type='ModuleOutputs', source='')
     return BankedTeacher(**bank), distiller
 
 

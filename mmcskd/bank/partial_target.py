@@ -43,15 +43,7 @@ class PartialTarget(NamedTuple):
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy to a device without blocking; CUDA blocks if the memory is not pinned.
-
-    Args:
-        tensor (Tensor): On the CPU.
-        device (torch.device): The device.
-
-    Returns:
-        Tensor: The copy.
-    """
+    """Copy a tensor from host memory without waiting: CUDA waits where memory is not pinned."""
     if device.type == 'cuda':
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)

@@ -25,14 +25,7 @@ class TopK(NamedTuple):
     """T of ``DeiTLoss``."""
 
     def kept(self, spatial_response: Tensor, global_response: Tensor) -> Tensor:
-        """The classes to keep at each location.
-
-        Args:
-            spatial_response (Tensor): d (N, C, H, W).
-            global_response (Tensor): g (N, C).
-
-        Returns:
-            Tensor: (N, C, H, W) of bool.
+        """Which classes are kept at each location, (N, C, H, W) of bool, of d and g.
 
         Raises:
             ValueError: If there are fewer than k classes.
@@ -51,16 +44,7 @@ class TopK(NamedTuple):
         return of_location | of_image[..., None, None]
 
     def rest(self, spatial_response: Tensor, global_response: Tensor, kept: Tensor) -> Tensor:
-        """log Σ exp(t / T) over the classes not kept, at the fusion weights ``KEPT_AT``.
-
-        Args:
-            spatial_response (Tensor): d (N, C, H, W).
-            global_response (Tensor): g (N, C).
-            kept (Tensor): From :meth:`kept`.
-
-        Returns:
-            Tensor: (N, H, W, 3).
-        """
+        """log Σ exp(t / T) over the classes not kept, at each of ``KEPT_AT``: (N, H, W, 3)."""
         return torch.stack(
             [
                 (fuse(spatial_response, global_response, weight) / self.temperature)
@@ -74,12 +58,7 @@ class TopK(NamedTuple):
     def error(
         self, batch: BankedBatch, spatial_response: Tensor, global_response: Tensor
     ) -> Dict[str, List[float]]:
-        """The error of approximate targets against the teacher's own.
-
-        Args:
-            batch (BankedBatch): The kept part of the responses.
-            spatial_response (Tensor): d (N, C, H, W).
-            global_response (Tensor): g (N, C).
+        """How far approximate targets are from the teacher's own, of d (N, C, H, W) and g (N, C).
 
         Returns:
             dict[str, list[float]]: For each target, the mean total variation and the mean KL
@@ -99,25 +78,13 @@ class TopK(NamedTuple):
 
 
 def check_top_k(top_k: Any) -> None:
-    """Check that this is a number of classes or None.
-
-    Raises:
-        ValueError: Otherwise.
-    """
+    """Raises ValueError for anything but a number of classes or None."""
     if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
         raise ValueError(f'model.bank.top_k is {top_k!r}, expected a number of classes > 0.')
 
 
 def describe(top_k: int, error: Dict[str, List[float]]) -> str:
-    """The error in a sentence, for logs.
-
-    Args:
-        top_k (int): k.
-        error (dict): From :meth:`TopK.error`.
-
-    Returns:
-        str: The sentence, with the total variation of each target.
-    """
+    """The total variations of :meth:`TopK.error` in a sentence, for logs."""
     each = ', '.join(f'{name}: {distance:.2g}' for name, (distance, _) in error.items())
     return (
         f'Soft targets from this bank are approximate, with model.bank.top_k={top_k}. Mean total '

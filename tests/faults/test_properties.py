@@ -41,7 +41,6 @@ COMPONENTS = {
     mmcskd.PreemptionHook: {},
     mmcskd.AtomicCheckpointHook: {},
     mmcskd.LoadWholeImage: {},
-    mmcskd.BankedResponseRecorder: {},
     mmcskd.ClutteredDigits: dict(split='train', length=1),
     mmcskd.DenseCSKDLoss: {},
     mmcskd.DenseResponseRecorder: {},
