@@ -22,7 +22,7 @@ cskd_distiller = dict(
         loss_cskd=dict(type='CSKDLoss', mode='hard', loss_weight=1.0),
         loss_deit=dict(type='DeiTLoss', mode='hard', loss_weight=0.5),
     ),
-    # The backward pass goes in reverse: so it needs the least memory, the patches' gradient coming first.
+    # The backward pass goes in reverse. It needs the least memory if the patches come first in it.
     loss_forward_mappings=dict(loss_deit=to_deit, loss_cskd=to_cskd),
 )
 # Its parts alone: DeiT distillation, and CSKD for a student without a distillation token.
