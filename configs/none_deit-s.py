@@ -2,6 +2,7 @@
 _base_ = './_base_/deit-s_300e.py'
 
 model = dict(
-    backbone=dict(type='VisionTransformer', out_type='cls_token'),
+    type='ImageClassifier',
+    backbone=dict(type='VisionTransformer'),
     head=dict(type='VisionTransformerClsHead', loss=dict(loss_weight=1.0)),
 )

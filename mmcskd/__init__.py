@@ -58,12 +58,12 @@ from .runs.preemption_hook import PreemptionHook  # noqa: E402
 from .runs.safe_loading import trust_checkpoints  # noqa: E402
 from .runs.student_fsdp_strategy import StudentFSDPStrategy  # noqa: E402
 from .student.cskd_classifier import CSKDClassifier  # noqa: E402
-from .student.cskd_deit_head import CSKDDeiTHead  # noqa: E402
-from .student.cskd_vit_head import CSKDViTHead  # noqa: E402
-from .student.dist_token_connector import DistTokenConnector  # noqa: E402
-from .student.finetune_deit_head import FinetuneDeiTHead  # noqa: E402
-from .student.patch_token_connector import PatchTokenConnector  # noqa: E402
-from .student.patch_token_recorder import PatchTokenRecorder, PatchTokens  # noqa: E402
+from .student.patch_tokens import (  # noqa: E402
+    DistTokenConnector,
+    PatchTokenConnector,
+    PatchTokenRecorder,
+    PatchTokens,
+)
 from .teacher.spatial_response_recorder import SpatialResponseRecorder  # noqa: E402
 from .version import __version__  # noqa: E402
 
@@ -73,9 +73,7 @@ __all__ = [
     'BackboneLayerDecay',
     'CKFHook',
     'CSKDClassifier',
-    'CSKDDeiTHead',
     'CSKDLoss',
-    'CSKDViTHead',
     'ClutteredDigits',
     'DataCheckHook',
     'DeferredRuntimeInfoHook',
@@ -87,7 +85,6 @@ __all__ = [
     'DistTokenConnector',
     'DistilledInitHook',
     'ExactResumeHook',
-    'FinetuneDeiTHead',
     'FiniteLossHook',
     'FrozenTeacherDistill',
     'INaturalist',

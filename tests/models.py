@@ -12,17 +12,16 @@ NUM_CLASSES = 7
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 
 
-def student_config(dist_token=True, **head):
+def student_config(dist_token=True, vote=None, **head):
     """A tiny DeiT or ViT on 32 × 32 images: 8 × 8 patches."""
     kind = 'Distilled' if dist_token else ''
     return dict(
         _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(
-            type=f'{kind}VisionTransformer', arch=ARCH, img_size=32, patch_size=4, out_type='raw'
-        ),
+        type='CSKDClassifier',
+        vote=vote,
+        backbone=dict(type=f'{kind}VisionTransformer', arch=ARCH, img_size=32, patch_size=4),
         head=dict(
-            type='CSKDDeiTHead' if dist_token else 'CSKDViTHead',
+            type='DeiTClsHead' if dist_token else 'VisionTransformerClsHead',
             num_classes=NUM_CLASSES,
             in_channels=24,
             init_cfg=dict(type='Normal', layer='Linear', std=0.2),
@@ -78,6 +77,15 @@ def batch(n=3, height=32, width=32):
     """Preprocessed images and labels."""
     samples = [DataSample().set_gt_label(i % NUM_CLASSES) for i in range(n)]
     return torch.randn(n, 3, height, width), samples
+
+
+def tokens_of(model, images):
+    """All tokens (N, L, D) of a ViT after its final norm."""
+    seen = []
+    handle = model.backbone.ln1.register_forward_hook(lambda module, inputs, out: seen.append(out))
+    model.backbone(images)
+    handle.remove()
+    return seen[0]
 
 
 def respond_slowly(tokens, extra, grid, head, size):

@@ -12,6 +12,7 @@ from models import (
     distiller_config,
     student_config,
     teacher_config,
+    tokens_of,
 )
 from torch import nn
 
@@ -29,7 +30,7 @@ def test_losses_by_hand():
     assert set(losses) == {'loss_base', 'loss_deit', 'loss_cskd', 'agreement'}
 
     student, teacher = algorithm.student, algorithm.teacher
-    tokens, layers = student.backbone(images)[-1], student.head.layers
+    tokens, layers = tokens_of(student, images), student.head.layers
     feature = teacher.backbone(images)[-1]
     d = torch.einsum('nkhw,ck->nchw', feature, teacher.head.fc.weight)
     d = d + teacher.head.fc.bias[:, None, None]

@@ -42,7 +42,7 @@ def measure(student: nn.Module, data: Canvases, teacher_classes: Tensor) -> Dict
     """All that is measured of a student.
 
     Args:
-        student (nn.Module): A classifier with a ``CSKDDeiTHead``.
+        student (nn.Module): A ``CSKDClassifier`` of a distilled DeiT.
         data (Canvases): What it is measured on.
         teacher_classes (Tensor): (n,), of the teacher on the same.
 
@@ -52,16 +52,13 @@ def measure(student: nn.Module, data: Canvases, teacher_classes: Tensor) -> Dict
         the teacher's class.
     """
     student.eval()
-    head = student.head
-    logits = {name: [] for name in HEADS}
-    for images in data.images.split(BATCH):
-        extra, patches = head.split(student.backbone(images)[-1])
-        logits['cls'].append(head.class_logits(extra[0]))
-        logits['dist'].append(head.distillation_logits(extra[1]))
-        logits['patch'].append(head.distillation_logits(patches.mean(dim=1)))
-    logits = {name: torch.cat(parts) for name, parts in logits.items()}
+    vote, logits = student.vote, {}
+    for name in HEADS:
+        student.vote = (name,)
+        logits[name] = torch.cat([student(images) for images in data.images.split(BATCH)])
+    student.vote = vote
     classes = {name: found.argmax(1) for name, found in logits.items()}
-    classes['score'] = sum(logits[name] for name in head.vote).argmax(1)
+    classes['score'] = sum(logits[name] for name in vote).argmax(1)
     classes['average'] = sum(logits.values()).argmax(1)
     percent = {
         name: 100 * (found == data.labels).float().mean().item() for name, found in classes.items()

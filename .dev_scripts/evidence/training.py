@@ -139,5 +139,5 @@ def _runner(cfg) -> Runner:
 
 def _told(found: Dict[str, float], student: nn.Module) -> Dict[str, float]:
     """Measures of heads that nothing taught are left out."""
-    untaught = () if 'dist' in student.head.vote else (*HEADS[1:], 'average')
+    untaught = () if 'dist' in student.vote else (*HEADS[1:], 'average')
     return {name: value for name, value in found.items() if name not in untaught}

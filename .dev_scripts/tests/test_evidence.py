@@ -15,6 +15,7 @@ import results
 import run
 import torch
 import training
+from models import tokens_of
 from tool_runs import ROOT
 
 SMALL = {
@@ -121,7 +122,7 @@ def test_measures(tmp_path):
     torch.manual_seed(0)
     student = MODELS.build(cfg.model.architecture)
     images = torch.randn(30, 3, 16, 16)
-    tokens = student.eval().backbone(images)[-1]
+    tokens = tokens_of(student.eval(), images)
     votes = dict(
         cls=student.head.layers.head(tokens[:, 0]),
         dist=student.head.layers.head_dist(tokens[:, 1]),
@@ -134,7 +135,7 @@ def test_measures(tmp_path):
         assert percent[name] == 100
         assert percent['agreement'] == 100
         assert percent['average'] == percent['score']
-    student.head.vote = ('dist',)
+    student.vote = ('dist',)
     percent = head_accuracy.measure(
         student, head_accuracy.Canvases(images, score), votes['dist'].argmax(1)
     )

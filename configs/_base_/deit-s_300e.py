@@ -2,11 +2,11 @@
 _base_ = 'mmpretrain::deit/deit-small-distilled_4xb256_in1k.py'
 custom_imports = dict(imports=['mmcskd'], allow_failed_imports=False)
 
-# All tokens, for distillation and for the vote at test time. Base loss on the class token,
-# weighed by 1 - alpha.
+# The base loss, on the class token, is weighed by 1 - alpha.
 model = dict(
-    backbone=dict(out_type='raw', drop_rate=0.0, drop_path_rate=0.0),
-    head=dict(type='CSKDDeiTHead', loss=dict(loss_weight=0.5)),
+    type='mmpretrain.CSKDClassifier',
+    backbone=dict(drop_rate=0.0, drop_path_rate=0.0),
+    head=dict(loss=dict(loss_weight=0.5)),
     train_cfg=None,
 )
 # Mixup and CutMix, one of the two at random, on the batch that student and teacher see.

@@ -4,7 +4,7 @@
 _base_ = './deit-s_300e.py'
 
 # Class and distillation token answer together, in training and at test time.
-model = dict(head=dict(type='FinetuneDeiTHead', vote=['cls', 'dist'], loss=dict(loss_weight=1.0)))
+model = dict(finetune=True, vote=['cls', 'dist'], head=dict(loss=dict(loss_weight=1.0)))
 custom_hooks = [
     dict(
         type='mmrazor.DistilledInitHook',

@@ -2,6 +2,6 @@
 _base_ = '../cskd_deit-ti_regnety.py'
 
 model = dict(
-    architecture=dict(head=dict(vote=['cls', 'patch'], loss=dict(loss_weight=1.0))),
+    architecture=dict(vote=['cls', 'patch'], head=dict(loss=dict(loss_weight=1.0))),
     distiller=dict(_delete_=True, **_base_.patch_distiller),
 )

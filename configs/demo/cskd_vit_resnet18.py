@@ -7,22 +7,13 @@ model = dict(
     type='FrozenTeacherDistill',
     architecture=dict(
         _scope_='mmpretrain',
-        type='ImageClassifier',
-        backbone=dict(
-            type='DistilledVisionTransformer',
-            arch=_base_.model.backbone.arch,
-            img_size=40,
-            patch_size=8,
-            out_type='raw',
-        ),
-        head=dict(
-            type='CSKDDeiTHead',
-            num_classes=10,
-            in_channels=96,
-            loss=dict(
-                type='LabelSmoothLoss', label_smooth_val=0.1, mode='original', loss_weight=0.5
-            ),
-        ),
+        type='CSKDClassifier',
+        backbone={**_base_.model.backbone, 'type': 'DistilledVisionTransformer'},
+        head={
+            **_base_.model.head,
+            'type': 'DeiTClsHead',
+            'loss': {**_base_.model.head.loss, 'loss_weight': 0.5},
+        },
     ),
     teacher=_base_.resnet18,
     teacher_ckpt='work_dirs/demo/teacher_resnet18/epoch_6.pth',

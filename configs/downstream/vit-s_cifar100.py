@@ -1,13 +1,11 @@
 # The same student without its distillation token, which is dropped with its position embedding.
 _base_ = './deit-s_cifar100.py'
 
+student = _base_.model
 model = dict(
-    backbone=dict(type='VisionTransformer', out_type='cls_token'),
-    head=dict(
-        _delete_=True,
-        type='VisionTransformerClsHead',
-        num_classes=100,
-        in_channels=384,
-        loss=_base_.model.head.loss,
-    ),
+    _delete_=True,
+    type='ImageClassifier',
+    backbone={**student.backbone, 'type': 'VisionTransformer'},
+    head={**student.head, 'type': 'VisionTransformerClsHead'},
+    init_cfg=student.init_cfg,
 )

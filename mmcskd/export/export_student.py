@@ -13,7 +13,6 @@ from ..checks.suggest import nearest
 from ..checks.typed import typed
 from ..compat import bridge_exported_attention, bridge_window_batch
 from ..runs.saved_config import config_text
-from ..student.cskd_classifier import CSKDClassifier
 from ..student.token_source import bare
 from .student_checkpoint import Student, load_student
 from .timm_names import timm_call, timm_state
@@ -45,14 +44,13 @@ def export_student(
     | ``'safetensors'`` | as ``'mmpretrain'`` | the same |
     | ``'onnx'`` | preprocessed images (N, 3, height, width) → logits (N, C), any N | a runtime |
 
-    None of them needs mmcskd. ONNX gives the student's own test score, of all its voters. Stock
-    ``DeiTClsHead`` and timm average z_cls and z_dist only; the patch tokens do not vote there. That
-    equals this package's head with ``vote=('cls', 'dist')``. Of a student with ``CSKDViTHead``
-    the class token alone is left (``vote='cls'``), and the distillation head is dropped; likewise
-    of a :class:`~mmcskd.CSKDClassifier`, unless the stock head has one of its own.
+    None of them needs mmcskd. ONNX gives the student's own test score, of all its voters. The
+    others give the stock model's score: of ``DeiTClsHead`` and in timm the average of z_cls and
+    z_dist, as with ``vote=('cls', 'dist')``; of most others that of the class token or the pooled
+    feature alone, as with ``vote='cls'``, and the distillation head is left out.
 
     Args:
-        checkpoint (str | Path): File or URL, of a training by any config whose student is a ViT.
+        checkpoint (str | Path): File or URL, of a training by any config of a classifier.
         out (str | Path): The file to write.
         to (str): The target. Defaults to ``'mmpretrain'``.
         ema (bool, optional): Whether to take the averaged weights or, with False, the raw ones.
@@ -122,7 +120,7 @@ def _to_timm(student: Student, out: Path) -> List[str]:
 
 
 def _to_onnx(student: Student, out: Path) -> List[str]:
-    model, backbone = student.model.float(), student.model.backbone
+    model = student.model.float()
     # Two images: the exporter takes a batch of one for a constant.
     images = torch.zeros(2, *_image_shape(student))
     options = dict(input_names=['images'], output_names=['logits'])
@@ -140,9 +138,10 @@ def _to_onnx(student: Student, out: Path) -> List[str]:
             program = torch.onnx.export(model, (images,), str(out), verbose=False, **options)
             _check_batch(program, model, images, out)
     size = ' × '.join(str(side) for side in images.shape[1:])
-    votes = _vote(model) or ('cls', 'dist')[: backbone.num_extra_tokens]
+    votes = getattr(model, 'vote', None)
+    average = f', the average of {", ".join(votes)}' if votes else ''
     return [
-        f"Score: the student's own, the average of {', '.join(votes)}.",
+        f"Score: the student's own{average}.",
         f'Input: "images", preprocessed, N × {size}; output: "logits", N × C.',
     ]
 
@@ -162,10 +161,6 @@ def _check_batch(program, model: nn.Module, images: Tensor, out: Path) -> None:
             f'--to onnx: {type(model.backbone).__name__} ties what it computes to the size of the '
             'batch, which an exported graph cannot follow. Export the student --to mmpretrain.'
         )
-
-
-def _vote(model: nn.Module):
-    return getattr(model if isinstance(model, CSKDClassifier) else model.head, 'vote', None)
 
 
 def _image_shape(student: Student) -> Tuple[int, int, int]:
@@ -208,28 +203,19 @@ def _contiguous(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
 
 
 def _stock_state(student: Student) -> Dict[str, Tensor]:
-    """The weights that the stock model has: without a head that it lacks or has no token for."""
+    """The weights that the stock model has: without a distillation head that was added to it."""
     state = _contiguous(student.model.state_dict())
-    if isinstance(student.model, CSKDClassifier):
-        return {k: v for k, v in state.items() if not k.startswith('head_dist.')}
-    if student.config.model.head.type == 'DeiTClsHead':
-        return state
-    return {k: v for k, v in state.items() if not k.startswith('head.layers.head_dist.')}
+    return {k: v for k, v in state.items() if not k.startswith('head_dist.')}
 
 
 def _stock_score(student: Student) -> str:
-    model = student.model
-    if isinstance(model, CSKDClassifier):
-        stock, vote, names = model.stock_vote, model.vote, 'the stock logits'
-    else:
-        stock = ('cls', 'dist')[: model.backbone.num_extra_tokens]
-        vote = getattr(model.head, 'vote', stock)
-        names = ' and '.join(dict(cls='z_cls', dist='z_dist')[voter] for voter in stock)
-    if set(vote) == set(stock):
-        return f"Score: {names}, as the student's own."
+    vote = getattr(student.model, 'vote', None)
+    stock = getattr(student.model, 'stock_vote', None)
+    if vote is None or set(vote) == set(stock):
+        return "Score: the stock logits, as the student's own."
     return (
-        f"Score: {names} only, as with vote={stock}. The student's own also averages others: it "
-        f'has vote={vote}. Its accuracy was measured with those.'
+        f"Score: the stock logits only, as with vote={stock}. The student's own also averages "
+        f'others: it has vote={vote}. Its accuracy was measured with those.'
     )
 
 

@@ -18,16 +18,10 @@ from ..runs.saved_config import (
     registered,
 )
 from ..runs.weights import check_complete, read_checkpoint, unprefixed
+from ..student.release_0_1 import rename_config, rename_weights
 from ..student.stock_model import stock_model
 
-BACKBONES = ('DistilledVisionTransformer', 'VisionTransformer')
-STOCK_HEADS = dict(
-    CSKDDeiTHead='DeiTClsHead',
-    CSKDViTHead='VisionTransformerClsHead',
-    FinetuneDeiTHead='DeiTClsHead',
-    DeiTClsHead='DeiTClsHead',
-    VisionTransformerClsHead='VisionTransformerClsHead',
-)
+STUDENTS = ('CSKDClassifier', 'ImageClassifier')
 HINT = 'Does the config belong to it?'
 KEYS = ('model', 'data_preprocessor', 'test_dataloader', 'val_dataloader')
 # One of MMPretrain's own configs, by a path that does not leave them.
@@ -82,6 +76,7 @@ def load_student(
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(copy.deepcopy(trained)).eval()
     # Completely, or refused; MMPretrain's ViTs would stretch position embeddings silently.
+    rename_weights(state)
     check_complete(model.state_dict(), state, given, 'its student', HINT)
     model.load_state_dict(state, strict=False)
     kept = {key: meta[key] for key in ('dataset_meta', 'epoch', 'iter') if meta.get(key)}
@@ -111,25 +106,14 @@ def _config(checkpoint: str, meta: Mapping, config: Optional[str]) -> ConfigDict
 def _student_config(checkpoint: str, cfg: ConfigDict, own: bool) -> ConfigDict:
     """The student's part of the training config, without what loads or trains it."""
     key = 'model.architecture' if 'architecture' in cfg.model else 'model'
-    trained = copy.deepcopy(cfg.model.get('architecture', cfg.model))
-    if type_name(trained) == 'CSKDClassifier':
-        return _any_student_config(checkpoint, trained, own)
-    parts = (('', ('ImageClassifier',)), ('.backbone', BACKBONES), ('.head', STOCK_HEADS))
-    for part, known in parts:
-        found = trained.get(part[1:]) or {} if part else trained
-        name = type_name(found) if isinstance(found, dict) else None
-        if name not in known:
-            expected = ' or '.join(f'"{name}"' for name in known)
-            raise ValueError(
-                f'CKPT "{checkpoint}" has no student to export: {key}{part}.type is "{name}", '
-                f'expected {expected}.'
-            )
-        found.type = name
-    return _stripped(trained, own)
-
-
-def _any_student_config(checkpoint: str, trained: ConfigDict, own: bool) -> ConfigDict:
-    """As :func:`_student_config`, of a ``CSKDClassifier``: its stock config written out."""
+    trained = rename_config(copy.deepcopy(cfg.model.get('architecture', cfg.model)))
+    kind = type_name(trained)
+    if kind not in STUDENTS:
+        expected = ' or '.join(f'"{name}"' for name in STUDENTS)
+        raise ValueError(
+            f'CKPT "{checkpoint}" has no student to export: {key}.type is "{kind}", expected '
+            f'{expected}.'
+        )
     path = trained.pop('cfg_path', None)
     if path is not None:
         if not own and not (isinstance(path, str) and STOCK_CONFIG.fullmatch(path)):
@@ -137,14 +121,15 @@ def _any_student_config(checkpoint: str, trained: ConfigDict, own: bool) -> Conf
                 f"It names the config {path!r}, which is not one of MMPretrain's."
             )
         trained = stock_model(path, trained)
-    trained.type = 'CSKDClassifier'
+    trained.type = kind
     for part in ('backbone', 'head'):
-        found = trained.get(part) or {}
-        known = registered(type_name(found), MODELS)
+        found = trained.get(part)
+        name = type_name(found) if isinstance(found, dict) else None
+        known = registered(name, MODELS)
         if known is None or not known.__module__.startswith('mmpretrain.'):
             raise ValueError(
-                f'CKPT "{checkpoint}" has a student that stock MMPretrain cannot build: its {part} '
-                f'is "{type_name(found)}".'
+                f'CKPT "{checkpoint}" has a student that stock MMPretrain cannot build: '
+                f'{key}.{part}.type is "{name}".'
             )
         found.type = known.__name__
     return _stripped(trained, own)
@@ -165,15 +150,9 @@ def _stripped(trained: ConfigDict, own: bool) -> ConfigDict:
 def _stock_config(cfg: ConfigDict, trained: ConfigDict, own: bool) -> Config:
     """What stock MMPretrain needs to build the student, preprocess its images and name them."""
     model = copy.deepcopy(trained)
-    if model.type == 'CSKDClassifier':
-        model.type = 'ImageClassifier'
-        for ours in ('vote', 'source'):
-            model.pop(ours, None)
-    else:
-        model.head.pop('vote', None)
-        model.head.type = STOCK_HEADS[trained.head.type]
-        if model.backbone.get('out_type') == 'raw':
-            model.backbone.out_type = 'cls_token'
+    model.type = 'ImageClassifier'
+    for ours in ('vote', 'source', 'finetune'):
+        model.pop(ours, None)
     stock = dict(default_scope='mmpretrain', model=model)
     student = cfg.model.get('architecture', cfg.model)
     for place in (cfg.model, cfg, student):

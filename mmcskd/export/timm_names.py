@@ -73,7 +73,7 @@ def timm_call(model: nn.Module) -> str:
             f'--to timm: {type(backbone).__name__} has other weights there. Export the student '
             '--to mmpretrain or safetensors.'
         )
-    if backbone.out_type not in ('raw', 'cls_token') or not backbone.final_norm:
+    if backbone.out_type != 'cls_token' or not backbone.final_norm:
         raise ValueError(
             f'--to timm: the backbone has out_type="{backbone.out_type}" and final_norm='
             f"{backbone.final_norm}, but timm's ViT classifies its normalised class token. Export "

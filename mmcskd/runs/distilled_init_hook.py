@@ -84,6 +84,9 @@ class DistilledInitHook(Hook):
             wanted = model.head.state_dict()
             # A head without a distillation token has no place for the distillation head.
             self._fill(model.head, {k: head[k] for k in head if k in wanted}, 'head')
+            if hasattr(model, 'head_dist'):  # of a student whose stock head has none
+                added = {k[10:]: v for k, v in state.items() if k.startswith('head_dist.')}
+                self._fill(model.head_dist, added, 'head_dist')
             taken = 'backbone and head'
         MMLogger.get_current_instance().info(f'Fine-tuning the {taken} of {self.checkpoint}.')
 

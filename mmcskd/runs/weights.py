@@ -164,6 +164,9 @@ def _named_as(model: nn.Module, state: Mapping[str, Tensor]) -> Dict[str, Tensor
             else:
                 renamed[f'backbone.timm_model.{name}'] = value
         state = renamed
+    if hasattr(model, 'rename_weights'):  # a student, whose weights had other names in a release
+        state = dict(state)
+        model.rename_weights(state)
     return state
 
 

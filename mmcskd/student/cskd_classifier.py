@@ -1,4 +1,4 @@
-from typing import List, Optional, Sequence, Union
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -8,49 +8,57 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from ..checks.suggest import nearest
 from ..checks.typed import typed
 from ..compat import bridge_unused_norms
-from .own_distillation import own_distillation
+from .release_0_1 import rename_weights
 from .stock_model import stock_model
 from .token_source import TokenSource, find_norm
-from .vote import check_vote
 
 
 @MODELS.register_module()
 class CSKDClassifier(ImageClassifier):
-    """Any stock classifier as a student: the same, with a distillation head on its patch tokens.
+    """Any stock classifier as a student: its tokens get class logits by a distillation head.
 
     Take a stock model and change its ``type``, or name its config with ``cfg_path``; backbone, neck
     and head stay as they are. The base loss is the stock head's own, on its own logits.
 
-    Beside them stands ``head_dist``, a linear layer that gives class logits of any patch token. Its
+    Beside the head stands ``head_dist``, a linear layer that gives class logits of any token. Its
     tokens are the features that the stock model pools or takes its class token from, see
     :class:`~mmcskd.student.token_source.TokenSource`. A backbone that normalises only what it has
-    pooled (BEiT, TinyViT …) has that norm applied to them in front of the layer, as for its own
-    head. Where the stock head has a distillation head already (``DeiTClsHead``,
-    ``EfficientFormerClsHead``, ``LeViTClsHead``) that one learns instead, and the base loss is that
-    of the class head alone.
+    pooled (BEiT, TinyViT …) has that norm applied to them before the layer, as for its own head.
+    Where the stock head has a distillation head already (``DeiTClsHead``, ``LeViTClsHead``,
+    ``EfficientFormerClsHead``), that one is trained instead of a new ``head_dist``, and the base
+    loss is that of the class head alone.
+
+    Source: CSKD, sections 3.2 and 3.4.
 
     Args:
         cfg_path (str, optional): The stock config whose model it is, as
             ``'mmpretrain::swin_transformer/swin-tiny_16xb64_in1k.py'``. Other arguments are merged
             into it. Defaults to None: they are the whole model.
-        vote (Sequence[str], optional): Who votes at test time, of ``'cls'`` (the stock logits;
-            those of the class head, if there are two), ``'dist'`` (a distillation token) and
-            ``'patch'`` (the mean of the patch logits). Defaults to None: all there are. ``'cls'``
-            alone is the stock architecture, and the distillation head rests.
+        vote (str | Sequence[str], optional): Whose logits are averaged to the score, of ``'cls'``
+            (the stock logits; those of the class head, if there are two), ``'dist'`` (the
+            distillation token) and ``'patch'`` (the mean over the patch tokens). Defaults to None:
+            all there are. ``'cls'`` alone is the stock architecture without the distillation head.
         source (str, optional): Name of the module that outputs the tokens. Defaults to None: it is
             found by itself.
+        finetune (bool): For fine-tuning by labels without a teacher: the base loss is on the score,
+            so that both heads learn from the labels. timm trains its distilled DeiT likewise where
+            there is no teacher. Defaults to False.
         **kwargs: Of ``mmpretrain.models.ImageClassifier``.
 
     Raises:
         ValueError: If the config is none of an ``ImageClassifier``, no tokens are found, the head
-            does not say its classes and width, or a voter is unknown.
+            does not say its classes and width, a voter is unknown, or ``finetune`` is set and the
+            voters leave one of the heads without a gradient.
 
     Examples:
         >>> swin = 'mmpretrain::swin_transformer/swin-tiny_16xb64_in1k.py'
         >>> student = dict(type='mmpretrain.CSKDClassifier', cfg_path=swin)
     """
+
+    rename_weights = staticmethod(rename_weights)
 
     @typed
     def __init__(
@@ -58,6 +66,7 @@ class CSKDClassifier(ImageClassifier):
         cfg_path: Optional[str] = None,
         vote: Optional[Union[str, Sequence[str]]] = None,
         source: Optional[str] = None,
+        finetune: bool = False,
         **kwargs,
     ) -> None:
         if cfg_path is not None:
@@ -72,29 +81,23 @@ class CSKDClassifier(ImageClassifier):
         # Whatever scope the algorithm is built in, a stock model's parts are MMPretrain's.
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             super().__init__(**kwargs)
-        if hasattr(self.head, 'distillation_logits'):
+        if getattr(self.backbone, 'out_type', None) == 'raw':
             raise ValueError(
-                f'{type(self.head).__name__} distils by itself: set model.architecture.type to '
-                '"ImageClassifier", or take the stock head.'
+                f'{type(self.head).__name__} takes the class token, but '
+                'model.architecture.backbone.out_type is "raw", all tokens: leave it out.'
             )
         bridge_unused_norms(self.backbone)
         self.width = _width(self.head)
-        self._own = own_distillation(self.head)
+        self._own = _own_distillation(self.head)
         if self._own is None:
             self.head_dist = nn.Linear(self.width, _num_classes(self.head))
+        self._register_load_state_dict_pre_hook(rename_weights)
         self.source = source
-        self._tokens = TokenSource(self, source, width=self.width)
-        voters = (
-            ('cls', 'dist', 'patch')
-            if self._own and 'dist' in self._own.stock_vote
-            else ('cls', 'patch')
-        )
-        self.vote = check_vote(vote, voters, 'model.architecture.vote')
-
-    @property
-    def stock_vote(self):
-        """The voters whose average is the stock model's score."""
-        return self._own.stock_vote if self._own else ('cls',)
+        self.token_source = TokenSource(self, self.width, source)
+        self.stock_vote = self._own.stock_vote if self._own else ('cls',)
+        voters = ('cls', 'dist', 'patch') if 'dist' in self.stock_vote else ('cls', 'patch')
+        self.finetune = finetune
+        self.vote = _check_vote(vote, voters, finetune)
 
     def distillation_logits(self, tokens: Tensor) -> Tensor:
         """Class logits of any tokens by the distillation head: (…, D) → (…, C)."""
@@ -135,6 +138,8 @@ class CSKDClassifier(ImageClassifier):
         Returns:
             dict[str, Tensor]: ``loss``, the stock head's own.
         """
+        if self.finetune:
+            return self.head._get_loss(self._score(inputs), data_samples)
         if self._own is None:
             return super().loss(inputs, data_samples)
         feats = self.extract_feat(inputs)
@@ -164,20 +169,27 @@ class CSKDClassifier(ImageClassifier):
     def _score(self, inputs: Tensor) -> Tensor:
         """(N, C), the average of the voters."""
         read = []
-        self._tokens.start(read.append)
+        self.token_source.start(read.append)
         try:
             feats = self.extract_feat(inputs)
         finally:
-            self._tokens.stop()
+            self.token_source.stop()
+        place = f'"{self.token_source.source}"'
         if not read:
             raise ValueError(
-                f'model.architecture.source: the student did not run "{self._tokens.source}", name '
-                'the module that outputs its patch tokens.'
+                f'model.architecture.source: the student did not run {place}, name the module that '
+                'outputs its patch tokens.'
             )
         tokens, extra, _ = read[-1]
+        if 'dist' in self.vote and extra < 2:
+            raise ValueError(
+                f'model.architecture.source: {place} gave no distillation token, name the module '
+                'that outputs all tokens.'
+            )
         votes = dict(
             cls=lambda: self._class_logits(feats),
             dist=lambda: self.distillation_logits(tokens[:, 1]),
+            # The logits of the mean token are the mean of the logits.
             patch=lambda: self.distillation_logits(tokens[:, extra:].mean(dim=1)),
         )
         return torch.stack([votes[voter]() for voter in self.vote]).mean(dim=0)
@@ -188,6 +200,76 @@ class CSKDClassifier(ImageClassifier):
         logits = self.head(feats)
         # Conformer's two branches, added up as its own head does to predict.
         return sum(logits) if isinstance(logits, (tuple, list)) else logits
+
+
+class _OwnDistillation(NamedTuple):
+    """How to ask a stock head that has a distillation head, which MMPretrain does not train."""
+
+    class_logits: Callable
+    """(head, feats) → (N, C), of the class head alone."""
+    distillation_logits: Callable
+    """(head, tokens (…, D)) → (…, C), of the distillation head."""
+    stock_vote: Tuple[str, ...]
+    """Whose average the stock head answers at test time."""
+    flag: Optional[str] = None
+    """The attribute that says whether there is one."""
+
+
+def _hidden(head: nn.Module, tokens: Tensor) -> Tensor:
+    if head.hidden_dim is None:
+        return tokens
+    return head.layers.act(head.layers.pre_logits(tokens))
+
+
+def _by_rows(layer: nn.Module, tokens: Tensor) -> Tensor:
+    """Batch norms want rows (R, D)."""
+    return layer(tokens.reshape(-1, tokens.shape[-1])).unflatten(0, tokens.shape[:-1])
+
+
+OWN = dict(
+    DeiTClsHead=_OwnDistillation(
+        lambda head, feats: head.layers.head(head.pre_logits(feats)[0]),
+        lambda head, tokens: head.layers.head_dist(_hidden(head, tokens)),
+        ('cls', 'dist'),
+    ),
+    # These two distil the pooled feature, whose vote is that of the mean patch.
+    EfficientFormerClsHead=_OwnDistillation(
+        lambda head, feats: head.head(head.pre_logits(feats)),
+        lambda head, tokens: head.dist_head(tokens),
+        ('cls', 'patch'),
+        'dist',
+    ),
+    LeViTClsHead=_OwnDistillation(
+        lambda head, feats: head.head(head.pre_logits(feats)),
+        lambda head, tokens: _by_rows(head.head_dist, tokens),
+        ('cls', 'patch'),
+        'distillation',
+    ),
+)
+
+
+def _own_distillation(head: nn.Module) -> Optional[_OwnDistillation]:
+    own = OWN.get(type(head).__name__)
+    return own if own and (own.flag is None or getattr(head, own.flag)) else None
+
+
+def _check_vote(
+    vote: Optional[Union[str, Sequence[str]]], voters: Sequence[str], finetune: bool
+) -> Tuple[str, ...]:
+    key = 'model.vote' if finetune else 'model.architecture.vote'
+    vote = tuple(voters) if vote is None else (vote,) if isinstance(vote, str) else tuple(vote)
+    for voter in vote:
+        if voter not in voters:
+            raise ValueError(f'{key}: "{voter}" has no vote. ' + nearest(voter, voters))
+    if not vote or len(set(vote)) < len(vote):
+        raise ValueError(f'{key} is {vote}, expected one or more of {tuple(voters)}.')
+    if finetune and ('cls' not in vote or len(vote) < 2):
+        raise ValueError(
+            f'{key} is {vote} and {key[:-4]}finetune is set: one of the two heads would learn '
+            f'nothing. Let "cls" vote and one or more of {tuple(voters[1:])}, or fine-tune the '
+            'stock model, of type "ImageClassifier".'
+        )
+    return vote
 
 
 def _num_classes(head: nn.Module) -> int:

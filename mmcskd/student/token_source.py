@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..checks.suggest import nearest
 
+KEY = 'model.architecture.source'
 POOLING_NECKS = ('GlobalAveragePooling', 'GeneralizedMeanPooling')
 # The last module before pooling or before the class token is taken, by its name in the backbone.
 # RevViT fuses its two streams behind the norm; Conformer's norm is that of its transformer branch.
@@ -40,32 +41,22 @@ class TokenSource:
 
     Args:
         model (nn.Module): The student, an MMPretrain ``ImageClassifier``.
+        width (int): D.
         source (str, optional): Name of the module that outputs the tokens, as in
             ``named_modules()``. Defaults to None: it is found by itself.
-        key (str): Where a config names it, for messages.
-        width (int, optional): D, where it is known. Defaults to None.
-        num_extra_tokens (int, optional): How many tokens must come before the patches. Defaults to
-            None: as many as the backbone says, or none.
 
     Raises:
         ValueError: If ``source`` is no module of the student or none is found; from a forward pass
             if it does not output tokens on a known grid.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        source: Optional[str] = None,
-        key: str = 'model.architecture.source',
-        width: Optional[int] = None,
-        num_extra_tokens: Optional[int] = None,
-    ) -> None:
+    def __init__(self, model: nn.Module, width: int, source: Optional[str] = None) -> None:
         modules = dict(model.named_modules())
-        self.key, self.width, self.num_extra_tokens = key, width, num_extra_tokens
-        self.source = find_tokens(model, key) if source is None else source
+        self.width = width
+        self.source = find_tokens(model) if source is None else source
         if self.source not in modules:
             raise ValueError(
-                f'{key}: "{self.source}" is not a module of the student. '
+                f'{KEY}: "{self.source}" is not a module of the student. '
                 + nearest(self.source, modules)
             )
         module, backbone = modules[self.source], bare(model.backbone)
@@ -103,33 +94,31 @@ class TokenSource:
 
     def _read(self, found: Any) -> Tokens:
         if not isinstance(found, Tensor):
-            raise ValueError(f'{self.key}: "{self.source}" gave a {type(found).__name__}.')
-        if found.dim() == 4 and not self.num_extra_tokens:
+            raise ValueError(f'{KEY}: "{self.source}" gave a {type(found).__name__}.')
+        if found.dim() == 4:
             return self._read_map(found)
         tokens = found.transpose(1, 2) if self._flat_neck and found.dim() == 3 else found
-        if tokens.dim() == 3 and (self.width is None or tokens.shape[2] == self.width):
+        if tokens.dim() == 3 and tokens.shape[2] == self.width:
             for extra in self._allowed():
                 grid = self._fit(tokens.shape[1] - extra, extra)
                 if grid is not None:
                     return Tokens(tokens, extra, grid)
         raise ValueError(
-            f'{self.key}: "{self.source}" gave {tuple(found.shape)}, expected {self._expected()}: '
+            f'{KEY}: "{self.source}" gave {tuple(found.shape)}, expected {self._expected()}: '
             'name the module behind the patch embedding that outputs all tokens.'
         )
 
     def _read_map(self, found: Tensor) -> Tokens:
-        first, last = (self.width in (None, found.shape[side]) for side in (1, 3))
+        first, last = (found.shape[side] == self.width for side in (1, 3))
         if not first and not last:
             raise ValueError(
-                f'{self.key}: "{self.source}" gave {tuple(found.shape)}, expected {self.width} '
+                f'{KEY}: "{self.source}" gave {tuple(found.shape)}, expected {self.width} '
                 'channels: name the module that outputs what the head pools.'
             )
         tokens = found.permute(0, 2, 3, 1) if first else found
         return Tokens(tokens.flatten(1, 2), 0, tuple(tokens.shape[1:3]))
 
     def _allowed(self) -> List[int]:
-        if self.num_extra_tokens is not None:
-            return [self.num_extra_tokens]
         return sorted({self._stated, 0}, reverse=True)
 
     def _fit(self, patches: int, extra: int) -> Optional[Tuple[int, int]]:
@@ -149,7 +138,7 @@ class TokenSource:
     def _expected(self) -> str:
         extra = self._allowed()[0]
         grid = 'h·w' if self._grid is None else f'{self._grid[0]}·{self._grid[1]}'
-        return f'(N, {extra} + {grid}, {self.width or "D"})'
+        return f'(N, {extra} + {grid}, {self.width})'
 
 
 def bare(backbone: nn.Module) -> nn.Module:
@@ -164,12 +153,11 @@ def stated_extra_tokens(backbone: nn.Module) -> int:
     return sum(getattr(backbone, name, None) is not None for name in ('cls_token', 'dist_token'))
 
 
-def find_tokens(model: nn.Module, key: str = 'model.architecture.source') -> str:
+def find_tokens(model: nn.Module) -> str:
     """Name of the module that outputs what the stock classifier pools or takes its token from.
 
     Args:
         model (nn.Module): The student.
-        key (str): Where a config names it, for the message.
 
     Returns:
         str: A name in ``named_modules()``.
@@ -197,7 +185,7 @@ def find_tokens(model: nn.Module, key: str = 'model.architecture.source') -> str
             return f'{prefix}.layers.{len(layers) - 1}'
     raise ValueError(
         f'The student ({type(backbone).__name__}) has no patch tokens to distil into that could be '
-        f'found: name the module that outputs them with {key}, or name a vision transformer in '
+        f'found: name the module that outputs them with {KEY}, or name a vision transformer in '
         'model.architecture.backbone.type.'
     )
 

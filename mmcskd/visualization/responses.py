@@ -14,7 +14,7 @@ from mmrazor.models.task_modules.recorder import RecorderManager
 from torch import Tensor, nn
 
 from ..method import fuse
-from ..student.patch_token_connector import StudentResponse
+from ..student.patch_tokens import StudentResponse
 
 
 class Responses(NamedTuple):

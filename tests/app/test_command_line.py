@@ -213,7 +213,7 @@ def test_work_dir_is_named_after_the_config(tmp_path, monkeypatch):
         ({'distiller.student_recorders.tokens.source': 'backbone.ln'}, r'"backbone\.ln1"'),
         ({'distiller.distill_losses.loss_cskd.temperature': -1}, r'CSKDLoss\.temperature is -1'),
         ({'distiller.distill_losses.loss_deit.mode': 'sfot'}, r"DeiTLoss\.mode is 'sfot'"),
-        ({'architecture.head.vote': ['patches']}, r'head\.vote.*Nearest: "patch"'),
+        ({'architecture.vote': ['patches']}, r'architecture\.vote.*Nearest: "patch"'),
         (
             {
                 'architecture': dict(

@@ -110,7 +110,7 @@ def test_get_model_and_inferencer(folder):
     weights, config = str(folder / 'student.pth'), str(folder / 'student.py')
     export_student(checkpoint, weights)
     student = load_student(checkpoint).model
-    student.head.vote = ('cls', 'dist')
+    student.vote = ('cls', 'dist')
     images, _ = canvases()
     model = get_model(config, pretrained=weights)
     assert type(model.head) is MODELS.get('DeiTClsHead')

@@ -82,16 +82,15 @@ print(json.dumps(dict(found=found, refusal=refusal, stand_in=backends.__spec__ i
 
 REGISTERED = {
     'mmrazor.TASK_UTILS.SpatialResponseRecorder': 'mmcskd.teacher.spatial_response_recorder',
-    'mmrazor.TASK_UTILS.PatchTokenRecorder': 'mmcskd.student.patch_token_recorder',
-    'mmrazor.MODELS.PatchTokenConnector': 'mmcskd.student.patch_token_connector',
-    'mmrazor.MODELS.DistTokenConnector': 'mmcskd.student.dist_token_connector',
+    'mmrazor.TASK_UTILS.PatchTokenRecorder': 'mmcskd.student.patch_tokens',
+    'mmrazor.MODELS.PatchTokenConnector': 'mmcskd.student.patch_tokens',
+    'mmrazor.MODELS.DistTokenConnector': 'mmcskd.student.patch_tokens',
     'mmrazor.MODELS.CSKDLoss': 'mmcskd.losses.cskd_loss',
     'mmrazor.MODELS.DeiTLoss': 'mmcskd.losses.deit_loss',
     'mmrazor.MODELS.FrozenTeacherDistill': 'mmcskd.algorithm',
     'mmrazor.HOOKS.CKFHook': 'mmcskd.fusion.ckf_hook',
     'mmrazor.OPTIM_WRAPPERS.DeviceAmpOptimWrapper': 'mmcskd.runs.amp_optim_wrapper',
-    'mmpretrain.MODELS.CSKDDeiTHead': 'mmcskd.student.cskd_deit_head',
-    'mmpretrain.MODELS.CSKDViTHead': 'mmcskd.student.cskd_vit_head',
+    'mmpretrain.MODELS.CSKDClassifier': 'mmcskd.student.cskd_classifier',
     'mmpretrain.DATASETS.ClutteredDigits': 'mmcskd.datasets.cluttered_digits',
 }
 # The packages' own components, which configs mix with ours.

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from models import ARCH
+from models import ARCH, tokens_of
 from watched_runs import trained
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -108,7 +108,7 @@ CHANGES = {
     'no-ckf': ['model.distiller.distill_losses.loss_cskd.fusion_weight', 'custom_hooks'],
     'global': ['model.distiller.distill_losses.loss_cskd.fusion_weight', 'custom_hooks'],
     'no-deit': [
-        'model.architecture.head.vote',
+        'model.architecture.vote',
         'model.architecture.head.loss.loss_weight',
         'model.distiller',
     ],
@@ -148,12 +148,14 @@ def test_no_deit_answers_without_the_distillation_token():
     from mmpretrain.registry import MODELS
 
     path = CONFIGS / 'ablation' / 'cskd_deit-ti_no-deit.py'
-    head = MODELS.build(Config.fromfile(path).model.architecture.head)
-    tokens = torch.randn(2, 198, 192)
-    torch.nn.init.normal_(head.layers.head_dist.weight)
-    moved = tokens.clone()
-    moved[:, 1] += 1
-    assert torch.equal(head((tokens,)), head((moved,)))
+    student = MODELS.build(Config.fromfile(path).model.architecture).eval()
+    torch.nn.init.normal_(student.head.layers.head_dist.weight)
+    layers, images = student.head.layers, torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        tokens = tokens_of(student, images)
+        expected = layers.head(tokens[:, 0]) + layers.head_dist(tokens[:, 2:].mean(1))
+        assert expected.abs().max() > 0.1
+        torch.testing.assert_close(student(images), expected / 2)
 
 
 @pytest.mark.parametrize('name', TEACHERS)

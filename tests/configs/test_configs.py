@@ -358,7 +358,12 @@ def test_student_is_swapped():
     cfg = Config.fromfile(CONFIGS / SWAPS[1])
     student = cfg.model.architecture
     assert (student.backbone.type, student.backbone.arch) == ('VisionTransformer', 'b')
-    assert (student.head.type, student.head.loss.loss_weight) == ('CSKDViTHead', 1.0)
+    assert (student.head.type, student.head.loss.loss_weight) == ('VisionTransformerClsHead', 1.0)
+    shrink(cfg)
+    built = MODELS.build(student)
+    built.init_weights()
+    assert not built.head_dist.weight.any() and not built.head.layers.head.weight.any()
+    assert float(built.backbone.layers[0].attn.qkv.weight.std()) == pytest.approx(0.02, rel=0.1)
     losses = built_losses(cfg)
     assert set(losses) == set(cfg.model.distiller.loss_forward_mappings) == {'loss_cskd'}
     assert isinstance(losses['loss_cskd'], CSKDLoss) and losses['loss_cskd'].loss_weight == 1.0

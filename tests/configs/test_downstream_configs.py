@@ -14,13 +14,12 @@ from mmengine.runner import Runner
 from mmpretrain.datasets import CIFAR10, CIFAR100
 from mmpretrain.models.utils import resize_pos_embed
 from mmpretrain.registry import DATASETS, MODELS
-from models import ARCH, batch
+from models import ARCH
 from PIL import Image
 from scipy.io import savemat
 
 from mmcskd.datasets.inaturalist import INaturalist  # noqa: F401, registered
 from mmcskd.runs.distilled_init_hook import DistilledInitHook
-from mmcskd.student.finetune_deit_head import FinetuneDeiTHead
 
 DOWNSTREAM = Path(__file__).parents[2] / 'configs' / 'downstream'
 CLASSES = {
@@ -130,9 +129,11 @@ def make(name, root, monkeypatch):
 
 
 def distilled(**changes):
-    backbone = dict(type='DistilledVisionTransformer', arch=ARCH, img_size=224, out_type='raw')
-    head = dict(type='CSKDDeiTHead', num_classes=1000, in_channels=WIDTH)
-    model = MODELS.build(dict(type='ImageClassifier', backbone={**backbone, **changes}, head=head))
+    backbone = dict(type='DistilledVisionTransformer', arch=ARCH, img_size=224)
+    backbone.update(changes)
+    kind = 'DeiTClsHead' if 'Distilled' in backbone['type'] else 'VisionTransformerClsHead'
+    head = dict(type=kind, num_classes=1000, in_channels=WIDTH)
+    model = MODELS.build(dict(type='CSKDClassifier', backbone=backbone, head=head))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     return model
@@ -307,6 +308,18 @@ def test_plain_vit_takes_over_the_class_head(student, checkpoint):
     assert torch.equal(model.head.layers.head.weight, student['head.layers.head.weight'])
 
 
+def test_added_distillation_head_is_taken_over_or_missed(tmp_path):
+    path = str(tmp_path / 'vit.pth')
+    first, second = (distilled(type='VisionTransformer') for _ in range(2))
+    assert not torch.equal(second.head_dist.weight, first.head_dist.weight)
+    torch.save(first.state_dict(), path)
+    DistilledInitHook(path, head=True).load(second)
+    assert torch.equal(second.head_dist.weight, first.head_dist.weight)
+    torch.save({k: v for k, v in first.state_dict().items() if 'head_dist' not in k}, path)
+    with pytest.raises(ValueError, match='lacks 2 of the 2 weights of model.head_dist.*random'):
+        DistilledInitHook(path, head=True).load(second)
+
+
 def test_refusals(student, checkpoint, tmp_path):
     def load(content=None, model=None, head=False):
         path = checkpoint
@@ -335,7 +348,7 @@ def test_refusals(student, checkpoint, tmp_path):
     with pytest.raises(ValueError, match='"backbone.pos_embed".*cannot be interpolated'):
         state = {**student, 'backbone.pos_embed': torch.zeros(1, 2 + 190, WIDTH)}
         load(state)
-    ten = MODELS.build(dict(type='CSKDDeiTHead', num_classes=10, in_channels=WIDTH))
+    ten = MODELS.build(dict(type='DeiTClsHead', num_classes=10, in_channels=WIDTH))
     model = distilled()
     model.head = ten
     with pytest.raises(ValueError, match='"head.layers.head.* has shape .1000, 24.*.10, 24.'):
@@ -366,29 +379,6 @@ def test_resumed_run_keeps_its_weights(checkpoint):
     before = {k: v.clone() for k, v in Resumed.model.state_dict().items()}
     DistilledInitHook(checkpoint).before_train(Resumed)
     assert all(torch.equal(v, before[k]) for k, v in Resumed.model.state_dict().items())
-
-
-def test_head_learns_what_answers():
-    head = FinetuneDeiTHead(
-        num_classes=7,
-        in_channels=24,
-        vote=['cls', 'dist'],
-        init_cfg=dict(type='Normal', layer='Linear', std=1),
-    )
-    head.init_weights()
-    tokens, (_, samples) = torch.randn(3, 6, 24), batch(3)
-    loss = head.loss((tokens,), samples)['loss']
-    layers = head.layers
-    score = (layers.head(tokens[:, 0]) + layers.head_dist(tokens[:, 1])) / 2
-    labels = torch.tensor([0, 1, 2])
-    assert loss.item() == pytest.approx(torch.nn.functional.cross_entropy(score, labels).item())
-    assert torch.equal(head((tokens,)), score)
-    loss.backward()
-    assert torch.equal(layers.head_dist.bias.grad, layers.head.bias.grad)
-    assert layers.head.bias.grad.abs().sum() > 0
-    for vote in (['cls'], ['dist', 'patch']):
-        with pytest.raises(ValueError, match='would learn nothing'):
-            FinetuneDeiTHead(num_classes=7, in_channels=24, vote=vote)
 
 
 def test_inaturalist(tmp_path):

@@ -14,7 +14,14 @@ from mmengine.hooks import EMAHook
 from mmengine.logging import MessageHub
 from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS
-from models import NUM_CLASSES, algorithm_config, build, distiller_config, student_config
+from models import (
+    NUM_CLASSES,
+    algorithm_config,
+    build,
+    distiller_config,
+    student_config,
+    tokens_of,
+)
 
 from mmcskd.export import export_student as export
 from mmcskd.export.export_student import TARGETS, export_student
@@ -81,7 +88,7 @@ def trained(path, student=None, ema=False, **settings):
 def stock_votes(student):
     """The student with the voters that stock MMPretrain and timm know."""
     twin = copy.deepcopy(student)
-    twin.head.vote = ('cls', 'dist')[: student.head.num_extra_tokens]
+    twin.vote = twin.stock_vote
     return twin
 
 
@@ -116,12 +123,8 @@ def test_stock_mmpretrain_without_mmcskd(tmp_path):
         source = tmp_path / f'{name}.source'
         checkpoint, student, _ = trained(source, student_config(dist_token))
         lines = export_student(checkpoint, tmp_path / f'{name}.pth')
-        voters, tokens = (
-            ("vote=('cls', 'dist')", 'z_cls and z_dist only')
-            if dist_token
-            else ("vote=('cls',)", 'z_cls only')
-        )
-        assert f'Score: {tokens}, as with {voters}.' in '\n'.join(lines)
+        voters = ('cls', 'dist') if dist_token else ('cls',)
+        assert f'Score: the stock logits only, as with vote={voters}.' in '\n'.join(lines)
         student = stock_votes(student)
         photograph = torch.randint(0, 256, (32, 32, 3), dtype=torch.uint8)
         mean, std = (torch.tensor(PREPROCESSOR[key]).view(3, 1, 1) for key in ('mean', 'std'))
@@ -163,7 +166,6 @@ def test_stock_config_and_weights(tmp_path, dist_token):
         num_classes=NUM_CLASSES,
         in_channels=24,
     )
-    assert cfg.model.backbone.out_type == 'cls_token'
     assert cfg.data_preprocessor.mean == PREPROCESSOR['mean']
     assert 'batch_augments' not in cfg.data_preprocessor
     assert cfg.test_dataloader.dataset.pipeline == LOADER['dataset']['pipeline']
@@ -183,8 +185,8 @@ def test_an_export_is_a_checkpoint_of_its_own(tmp_path):
 def test_stock_student_that_was_not_distilled(tmp_path):
     """Of configs/none_*.py: no architecture, no teacher, a head of MMPretrain's own."""
     config = student_config(dist_token=False)
-    config['backbone']['out_type'] = 'cls_token'
-    config['head']['type'] = 'VisionTransformerClsHead'
+    config['type'] = 'ImageClassifier'
+    config.pop('vote')
     model = shaken(build(copy.deepcopy(config)))
     cfg = Config(
         dict(model=config, test_dataloader=dict(dataset=dict(type='ImageNet', pipeline=[])))
@@ -192,7 +194,7 @@ def test_stock_student_that_was_not_distilled(tmp_path):
     meta = dict(cfg=cfg.pretty_text)
     torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / 'a.pth')
     lines = export_student(str(tmp_path / 'a.pth'), tmp_path / 'b.pth')
-    assert "Score: z_cls, as the student's own." in lines
+    assert "Score: the stock logits, as the student's own." in lines
     assert Config.fromfile(tmp_path / 'b.py').test_dataloader.dataset.type == 'ImageNet'
     torch.testing.assert_close(
         load_student(str(tmp_path / 'b.pth')).model(images()), model(images())
@@ -215,7 +217,7 @@ def test_backbone_of_a_detector_or_segmentor(tmp_path, dist_token):
     backbone.eval()
     for name, value in student.backbone.state_dict().items():
         assert torch.equal(backbone.state_dict()[name], value), name
-    patches = student.backbone(images())[-1][:, 1 + dist_token :]
+    patches = tokens_of(student, images())[:, 1 + dist_token :]
     expected = patches.transpose(1, 2).unflatten(2, (8, 8))
     torch.testing.assert_close(backbone(images())[-1], expected)
 
@@ -335,6 +337,7 @@ def test_no_average_to_take(tmp_path):
 def test_command_line(tmp_path, monkeypatch, capsys):
     checkpoint, raw, averaged = trained(tmp_path / 'a.pth', ema=True)
     monkeypatch.chdir(tmp_path)
+    capsys.readouterr()  # the log of the training
     tool = str(ROOT / 'tools' / 'export_student.py')
 
     def run(*arguments):
@@ -344,7 +347,7 @@ def test_command_line(tmp_path, monkeypatch, capsys):
 
     lines, state = run('--no-ema')
     assert lines[0] == 'Weights: the raw ones, not averaged.'
-    assert 'z_cls and z_dist only' in lines[1]
+    assert 'the stock logits only' in lines[1]
     assert lines[-2:] == [f'Wrote {Path("new/b.pth")}', f'Wrote {Path("new/b.py")}']
     assert all(torch.equal(state[name], value) for name, value in raw.state_dict().items())
     for choice in ([], ['--ema']):
@@ -391,22 +394,25 @@ def change(path, **parts):
     torch.save(content, path)
 
 
-def test_students_that_are_no_vit(tmp_path):
-    student = student_config()
-    resnet = dict(type='ImageClassifier', backbone=dict(type='ResNet', depth=18))
+def test_students_that_stock_mmpretrain_cannot_hold(tmp_path):
+    student, ours = student_config(), dict(type='mmrazor.WindowedVisionTransformer')
     for model, message in (
         (
-            dict(architecture=resnet),
-            r'model\.architecture\.backbone\.type is "ResNet", expected "D',
+            dict(architecture=dict(type='TimmClassifier')),
+            r'has no student to export: model\.architecture\.type is "TimmClassifier", expected "C',
         ),
-        (resnet, r'model\.backbone\.type is "ResNet"'),
-        (dict(architecture=dict(type='TimmClassifier')), r'architecture\.type is "TimmClassifier"'),
-        (dict(student, head=dict(type='LinearClsHead')), r'model\.head\.type is "LinearClsHead"'),
+        (dict(type='TimmClassifier'), r'has no student to export: model\.type is "TimmClassifier"'),
+        (
+            dict(architecture=dict(student, backbone=ours)),
+            r'cannot build: model\.architecture\.backbone\.type is "WindowedVisionTransformer"',
+        ),
+        (dict(student, head=dict(type='NoHead')), r'cannot build: model\.head\.type is "NoHead"'),
+        (dict(student, head=None), r'cannot build: model\.head\.type is "None"'),
     ):
         meta = dict(cfg=Config(dict(model=model)).pretty_text)
         torch.save(dict(state_dict={}, meta=meta), tmp_path / 'a.pth')
         for target in TARGETS:
-            with pytest.raises(ValueError, match=r'CKPT ".*a\.pth" has no student.*' + message):
+            with pytest.raises(ValueError, match=r'CKPT ".*a\.pth" .*' + message):
                 export_student(str(tmp_path / 'a.pth'), tmp_path / 'b.pth', target)
     assert [path.name for path in tmp_path.iterdir()] == ['a.pth']
 
@@ -414,10 +420,10 @@ def test_students_that_are_no_vit(tmp_path):
 def test_checkpoints_without_the_students_weights(tmp_path):
     path, student, _ = trained(tmp_path / 'a.pth')
     whole = torch.load(path)['state_dict']
-    weights = {k: v for k, v in whole.items() if 'dist_token' not in k}
+    weights = {k: v for k, v in whole.items() if 'cls_token' not in k}
     for state, message in (
         ({'teacher.head.fc.weight': torch.zeros(7, 64)}, 'lacks .*"backbone.cls_token"'),
-        (weights, 'lacks 1 of .*"backbone.dist_token"'),
+        (weights, 'lacks 1 of .*"backbone.cls_token"'),
         ({**whole, 'architecture.neck.w': torch.zeros(1)}, 'holds 1 weights .*"neck.w"'),
         (
             {**whole, 'architecture.backbone.pos_embed': torch.zeros(1, 18, 24)},

@@ -31,6 +31,7 @@ LEFT_OUT = {
     ),
     ('model', 'distiller', 'distill_losses', 'loss_deit'): ('temperature', 'loss_weight'),
     ('model', 'distiller', 'connectors', 'patch'): ('grid', 'init_cfg'),
+    ('model', 'architecture'): ('source', 'finetune'),
     ('model', 'distiller', 'student_recorders', 'tokens'): ('source',),
     ('model', 'distiller', 'teacher_recorders', 'response'): ('source', 'logits', 'feature'),
     ('custom_hooks', 0): ('by_epoch', 'begin', 'end', 'schedule'),
@@ -38,8 +39,8 @@ LEFT_OUT = {
     ('default_hooks', 'checkpoint'): ('stop_if_not_saved', 'interval', 'by_epoch', 'filename_tmpl'),
 }  # fmt: skip
 VIEW = ('mean', 'std', 'to_rgb', 'size')
-# Of the head, of which MMPretrain's keys are none of ours.
-HEAD = ('type', 'vote')
+# Of the student, of which MMPretrain's keys are none of ours.
+STUDENT = ('type', 'vote')
 # Of the architecture and the teacher: what they are is another package's.
 MODELS_OF_OTHERS = ('architecture', 'teacher')
 
@@ -85,7 +86,7 @@ def places(part, path=()):
         inner = (*path, key)
         if inner[:2] in {('model', name) for name in MODELS_OF_OTHERS}:
             if inner[1] == 'architecture':
-                yield from (('model', 'architecture', 'head', key) for key in HEAD)
+                yield from (('model', 'architecture', key) for key in STUDENT)
             continue
         if len(inner) > 1:
             yield inner
@@ -140,10 +141,9 @@ def use(cfg, tokens, parts):
         HOOKS.build(h) for h in (cfg.get('default_hooks') or {}).values() if h and 'type' in h
     ]
     model = copy.deepcopy(cfg['model'])
-    head = model['architecture'].get('head')
     student = copy.deepcopy(students[tokens])
-    if head != student_config(dist_token=tokens)['head']:
-        student.head = MODELS.build(head)
+    if model['architecture'] != student_config(dist_token=tokens):
+        student = MODELS.build(model['architecture'])
     model['architecture'], model['teacher'] = student, copy.deepcopy(teacher)
     algorithm = MODELS.build(model)
     for hook in hooks:

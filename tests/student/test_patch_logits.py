@@ -2,7 +2,15 @@
 
 import pytest
 import torch
-from models import algorithm_config, batch, build, distiller_config, student_config, teacher_config
+from models import (
+    algorithm_config,
+    batch,
+    build,
+    distiller_config,
+    student_config,
+    teacher_config,
+    tokens_of,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
@@ -60,6 +68,5 @@ def test_they_would_be_seen():
     model = algorithm().eval()
     inputs, _ = batch(n=3)
     with torch.no_grad(), Largest() as seen:
-        (tokens,) = model.student.extract_feat(inputs)
-        model.student.head.distillation_logits(tokens[:, 2:])
+        model.student.distillation_logits(tokens_of(model.student, inputs)[:, 2:])
     assert seen.numel == 3 * PATCHES * CLASSES

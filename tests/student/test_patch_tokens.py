@@ -9,6 +9,7 @@ from models import (
     respond_slowly,
     student_config,
     teacher_config,
+    tokens_of,
 )
 from torch import nn
 
@@ -32,13 +33,14 @@ def test_response(dist_token, image, size):
     tokens = record(model, batch(2, *image)[0])
     extra = 2 if dist_token else 1
     grid = (image[0] // 4, image[1] // 4)
+    head = model.head.layers.head_dist if dist_token else model.head_dist
     assert tokens.num_extra_tokens == extra
     assert tokens.grid == grid
     assert tokens.tokens.shape == (2, extra + grid[0] * grid[1], 24)
 
     response = PatchTokenConnector()(tokens)(size)
     assert response.shape == (2, NUM_CLASSES, *size)
-    expected = respond_slowly(tokens.tokens, extra, grid, model.head.layers.head_dist, size)
+    expected = respond_slowly(tokens.tokens, extra, grid, head, size)
     torch.testing.assert_close(response, expected)
     assert torch.equal(PatchTokenConnector(grid=size)(tokens), response)
 
@@ -46,7 +48,7 @@ def test_response(dist_token, image, size):
 def test_recorded_tokens_are_the_normed_ones():
     model = build(student_config()).eval()
     images, _ = batch()
-    assert torch.equal(record(model, images).tokens, model.backbone(images)[-1])
+    assert torch.equal(record(model, images).tokens, tokens_of(model, images))
 
 
 def test_rows_and_columns_stay_in_place():
@@ -96,50 +98,64 @@ def test_no_distillation_token():
         DistTokenConnector()(tokens)
 
 
-def test_no_patch_tokens():
-    message = r'ResNet_CIFAR with LinearClsHead.*model\.architecture\.type to "CSKDClassifier"'
+@pytest.mark.parametrize('extra, grid, size', [(2, (4, 6), (2, 3)), (1, (5, 7), (3, 3))])
+def test_gradient(extra, grid, size):
+    """Of all tokens: the extra ones have none from the patches' response, nor else the patches."""
+    head = nn.Linear(5, 3)
+    tokens = torch.randn(2, extra + grid[0] * grid[1], 5, requires_grad=True)
+    record = PatchTokens(tokens, extra, grid, head)
+    weights = torch.randn(2, 3, *size)
+    response = PatchTokenConnector(grid=size)(record)
+    found = torch.autograd.grad((response * weights).sum(), tokens)[0]
+    slow = respond_slowly(tokens, extra, grid, head, size)
+    torch.testing.assert_close(found, torch.autograd.grad((slow * weights).sum(), tokens)[0])
+    assert not found[:, :extra].any()
+    assert found[:, extra:].any()
+    if extra == 2:
+        found = torch.autograd.grad(DistTokenConnector()(record).sum(), tokens)[0]
+        expected = torch.zeros_like(tokens)
+        expected[:, 1] = head.weight.sum(0)
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    'config, names',
+    [
+        (teacher_config(), 'ResNet_CIFAR with LinearClsHead'),
+        (
+            dict(
+                type='mmpretrain.ImageClassifier',
+                backbone=dict(type='DistilledVisionTransformer', arch='deit-tiny'),
+                head=dict(type='DeiTClsHead', num_classes=NUM_CLASSES, in_channels=192),
+            ),
+            'DistilledVisionTransformer with DeiTClsHead',
+        ),
+    ],
+)
+def test_stock_classifier(config, names):
+    message = rf'ImageClassifier of {names}.*architecture\.type to "mmpretrain\.CSKDClassifier"'
     with pytest.raises(ValueError, match=message):
-        PatchTokenRecorder().initialize(build(teacher_config()))
-
-
-def test_head_without_patch_tokens():
-    config = teacher_config(head=student_config()['head'], neck=None)
-    with pytest.raises(ValueError, match=r'ResNet_CIFAR.*model\.architecture\.backbone\.type'):
-        PatchTokenRecorder().initialize(build(config))
-
-
-def test_stock_head():
-    config = student_config()
-    config['backbone']['out_type'] = 'cls_token'
-    config['head'] = dict(type='DeiTClsHead', num_classes=NUM_CLASSES, in_channels=24)
-    with pytest.raises(ValueError, match=r'DeiTClsHead.*model\.architecture\.head\.type'):
-        PatchTokenRecorder().initialize(build(config))
-
-
-def test_head_of_the_other_kind():
-    config = student_config(dist_token=False)
-    config['head']['type'] = 'CSKDDeiTHead'
-    with pytest.raises(
-        ValueError, match='VisionTransformer puts 1 tokens .*CSKDDeiTHead expects 2'
-    ):
-        PatchTokenRecorder().initialize(build(config))
+        PatchTokenRecorder().initialize(build({'_scope_': 'mmpretrain', **config}))
 
 
 def test_source_not_in_the_student():
-    with pytest.raises(ValueError, match=r'PatchToken\.source: "backbone.ln2".*"backbone.ln1"'):
-        PatchTokenRecorder('backbone.ln2').initialize(build(student_config()))
+    message = r'model\.architecture\.source: "backbone.ln2".*"backbone.ln1"'
+    with pytest.raises(ValueError, match=message):
+        build(dict(student_config(), source='backbone.ln2'))
 
 
-def test_source_without_all_tokens():
-    model = build(student_config())
-    for source, error in (
-        ('backbone.patch_embed.projection', r'gave \(3, 24, 8, 8\), expected \(N, 2 \+ h·w, D\)'),
-        ('head.layers.head', r'gave \(3, 7\), expected \(N, 2 \+ 8·8, D\)'),
-    ):
-        recorder = PatchTokenRecorder(source)
-        recorder.initialize(model)
-        with pytest.raises(ValueError, match=r'PatchToken\.source.*' + error), recorder:
-            model(batch()[0])
+@pytest.mark.parametrize(
+    'source, error',
+    [
+        ('backbone.patch_embed.projection', 'gave no distillation token'),
+        ('head.layers.head', 'the student did not run "head.layers.head"'),
+        ('backbone.layers.0.attn.qkv', r'gave \(3, 66, 72\), expected \(N, 2 \+ 8·8, 24\)'),
+    ],
+)
+def test_source_without_all_tokens(source, error):
+    model = build(dict(student_config(), source=source))
+    with pytest.raises(ValueError, match=r'architecture\.source.*' + error):
+        record(model, batch()[0])
 
 
 @pytest.mark.parametrize('grid', [(7,), (0, 7), (7.0, 7)])

@@ -50,6 +50,7 @@ def checkpoint_of(config, tmp_path):
     return tmp_path / config / 'epoch_1.pth'
 
 
+@pytest.mark.slow
 def test_checkpoint_is_no_larger_than_without_a_teacher(tmp_path):
     """DeiT-Ti with a RegNetY-16GF of 84 million weights, against its twin without a teacher."""
     ours = checkpoint_of('cskd_deit-ti_regnety.py', tmp_path)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from models import build
+from models import build, tokens_of
 from PIL import Image
 from tool_runs import DEMO, ROOT, load_tool
 
@@ -51,14 +51,14 @@ def test_what_is_drawn_is_what_training_records(folder):
     with torch.no_grad():
         feature = teacher.eval().backbone(inputs)[-1]
         expected = teacher.head.fc(feature.permute(0, 2, 3, 1))[0].permute(2, 0, 1)
-        tokens = student.eval().backbone(inputs)[-1][:, 2:]
+        tokens = tokens_of(student.eval(), inputs)[:, 2:]
     torch.testing.assert_close(responses.spatial_response, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(
         responses.global_response, expected.mean((1, 2)), rtol=1e-4, atol=1e-5
     )
     assert responses.student_response.shape == (10, 5, 5)
     with torch.no_grad():
-        logits = student.head.distillation_logits(tokens)[0].T.unflatten(1, (5, 5))
+        logits = student.distillation_logits(tokens)[0].T.unflatten(1, (5, 5))
     torch.testing.assert_close(responses.student_response, logits, rtol=1e-4, atol=1e-5)
 
 

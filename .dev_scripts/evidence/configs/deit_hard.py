@@ -2,6 +2,6 @@
 _base_ = './_base_/student.py'
 
 model = dict(
-    architecture=dict(head=dict(vote=['cls', 'dist'])),
+    architecture=dict(vote=['cls', 'dist']),
     distiller=dict(_delete_=True, **_base_.deit_distiller),
 )

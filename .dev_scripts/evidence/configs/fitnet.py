@@ -4,7 +4,7 @@ _base_ = './_base_/student.py'
 custom_imports = dict(imports=['mmcskd', 'packed_digits', 'patch_map_connector'])
 
 model = dict(
-    architecture=dict(head=dict(vote=['cls'], loss=dict(loss_weight=1.0))),
+    architecture=dict(vote=['cls'], head=dict(loss=dict(loss_weight=1.0))),
     distiller=dict(
         _delete_=True,
         type='ConfigurableDistiller',

@@ -44,16 +44,15 @@ model = dict(
     type='FrozenTeacherDistill',
     architecture=dict(
         _scope_='mmpretrain',
-        type='ImageClassifier',
+        type='CSKDClassifier',
         backbone=dict(
             type='DistilledVisionTransformer',
             arch=dict(embed_dims=64, num_layers=3, num_heads=2, feedforward_channels=128),
             img_size=16,
             patch_size=4,
-            out_type='raw',
         ),
         head=dict(
-            type='CSKDDeiTHead',
+            type='DeiTClsHead',
             num_classes=10,
             in_channels=64,
             loss=dict(
