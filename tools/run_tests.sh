@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Set up .venv, lint, and run the quick tests. --all as the first argument: all tests, with those of
-# the laboratory. Further arguments go to pytest. WORKERS (2) files run at a time.
+# Set up .venv, lint, and run the quick tests. --all as the first argument: the types and all tests,
+# with those of the laboratory. Further arguments go to pytest. WORKERS (2) files run at a time.
 set -euo pipefail
 [ "${1:-}" != --help ] || { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit; }
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -13,4 +13,5 @@ EXTRAS=$extras bash tools/setup_env.sh
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/lint-imports --no-logo
+[ "$extras" != dev ] || .venv/bin/mypy
 exec .venv/bin/python -m pytest "${chosen[@]}" -n "${WORKERS:-2}" --dist loadfile --max-worker-restart=0 "$@"
