@@ -47,6 +47,7 @@ ELSEWHERE = {
     'python .dev_scripts/evidence/report.py': 'writes the page itself; elsewhere: '
     '.dev_scripts/tests/test_evidence.py',
     'python demo/transfer_demo.py': 'takes an hour; in small: tests/transfer/test_transfer_demo.py',
+    'python .dev_scripts/benchmarks/all.py': 'those below, one after another; takes half an hour',
     'python .dev_scripts/benchmarks/teacher.py': 'compiles a RegNetY-16GF, which takes minutes',
 }
 # The same commands in small.
@@ -72,7 +73,6 @@ SMALLER = (
         r'\1 --images 1 2 --classes 9 99 --side 32 64 --processes 1 2 --images-a-process 1 '
         '--rounds 2 --warmup 0',
     ),
-    (re.compile(r'(benchmarks/all\.py)'), r'\1 memory --page page.md'),
 )
 STUDENT = """
 train_dataloader = dict(dataset=dict(length=16))
@@ -143,7 +143,6 @@ def sandbox(tmp_path_factory):
     folder = tmp_path_factory.mktemp('sandbox')
     for part in ('tools', 'demo', '.dev_scripts'):
         (folder / part).symlink_to(ROOT / part)
-    (folder / 'page.md').write_text((ROOT / 'docs' / 'performance.md').read_text())
     (folder / 'configs' / 'downstream').mkdir(parents=True)
     (folder / 'configs' / 'pictures').symlink_to(ROOT / 'configs' / 'pictures')
     demo = ROOT / 'configs' / 'demo'
@@ -166,7 +165,7 @@ def test_command(command, sandbox):
     """In the order of the documents: what one writes the next one reads."""
     if 'budget.py' in command and Version(torch.__version__) < Version('2.3'):
         pytest.skip('its counter and torch.nn.attention are newer')
-    follows = re.search(r'benchmarks/(memory|all)\.py', command)
+    follows = re.search(r'benchmarks/memory\.py', command)
     if follows and Version(torch.__version__) < Version('2.1'):
         pytest.skip('torch < 2.1 makes a new object of a storage each time: none can be followed')
     for pattern, replacement in SMALLER:
