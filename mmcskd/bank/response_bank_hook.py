@@ -26,11 +26,7 @@ class ResponseBankHook(Hook):
     priority = 'HIGHEST'
 
     def before_train(self, runner) -> None:
-        """Compare fingerprints and open the bank.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Compare fingerprints and open the bank."""
         model: Any = unwrapped(runner)
         teacher = getattr(model, 'teacher', None)
         if not isinstance(teacher, BankedTeacher):
@@ -82,9 +78,5 @@ class ResponseBankHook(Hook):
             runner.logger.warning(describe(teacher.top_k, error))
 
     def after_train(self, runner) -> None:
-        """Read the check of the last batch.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Read the check of the last batch."""
         unwrapped(runner).teacher.close()

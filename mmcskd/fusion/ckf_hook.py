@@ -55,11 +55,7 @@ class CKFHook(Hook):
         self.losses: List[Any] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Find the losses, and refuse a run without any.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Find the losses, and refuse a run without any."""
         # Of the class: a wrapper such as FSDP's forwards attributes of the wrapped module.
         self.losses = [
             module
@@ -98,13 +94,7 @@ class CKFHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
     ) -> None:
-        """Set and log the fusion weight.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): The index of the current batch in the train loop.
-            data_batch (dict | tuple | list, optional): Data from the dataloader.
-        """
+        """Set and log the fusion weight."""
         fusion_weight = float(self.schedule(self.progress(runner)))
         for loss in self.losses:
             loss.set_fusion_weight(fusion_weight)

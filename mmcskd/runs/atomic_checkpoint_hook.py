@@ -54,11 +54,7 @@ class AtomicCheckpointHook(CheckpointHook):
         return '://' not in str(self.out_dir or '')
 
     def before_run(self, runner) -> None:
-        """Choose the checkpoint to resume from, before the runner does.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Choose the checkpoint to resume from, before the runner does."""
         # A FlexibleRunner calls this when it has loaded already; tools/train.py calls it before.
         if not runner._resume or not self._is_local() or getattr(runner, '_has_loaded', False):
             return
@@ -89,11 +85,7 @@ class AtomicCheckpointHook(CheckpointHook):
         return candidates(folder, self.filename_tmpl, self.by_epoch, pointed_at(runner.work_dir))
 
     def before_train(self, runner) -> None:
-        """Find the directory, and clear away what a killed process left half written.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Find the directory, and clear away what a killed process left half written."""
         super().before_train(runner)
         if is_main_process() and self._is_local():
             for path in Path(self.out_dir).glob(f'*{SUFFIX}'):

@@ -33,11 +33,7 @@ class DataCheckHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner) -> None:
-        """Check shards and labels.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Check shards and labels."""
         loader = runner.train_dataloader
         lengths = all_gather_object(len(loader))
         if min(lengths) == 0 or len(set(lengths)) > 1:
@@ -76,14 +72,7 @@ class DataCheckHook(Hook):
         data_batch: DATA_BATCH = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Report in a loop of iterations, whose one epoch ends with the training.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): The index of the current batch in the train loop.
-            data_batch (dict | tuple | list, optional): Data from the dataloader.
-            outputs (dict, optional): Of the model.
-        """
+        """Report in a loop of iterations, whose one epoch ends with the training."""
         due = isinstance(runner.train_loop, IterBasedTrainLoop) and self.every_n_train_iters(
             runner, len(runner.train_dataloader)
         )
@@ -92,11 +81,7 @@ class DataCheckHook(Hook):
             self.after_train_epoch(runner)
 
     def after_train_epoch(self, runner) -> None:
-        """Report the images that were skipped on this process.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Report the images that were skipped on this process."""
         # A step may be shared by several datasets.
         steps = {id(step): step for step in _steps(runner.train_dataloader.dataset)}.values()
         skipped = sum(int(step.skipped) for step in steps if isinstance(step, LoadWholeImage))

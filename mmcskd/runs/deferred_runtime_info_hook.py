@@ -20,11 +20,7 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
     """
 
     def before_train(self, runner) -> None:
-        """As the stock hook; and find who logs.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """As the stock hook; and find who logs."""
         super().before_train(runner)
         self._waiting: List[dict] = []
         self._loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
@@ -36,14 +32,7 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
         data_batch: DATA_BATCH = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Keep the losses, or hand them over if they are asked for.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): The index of the current batch in the train loop.
-            data_batch (dict | tuple | list, optional): Data from the dataloader.
-            outputs (dict, optional): Of the model.
-        """
+        """Keep the losses, or hand them over if they are asked for."""
         if outputs is not None:
             kept = {
                 key: value.detach().reshape(1) if isinstance(value, Tensor) else value
@@ -63,23 +52,14 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
             self._hand_over(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Let the history in the checkpoint be whole.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            checkpoint (dict): What is about to be written.
-        """
+        """Let the history in the checkpoint be whole."""
         if getattr(self, '_waiting', None):
             self._hand_over(runner)
             if 'message_hub' in checkpoint:
                 checkpoint['message_hub'] = runner.message_hub.state_dict()
 
     def after_train(self, runner) -> None:
-        """As the stock hook.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """As the stock hook."""
         self._hand_over(runner)
         super().after_train(runner)
 

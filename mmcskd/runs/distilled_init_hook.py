@@ -49,11 +49,7 @@ class DistilledInitHook(Hook):
         return f'DistilledInitHook.checkpoint="{self.checkpoint}" (in custom_hooks)'
 
     def before_train(self, runner) -> None:
-        """Fill the model, unless the run was resumed.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Fill the model, unless the run was resumed."""
         if runner.iter > 0:
             return
         if runner.cfg.get('load_from') and not runner.cfg.get('resume'):

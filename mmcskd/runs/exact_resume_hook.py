@@ -53,12 +53,7 @@ class ExactResumeHook(Hook):
         self._resumed_gradients: Optional[list] = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Refuse a checkpoint that does not fit; take over its seed and gradients.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            checkpoint (dict): Its content.
-        """
+        """Refuse a checkpoint that does not fit; take over its seed and gradients."""
         if not runner._resume:
             return
         if is_sharded(runner.model):
@@ -82,11 +77,7 @@ class ExactResumeHook(Hook):
         self._resumed_gradients = checkpoint.pop('gradients', None)
 
     def before_train(self, runner) -> None:
-        """Put gradients and the order of the data where the run stopped.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Put gradients and the order of the data where the run stopped."""
         loader, loop = runner.train_dataloader, runner.train_loop
         # An iterator draws a number for its workers; not from the generator of the transforms.
         seed = runner.seed or 0
@@ -111,21 +102,11 @@ class ExactResumeHook(Hook):
             _skip(loader, seen)
 
     def before_train_epoch(self, runner) -> None:
-        """Key the fetching of the epoch's first batch.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Key the fetching of the epoch's first batch."""
         self._seed(runner, runner.iter, 'data')
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: DATA_BATCH = None) -> None:
-        """Key the forward pass.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): The index of the current batch in the train loop.
-            data_batch (dict | tuple | list, optional): Data from the dataloader.
-        """
+        """Key the forward pass."""
         self._seed(runner, runner.iter, 'model')
 
     def after_train_iter(
@@ -135,35 +116,19 @@ class ExactResumeHook(Hook):
         data_batch: DATA_BATCH = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Key the fetching of the next batch.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): The index of the current batch in the train loop.
-            data_batch (dict | tuple | list, optional): Data from the dataloader.
-            outputs (dict, optional): Of the model.
-        """
+        """Key the fetching of the next batch."""
         self._gradients = None
         if not runner.optim_wrapper.should_update() and _saves_now(runner):
             self._gradients = _gather(runner)
         self._seed(runner, runner.iter + 1, 'data')
 
     def after_train_epoch(self, runner) -> None:
-        """Collect gradients under accumulation, before the checkpoint is made.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Collect gradients under accumulation, before the checkpoint is made."""
         if not runner.optim_wrapper.should_update():
             self._gradients = _gather(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Add what the resumed run needs.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            checkpoint (dict): What is about to be written.
-        """
+        """Add what the resumed run needs."""
         checkpoint['meta']['global_batch'] = _global_batch(runner)
         if self._gradients is not None and 'optimizer' in checkpoint:
             checkpoint['gradients'] = self._gradients

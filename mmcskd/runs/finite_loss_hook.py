@@ -58,11 +58,7 @@ class FiniteLossHook(Hook):
         self._steps = self._seen = self.skipped = 0
 
     def before_train(self, runner) -> None:
-        """Watch the model's losses and the optimizer's steps.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Watch the model's losses and the optimizer's steps."""
         self._runner, model = runner, unwrapped(runner)
         self._before = dict(_scalars(runner))
         self._handles = [model.register_forward_hook(self._look, with_kwargs=True)]
@@ -76,11 +72,7 @@ class FiniteLossHook(Hook):
             self._handles.append(optimizer.register_step_post_hook(self._count))
 
     def after_train(self, runner) -> None:
-        """Read the last flags and let go of the model.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Read the last flags and let go of the model."""
         self._read(wait=0)
         for handle in self._handles:
             handle.remove()
@@ -150,14 +142,7 @@ class FiniteLossHook(Hook):
         data_batch: DATA_BATCH = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Check what has arrived, and count a skipped step.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): The index of the current batch in the train loop.
-            data_batch (dict | tuple | list, optional): Data from the dataloader.
-            outputs (dict, optional): Of the model.
-        """
+        """Check what has arrived, and count a skipped step."""
         # This iteration's flag may still be under way; the one before was queued an iteration ago.
         self._read(wait=1)
         if self._scaled and runner.optim_wrapper.should_update():
@@ -168,12 +153,7 @@ class FiniteLossHook(Hook):
         self._before = dict(_scalars(runner))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Read all flags, and look at all weights, before anything is saved.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            checkpoint (dict): What is about to be written.
-        """
+        """Read all flags, and look at all weights, before anything is saved."""
         self._read(wait=0)
         # An EMAHook has let the two change places.
         averaged = 'ema_state_dict' in checkpoint

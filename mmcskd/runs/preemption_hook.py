@@ -56,20 +56,12 @@ class PreemptionHook(Hook):
         self._group = None
 
     def before_run(self, runner) -> None:
-        """Keep the signal, which may go to every process, from the data workers.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Keep the signal, which may go to every process, from the data workers."""
         for loop in (runner._train_loop, runner._val_loop):
             shield_workers(loop)
 
     def before_train(self, runner) -> None:
-        """Listen for the signal.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Listen for the signal."""
         self._checkpoints = next(
             (hook for hook in runner.hooks if isinstance(hook, AtomicCheckpointHook)), None
         )
@@ -109,13 +101,7 @@ class PreemptionHook(Hook):
                 os._exit(EXIT_CODE)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: DATA_BATCH = None) -> None:
-        """Tell the other processes whether the signal came; they are heard after the iteration.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): The index of the current batch in the train loop.
-            data_batch (dict | tuple | list, optional): Data from the dataloader.
-        """
+        """Tell the other processes whether the signal came; they are heard after the iteration."""
         if self._group is not None:
             self._flag = torch.tensor(int(self.asked))
             self._told = torch.distributed.all_reduce(
@@ -129,14 +115,7 @@ class PreemptionHook(Hook):
         data_batch: DATA_BATCH = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Save and exit, if the signal came.
-
-        Args:
-            runner (Runner): The runner of the training process.
-            batch_idx (int): The index of the current batch in the train loop.
-            data_batch (dict | tuple | list, optional): Data from the dataloader.
-            outputs (dict, optional): Of the model.
-        """
+        """Save and exit, if the signal came."""
         if not self._is_asked() or not runner.optim_wrapper.should_update():
             return
         self._saving.set()
@@ -160,11 +139,7 @@ class PreemptionHook(Hook):
         return bool(self._flag)
 
     def after_train(self, runner) -> None:
-        """Listen no more.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
+        """Listen no more."""
         if self._before is not None:
             handler, wakeup = self._before
             signal.signal(signal.SIGTERM, handler)
