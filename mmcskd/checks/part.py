@@ -32,7 +32,8 @@ def type_name(kind: Any) -> str:
         kind (Any): A type as in a config, or ``dict(type=…)``.
     """
     kind = kind.get('type') if isinstance(kind, dict) else kind
-    return str(getattr(kind, '__name__', kind)).split('.')[-1]
+    name = kind if isinstance(kind, str) else getattr(kind, '__name__', type(kind).__name__)
+    return name.split('.')[-1]
 
 
 def check_keys(part: Any, known: Iterable[str], key: str) -> None:

@@ -237,7 +237,7 @@ def test_mistakes_are_refused_when_the_run_is_built(change, message, tmp_path):
     if architecture:
         architecture.pop('_delete_')
         cfg.model.architecture = architecture
-    cfg.work_dir = str(tmp_path)
+    cfg.work_dir, cfg.experiment_name = str(tmp_path), tmp_path.name
     with pytest.raises(ValueError, match=message):
         Runner.from_cfg(cfg)
 
@@ -249,7 +249,7 @@ def test_a_config_without_a_scope_is_mmpretrains(tmp_path):
     assert 'default_scope' not in Config.fromfile(tmp_path / 'config.py')
     cfg = launch.load_config(Arguments(tmp_path / 'config.py'), ['train_dataloader'])
     assert cfg.default_scope == 'mmpretrain'
-    cfg.work_dir = str(tmp_path)
+    cfg.work_dir, cfg.experiment_name = str(tmp_path), tmp_path.name
     assert type(Runner.from_cfg(cfg).model).__name__ == 'ImageClassifier'
 
 
@@ -257,7 +257,7 @@ def test_unknown_schedule_is_refused_when_the_run_is_built(tmp_path):
     cfg = Config.fromfile(ROOT / 'configs' / 'demo' / 'cskd_vit_resnet18.py')
     cfg.model.update(teacher_ckpt=None, random_teacher=True)
     cfg.custom_hooks[0].schedule = 'cosine'
-    cfg.work_dir = str(tmp_path)
+    cfg.work_dir, cfg.experiment_name = str(tmp_path), tmp_path.name
     with pytest.raises(ValueError, match=r'CKFHook\.schedule: "cosine" .*Nearest: .*"cos"'):
         Runner.from_cfg(cfg)
 

@@ -6,11 +6,15 @@ from pathlib import Path
 import mmpretrain
 import pytest
 from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import IterTimerHook
+from mmpretrain.datasets import PackInputs
+from mmpretrain.evaluation import Accuracy
 from models import CONFIGS
+from torch.utils.data import DataLoader
 
 from mmcskd import CKFHook, CSKDLoss
 from mmcskd.checks.config_check import check_config
-from mmcskd.checks.loader_check import check_loader
 from mmcskd.checks.part import type_name
 
 STOCK = Path(mmpretrain.__file__).parent / '.mim' / 'configs'
@@ -174,8 +178,15 @@ def test_nothing_is_drawn_or_changed(demo):
     assert state() == before and cfg.pretty_text == demo.pretty_text
 
 
-def test_built_objects_pass():
-    check_loader(None, 'val_dataloader')
+def test_built_objects_pass(demo):
+    cfg = copy.deepcopy(demo)
+    cfg._cfg_dict.update(
+        val_dataloader=DataLoader([1]),
+        val_evaluator=Evaluator([Accuracy()]),
+        custom_hooks=[CKFHook(), IterTimerHook()],
+    )
+    cfg.train_dataloader.dataset.pipeline = [PackInputs()]
+    check_config(cfg)
 
 
 @pytest.mark.parametrize('key, other', [('default_hooks', (1, 2)), ('custom_hooks', dict(a=1))])
@@ -188,7 +199,7 @@ def test_hooks_of_another_kind(demo, key, other):
             check_config(cfg)
 
 
-@pytest.mark.parametrize('kind', ['CSKDLoss', 'mmrazor.CSKDLoss', CSKDLoss])
+@pytest.mark.parametrize('kind', ['CSKDLoss', 'mmrazor.CSKDLoss', CSKDLoss, CSKDLoss()])
 def test_every_spelling_of_a_type(kind):
     assert type_name(kind) == type_name(dict(type=kind)) == 'CSKDLoss'
 
@@ -218,10 +229,10 @@ def test_average_of_shards(monkeypatch):
         check_config(cfg)
 
 
-def test_missing_dataset_within_another():
+def test_missing_dataset_within_another(demo):
+    cfg = copy.deepcopy(demo)
     inner = dict(type='ImageNet', data_root='nowhere', pipeline=[dict(type='PackInputs')])
-    dataset = dict(type='RepeatDataset', times=2, dataset=inner)
-    loader = dict(batch_size=1, sampler=dict(type='DefaultSampler'), dataset=dataset)
+    cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=2, dataset=inner)
     match = r'train_dataloader\.dataset\.dataset\.data_root="nowhere"'
     with pytest.raises(ValueError, match=match):
-        check_loader(loader, 'train_dataloader')
+        check_config(cfg)

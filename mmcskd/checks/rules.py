@@ -1,0 +1,220 @@
+"""What the signatures of the parts of a config do not say."""
+
+import inspect
+import math
+import multiprocessing
+from pathlib import Path
+from typing import Any, Callable, Optional, Sequence, Union
+
+import torch
+from mmcv.image.geometric import cv2_interp_codes
+from mmcv.image.io import imread_flags, supported_backends
+from mmengine.dataset import BaseDataset
+from mmengine.hooks import EMAHook
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.utils.dl_utils import set_multi_processing
+from mmrazor.registry import MODELS
+from torch.utils.data import DataLoader
+
+from .part import check_arguments, check_keys, check_part, check_value, registered, type_name
+from .suggest import nearest
+
+# What a Runner needs all of, or none.
+TOGETHER = (
+    ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+    ('val_dataloader', 'val_cfg', 'val_evaluator'),
+    ('test_dataloader', 'test_cfg', 'test_evaluator'),
+)
+# Keys of torch's DataLoader, whose annotations not every torch can evaluate, and of MMEngine.
+LOADER = dict(
+    batch_size=int, num_workers=int, num_batch_per_epoch=Optional[int], timeout=float,
+    prefetch_factor=Optional[int], pin_memory=bool, drop_last=bool, persistent_workers=bool,
+    shuffle=Optional[bool], disable_subprocess_warning=bool, pin_memory_device=str,
+)  # fmt: skip
+SCHEDULE = dict(begin=int, end=int, by_epoch=bool, convert_to_iter_based=bool, verbose=bool)
+# Of the transforms of MMCV and MMPretrain, when the first image comes.
+COLORS = ('pad_val', 'fill_color', 'fill_std')
+COLOR = Optional[Union[float, Sequence[float], dict]]
+CHOICES = dict(
+    interpolation=tuple(cv2_interp_codes),
+    backend=('cv2', 'pillow'),
+    color_type=tuple(imread_flags),
+    imdecode_backend=(None, *supported_backends),
+)
+
+
+def check_together(cfg: Any) -> None:
+    """The config has all of what a phase needs, or none."""
+    for keys in TOGETHER:
+        there = [key for key in keys if cfg.get(key) is not None]
+        for key in keys:
+            if there and key not in there:
+                others = [name for name in cfg if name not in keys]
+                raise ValueError(
+                    f'{key} is missing, which {" and ".join(there)} need. '
+                    + nearest(key, others, most=1)
+                )
+
+
+def check_run(cfg: Any) -> None:
+    """Losses are steered, averages are whole, schedules begin before the run ends."""
+    losses = ((cfg.get('model') or {}).get('distiller') or {}).get('distill_losses') or {}
+    hooks = [type_name(hook) for hook in cfg.get('custom_hooks') or []]
+    for name, loss in losses.items():
+        steered = loss.get('fusion_weight') is not None or 'CKFHook' in hooks
+        if type_name(loss) in ('CSKDLoss', 'DenseCSKDLoss') and not steered:
+            raise ValueError(
+                f'model.distiller.distill_losses.{name} has no fusion weight: add '
+                'dict(type="mmrazor.CKFHook") to custom_hooks, or set its fusion_weight.'
+            )
+    if 'FSDP' in str((cfg.get('strategy') or {}).get('type')) and 'EMAHook' in hooks:
+        raise ValueError(
+            'custom_hooks has an EMAHook, which under strategy.type="StudentFSDPStrategy" would '
+            "save the average of the first process's shard alone: take it out of custom_hooks, or "
+            'leave out runner_type and strategy.'
+        )
+    schedules, loop = cfg.get('param_scheduler') or (), cfg.get('train_cfg') or {}
+    for index, part in enumerate([schedules] if isinstance(schedules, dict) else schedules):
+        key = 'max_epochs' if part.get('by_epoch', True) else 'max_iters'
+        begin = part.get('begin', 0)
+        # What the loop does not count is as long as one could want.
+        if 'end' not in part and begin >= loop.get(key, math.inf):
+            raise ValueError(
+                f'param_scheduler.{index}.begin is {begin}, expected less than the end of the run, '
+                f'train_cfg.{key}={loop[key]}.'
+            )
+
+
+def train_loop(part: dict, key: str) -> str:
+    """The type of a training loop that has none."""
+    check_value(part.get('by_epoch'), bool, f'{key}.by_epoch')
+    return 'EpochBasedTrainLoop' if part['by_epoch'] else 'IterBasedTrainLoop'
+
+
+def check_loop(part: dict, kind: Callable, key: str) -> None:
+    """A loop validates at an interval."""
+    for step in part.get('dynamic_intervals') or ():
+        if min(step) < 0 or step[1] < 1:
+            raise ValueError(
+                f'{key}.dynamic_intervals has {step!r}, expected (from when, interval > 0).'
+            )
+
+
+def check_loader(part: dict, key: str) -> None:
+    """A dataloader has all that it needs."""
+    check_keys(part, (*inspect.signature(DataLoader).parameters, *LOADER), key)
+    for name in part:
+        check_value(part[name], LOADER.get(name, Any), f'{key}.{name}')
+    for name in ('dataset', 'sampler'):
+        if name not in part:
+            raise ValueError(f'{key} lacks "{name}". ' + nearest(name, part, most=1))
+    if 'batch_size' not in part and 'batch_sampler' not in part:
+        raise ValueError(f'{key} lacks "batch_size".')
+    for name in ('prefetch_factor', 'persistent_workers'):
+        if part.get(name) and not part.get('num_workers'):
+            raise ValueError(f'{key}.{name} needs {key}.num_workers > 0.')
+    if 'collate_fn' in part and not isinstance(part['collate_fn'], dict):
+        check_value(part['collate_fn'], Callable, f'{key}.collate_fn')
+
+
+def check_dataset(part: dict, kind: Callable, key: str) -> None:
+    """A dataset is on the disk and has what its images go through."""
+    parameters = inspect.signature(kind).parameters
+    for name in ('dataset', 'datasets'):
+        if name in parameters and name not in part:
+            raise ValueError(f'{key} lacks "{name}", which {kind.__name__} needs.')
+    check_value(part.get('datasets', ()), Sequence, f'{key}.datasets')
+    root = part.get('data_root') or ''
+    local = isinstance(root, str) and '://' not in root and not part.get('download')
+    if local and not Path(root).exists():
+        raise ValueError(
+            f'{key}.data_root="{root}" does not exist (looked in {Path.cwd()}): put the dataset '
+            f'there, link it, or set {key}.data_root.'
+        )
+    if inspect.isclass(kind) and issubclass(kind, BaseDataset) and not part.get('pipeline'):
+        others = [name for name in part if name not in parameters]
+        raise ValueError(
+            f'{key}.pipeline is missing or empty: without PackInputs the model gets no images. '
+            + nearest('pipeline', others, most=1)
+        )
+    check_value(part.get('pipeline', ()), Sequence, f'{key}.pipeline')
+
+
+def check_transform(part: Any, kind: Callable, key: str) -> None:
+    """A transform of MMCV or MMPretrain can do what it is asked for."""
+    if not kind.__module__.startswith(('mmcv.', 'mmpretrain.')):
+        return
+    for name, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if name in CHOICES and value not in CHOICES[name]:
+            near = nearest(str(value), CHOICES[name])
+            raise ValueError(f'{key}.{name} is {value!r}. {near}')
+        if name in COLORS:
+            check_value(value, COLOR, f'{key}.{name}')
+        elif isinstance(value, (dict, list)):
+            check_transform(value, kind, f'{key}.{name}')
+
+
+def check_hook(part: dict, kind: Callable, key: str) -> None:
+    """What an EMAHook does not take is taken by the average that it builds when the run begins."""
+    if not inspect.isclass(kind) or not issubclass(kind, EMAHook):
+        return
+    own = ('type', '_scope_', 'priority', *inspect.signature(kind).parameters)
+    average = {name: value for name, value in part.items() if name not in own}
+    average['type'] = part.get('ema_type', 'ExponentialMovingAverage')
+    check_part(average, MODELS, key, given=('model',))
+    if not 0 < average.get('momentum', 0.5) < 1:
+        raise ValueError(f'{key}.momentum is {average["momentum"]}, expected 0 to 1.')
+
+
+def check_optim_wrapper(part: dict, kind: Callable, key: str) -> None:
+    """A wrapper has an optimizer and clips by arguments that torch knows."""
+    constructor = part.get('constructor', 'DefaultOptimWrapperConstructor')
+    check_value(constructor, str, f'{key}.constructor')
+    registered(constructor, OPTIM_WRAPPER_CONSTRUCTORS, f'{key}.constructor')
+    for name in ('paramwise_cfg', 'clip_grad'):
+        check_value(part.get(name), Optional[dict], f'{key}.{name}')
+    # Another constructor may build several optimizers.
+    if 'optimizer' not in part and constructor == 'DefaultOptimWrapperConstructor':
+        raise ValueError(f'{key} lacks "optimizer". ' + nearest('optimizer', part, most=1))
+    if part.get('clip_grad'):
+        clip = dict(part['clip_grad'])
+        by = clip.pop('type', 'norm')
+        if by not in ('norm', 'value'):
+            raise ValueError(f'{key}.clip_grad.type is {by!r}, expected "norm" or "value".')
+        clipper = getattr(torch.nn.utils, f'clip_grad_{by}_')
+        check_arguments(clipper, clip, f'{key}.clip_grad', given=('parameters',))
+
+
+def check_optimizer(part: dict, kind: Callable, key: str) -> None:
+    """An optimizer's numbers are finite."""
+    for name, value in part.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f'{key}.{name} is {value!r}, expected a finite number.')
+
+
+def check_schedule(part: dict, kind: Callable, key: str) -> None:
+    """A schedule ends behind its begin."""
+    for name, hint in SCHEDULE.items():
+        if name in part:
+            check_value(part[name], hint, f'{key}.{name}')
+    begin, end = part.get('begin', 0), part.get('end', math.inf)
+    if end <= begin:
+        raise ValueError(f'{key}.end is {end}, expected more than {key}.begin, {begin}.')
+
+
+def check_environment(part: dict) -> None:
+    """Processes can be started and find each other."""
+    key, processes = 'env_cfg.mp_cfg', part.get('mp_cfg', {})
+    check_arguments(set_multi_processing, processes, key)
+    methods = multiprocessing.get_all_start_methods()
+    method = processes.get('mp_start_method', methods[0])
+    if method not in methods:
+        raise ValueError(f'{key}.mp_start_method is "{method}". ' + nearest(method, methods))
+    key, peers = 'env_cfg.dist_cfg', part.get('dist_cfg', {})
+    known = inspect.signature(torch.distributed.init_process_group).parameters
+    check_keys(peers, (*known, 'port', 'init_backend'), key)
+    check_value(peers.get('backend', ''), str, f'{key}.backend')
+    timeout = peers.get('timeout')
+    check_value(timeout, Optional[float], f'{key}.timeout')
+    if timeout is not None and not 0 < timeout < 2**31:
+        raise ValueError(f'{key}.timeout is {timeout!r}, expected seconds > 0.')
