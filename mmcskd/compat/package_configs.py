@@ -1,3 +1,4 @@
+import difflib
 import functools
 from pathlib import Path
 
@@ -14,8 +15,6 @@ def bridge_package_configs() -> None:
     """
     from mmengine.config import Config
 
-    from ..checks.suggest import nearest
-
     stock = Config._get_cfg_path
     if hasattr(stock, '__wrapped__'):
         return
@@ -28,8 +27,9 @@ def bridge_package_configs() -> None:
         configs = Path(__file__).parents[1] / '.mim' / 'configs'
         if not (configs / path).is_file():
             known = [str(config.relative_to(configs)) for config in configs.rglob('*.py')]
+            near = difflib.get_close_matches(path, known, cutoff=0.5) or known
             raise ValueError(
-                f'_base_="{cfg_path}" in {filename} is no config. ' + nearest(path, known)
+                f'_base_="{cfg_path}" in {filename} is no config. Nearest: {", ".join(near)}.'
             )
         return str(configs / path), None
 
