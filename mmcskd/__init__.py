@@ -27,9 +27,10 @@ with compat.bridge_mmcls_names():
 
 compat.bridge_process_group()
 
-from .runs import safe_loading  # noqa: E402
+from .runs import safe_loading, timm_loading  # noqa: E402
 
 safe_loading.register()
+timm_loading.register()
 
 from .algorithm import FrozenTeacherDistill  # noqa: E402
 from .bank.response_bank_hook import ResponseBankHook  # noqa: E402

@@ -11,6 +11,7 @@ from mmengine.dist import get_world_size
 
 from ..checks.part import type_name
 from ..runs.amp_optim_wrapper import cast_dtype
+from ..runs.bounds import shallow
 
 FILE = 'fingerprint.json'
 WEIGHTS = 'content of model.teacher_ckpt'
@@ -104,8 +105,9 @@ def read(root: Path) -> Optional[Dict[str, Any]]:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError:  # no JSON, or no UTF-8
+        with shallow():
+            found = json.loads(path.read_text(encoding='utf-8'))
+    except (ValueError, RecursionError):  # no JSON, no UTF-8, or nested without end
         found = None
     if not isinstance(found, dict):
         raise ValueError(

@@ -29,13 +29,14 @@ global_rest   view                    log Σ exp(g / T), float32
 import hashlib
 import json
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..runs.atomic_file import AtomicBackend
+from ..runs.bounds import shallow
 from .banked_batch import BankedBatch
 
 FORMAT = '3'
@@ -113,10 +114,11 @@ class Shard:
             )
         try:
             self._file = safe_open(str(path), framework='np')
-            meta = json.loads((self._file.metadata() or {}).get('bank', '{}'))
+            with shallow():
+                meta = json.loads((self._file.metadata() or {}).get('bank', '{}'))
             if not isinstance(meta, dict):
                 raise ValueError('what it says of itself is no dictionary')
-        except (SafetensorError, OSError, ValueError) as error:
+        except (SafetensorError, OSError, RecursionError, ValueError) as error:
             raise ValueError(self._damaged(str(error))) from error
         if meta.get('format') != FORMAT:
             raise ValueError(
@@ -128,7 +130,9 @@ class Shard:
             'digest'
         ):
             raise ValueError(self._damaged('its content is not what was written'))
-        self.meta = meta['meta']
+        self.meta = meta.get('meta')
+        if not _plausible(self.meta):
+            raise ValueError(self._damaged('its grids or classes are no counts'))
         self._at = {
             name: self._file.get_tensor(name)
             for name in ('views', 'tables', 'entries', 'locals', 'checksum')
@@ -145,7 +149,21 @@ class Shard:
             return self._file.get_slice(name)[int(begin) : int(end)]
 
         parts = {name: part(name) for name in ALONG}
+        self._check(parts)
         return BankedBatch(checksum=int(self._at['checksum'][index]), **parts)
+
+    def _check(self, parts: Dict[str, Optional[np.ndarray]]) -> None:
+        """Whether counts are those of what lies there: what is made of them is as large as they are."""
+        sizes, counts = parts['table_size'], parts['count']
+        fits = (
+            sizes.sum() == len(parts['table_class'])
+            and counts.sum() == len(parts['entry'])
+            and sizes.max(initial=0) <= self.meta['num_classes']
+            and counts.max(initial=0) <= sizes.max(initial=0)
+            and list(counts.shape[1:]) == self.meta['grid']
+        )
+        if not fits:
+            raise ValueError(self._damaged('its counts are not those of its entries'))
 
     def _damaged(self, why: str) -> str:
         return (
@@ -165,6 +183,23 @@ def whole_shard(path: Path) -> Optional[Shard]:
         return Shard(path)
     except ValueError:
         return None
+
+
+def _plausible(meta: Any) -> bool:
+    """Whether grids and classes are counts that a teacher can have."""
+    if not isinstance(meta, dict):
+        return False
+    grids = [meta.get('grid'), meta.get('teacher_grid')]
+    if not all(isinstance(grid, list) and len(grid) == 2 for grid in grids):
+        return False
+    sides = [side for grid in grids for side in grid]
+    return all(
+        type(number) is int and 0 < number <= most
+        for number, most in [
+            *((side, 1 << 12) for side in sides),
+            (meta.get('num_classes'), 1 << 20),
+        ]
+    )
 
 
 def _digest(arrays: Dict[str, np.ndarray]) -> str:

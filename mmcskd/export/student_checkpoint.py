@@ -14,6 +14,7 @@ from ..checks.part import type_name
 from ..runs.saved_config import (
     SavedConfigError,
     check_saved_config,
+    importing_nothing,
     read_saved_config,
     registered,
 )
@@ -73,14 +74,27 @@ def load_student(
             f'CKPT "{checkpoint}": {error} Give the config file of the training with --config.'
         ) from None
     state, weights = _choose_weights(checkpoint, content, ema)
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(copy.deepcopy(trained)).eval()
+    model = _build(trained, given, own).eval()
     # Completely, or refused; MMPretrain's ViTs would stretch position embeddings silently.
     rename_weights(state)
     check_complete(model.state_dict(), state, given, 'its student', HINT)
     model.load_state_dict(state, strict=False)
     kept = {key: meta[key] for key in ('dataset_meta', 'epoch', 'iter') if meta.get(key)}
     return Student(model, stock, kept, weights)
+
+
+def _build(trained: ConfigDict, given: str, own: bool) -> nn.Module:
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        if own:
+            return MODELS.build(copy.deepcopy(trained))
+        try:
+            with importing_nothing():
+                return MODELS.build(copy.deepcopy(trained))
+        except Exception as error:  # of any class that it names
+            raise ValueError(
+                f'{given}: The saved config cannot be built ({type(error).__name__}: {error}). Give '
+                'the config file of the training with --config.'
+            ) from error
 
 
 def _config(checkpoint: str, meta: Mapping, config: Optional[str]) -> ConfigDict:

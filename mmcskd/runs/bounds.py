@@ -6,10 +6,13 @@ may be a view that repeats one number, a list may hold another one twice, and th
 bounds, for a file that is known to be so.
 """
 
+import contextlib
+import inspect
 import os
+import sys
 import zipfile
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Iterator, Optional
 
 import numpy as np
 import torch
@@ -30,6 +33,20 @@ class BoundsError(ValueError):
 def lifted() -> bool:
     """Whether the environment lifts the bounds."""
     return os.environ.get(VARIABLE) == 'off'
+
+
+@contextlib.contextmanager
+def shallow() -> Iterator[None]:
+    """Let a parser of text end with a RecursionError.
+
+    Where a library has raised Python's limit, a text of brackets ends the process instead.
+    """
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(min(limit, len(inspect.stack(0)) + 1000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def check_archive(file: Any, size: int) -> None:

@@ -5,13 +5,16 @@ names; both are right for a config that the user starts and wrong for one that c
 """
 
 import ast
+import contextlib
 import re
-from typing import Any, Dict, Iterable, Optional
+import sys
+from typing import Any, Dict, Iterable, Iterator, Optional
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import Registry
+from mmengine.registry import registry as registry_module
 
-from .bounds import MAX_DEPTH, MAX_TEXT, VARIABLE, lifted
+from .bounds import MAX_DEPTH, MAX_TEXT, VARIABLE, lifted, shallow
 
 NUMBERS = dict(inf=float('inf'), nan=float('nan'))
 PLAIN = (str, int, float, bool, type(None))
@@ -133,6 +136,27 @@ def registered(name: Any, registry: Registry) -> Optional[type]:
     return found if package == scope.split('.')[0] else None
 
 
+@contextlib.contextmanager
+def importing_nothing() -> Iterator[None]:
+    """While a saved config is built, a name that a registry does not hold is not imported.
+
+    A ``type`` is checked before; some classes look up other arguments too, timm's ``norm_layer``.
+    """
+    stock = registry_module.get_object_from_string, registry_module.import_module
+    registry_module.get_object_from_string = lambda name: None
+    registry_module.import_module = _imported_already
+    try:
+        yield
+    finally:
+        registry_module.get_object_from_string, registry_module.import_module = stock
+
+
+def _imported_already(name: str) -> Any:
+    if name not in sys.modules:
+        raise ImportError(f'{name} is not imported because a saved config names it.')
+    return sys.modules[name]
+
+
 def config_text(config: Config) -> str:
     """The text of a config that holds nothing but plain values when it is loaded.
 
@@ -174,7 +198,8 @@ def _statements(text: str) -> list:
             f'{VARIABLE}=off in the environment lifts the bound.'
         )
     try:
-        return ast.parse(text).body
+        with shallow():
+            return ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise SavedConfigError(f'The saved config is no plain config ({error}).') from error
 

@@ -9,9 +9,11 @@ import pytest
 import torch
 from bank_runs import EPOCHS, SCHEDULES, config, train
 from mmengine.runner import Runner
-from safetensors.numpy import save_file
+from safetensors import safe_open
+from safetensors.numpy import save, save_file
 from tool_runs import TOOLS, load_tool, losses, run
 
+from mmcskd.bank import response_bank
 from mmcskd.bank.bank_fingerprint import FILE
 from mmcskd.bank.bank_writer import BankWriter
 from mmcskd.bank.condense import condense
@@ -411,3 +413,41 @@ def test_epochs():
     for text in ('3', '3:2', 'a:b', '0:8'):
         with pytest.raises(ValueError, match=f'--epochs "{text}", expected'):
             tool.epochs_of(text, 7)
+
+
+def wrong_count(arrays, meta):
+    arrays['table_size'] = arrays['table_size'] + 1
+
+
+def wrong_entries(arrays, meta):
+    arrays['count'] = arrays['count'] * 3
+
+
+def huge_grid(arrays, meta):
+    meta['meta']['grid'] = [1 << 30, 1 << 30]
+
+
+def no_meta(arrays, meta):
+    meta['meta'] = 3
+
+
+def without_end(arrays, meta):
+    meta['meta'] = None
+    meta['deep'] = None
+
+
+@pytest.mark.parametrize('harm', [wrong_count, wrong_entries, huge_grid, no_meta, without_end])
+def test_a_shard_that_counts_what_is_not_there(bank, tmp_path, harm):
+    """Whole by its own digest, which whoever makes a bank can write."""
+    source, path = shard_path(bank, 0, 0), tmp_path / 'a.safetensors'
+    with safe_open(str(source), 'np') as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        meta = json.loads(file.metadata()['bank'])
+    harm(arrays, meta)
+    meta['digest'] = response_bank._digest(arrays)
+    text = json.dumps(meta)
+    if harm is without_end:
+        text = '{"meta": ' + '[' * 100_000 + ']' * 100_000 + '}'
+    path.write_bytes(save(arrays, metadata=dict(bank=text)))
+    with pytest.raises(ValueError, match='of the bank is damaged'):
+        Shard(path)[0]

@@ -71,7 +71,12 @@ def read_as_old(monkeypatch):
     monkeypatch.setattr(safe_loading, 'Version', lambda text: OLD)
 
 
+def by_timm(path):
+    build(dict(type='mmpretrain.TIMMBackbone', model_name='resnet18', checkpoint_path=path))
+
+
 WAYS = dict(
+    timm=by_timm,
     loader=lambda path: CheckpointLoader.load_checkpoint(path, map_location='cpu'),
     load_from=lambda path: load_checkpoint(build(teacher_config()), path),
     teacher=lambda path: load_weights(build(teacher_config()), path),
@@ -137,6 +142,21 @@ def test_download(evil, tmp_path, monkeypatch, reader):
     monkeypatch.setattr(safe_loading, 'barrier', lambda: None)
     with pytest.raises(RuntimeError, match='invalid hash value'):
         safe_loading.load_from_http(wrong.as_uri())
+
+
+def test_a_trusted_url_is_not_read_from_the_cache_of_another(evil, tmp_path, monkeypatch):
+    """The cache goes by the last part of a URL."""
+    path, written = evil
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+    monkeypatch.setattr(safe_loading, '_trusted', set())
+    with pytest.raises(pickle.UnpicklingError):
+        safe_loading.load_from_http(Path(path).as_uri())
+    (tmp_path / 'mine').mkdir()
+    mine = tmp_path / 'mine' / 'evil.pth'
+    torch.save(dict(a=torch.ones(2)), mine)
+    trust_checkpoints([mine.as_uri()])
+    assert safe_loading.load_from_http(mine.as_uri())['a'].tolist() == [1, 1]
+    assert not written.exists()
 
 
 def test_config_in_a_checkpoint_is_not_executed(tmp_path):

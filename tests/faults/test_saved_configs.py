@@ -11,6 +11,7 @@ from reader_runs import opening
 
 from mmcskd.export.export_student import TARGETS, export_student
 from mmcskd.runs.safe_loading import read
+from mmcskd.runs.saved_config import SavedConfigError, read_saved_config
 
 
 def call_of(trap):
@@ -58,6 +59,19 @@ def another_config(model, trap):
     )
 
 
+def looked_up(model, trap):
+    """Not a type, and yet looked up where types are."""
+    named_module(model, trap)
+    model.clear()
+    model.update(
+        type='mmpretrain.CSKDClassifier',
+        backbone=dict(
+            type='TIMMBackbone', model_name='vit_tiny_patch16_224', norm_layer='stranger'
+        ),
+        head=dict(type='LinearClsHead', in_channels=192, num_classes=10),
+    )
+
+
 HOSTILE = dict(
     neck=put('neck'),
     layer=put('backbone', 'layer_cfgs', 'norm_cfg'),
@@ -71,6 +85,7 @@ HOSTILE = dict(
     scope=named_scope,
     other_scope=other_scope,
     another_config=another_config,
+    looked_up=looked_up,
 )
 
 
@@ -179,3 +194,23 @@ def test_classes_of_ones_own(place, by, monkeypatch):
     finally:
         MODELS._module_dict.pop('OwnNeck', None)
         monkeypatch.delitem(sys.modules, 'own_neck', raising=False)
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '-' * 200_000 + '1',
+        '[' * 90 + ']' * 90 + '+a' * 200_000,
+        'dict(a=' * 150 + '1' + ')' * 150,
+        'not ' * 200_000 + '1',
+        'a' + '.b' * 200_000,
+        '[' + '1,' * 600_000 + ']',
+    ],
+    ids=['signs', 'sums', 'dictionaries', 'nots', 'attributes', 'long'],
+)
+def test_text_without_end(text):
+    """Refused, where Python's parser would end the process."""
+    with pytest.raises(
+        SavedConfigError, match='no plain config|nested more than|characters|plain data'
+    ):
+        read_saved_config(f'model = {text}', ['model'])
