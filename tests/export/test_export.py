@@ -339,6 +339,7 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()  # the log of the training
     tool = str(ROOT / 'tools' / 'export_student.py')
+    capsys.readouterr()
 
     def run(*arguments):
         monkeypatch.setattr(sys, 'argv', [tool, checkpoint, 'new/b.pth', *arguments])

@@ -12,9 +12,9 @@ from mmengine.runner import CheckpointLoader, load_checkpoint
 from models import algorithm_config, build, student_config, teacher_config
 
 from mmcskd import DistilledInitHook
+from mmcskd.app.launch import build_student, build_teacher
 from mmcskd.runs.safe_loading import read
 from mmcskd.runs.weights import load_weights
-from mmcskd.visualization.responses import ResponseReader
 
 CLASSES = 10
 
@@ -91,10 +91,10 @@ def built(config, path):
     model.init_weights()
 
 
-def responses(place, **paths):
+def config_of(place, **options):
     cfg = Config.fromfile(place / 'config.py')
-    cfg.model.update({k: str(v) for k, v in paths.items() if k == 'teacher_ckpt'})
-    return ResponseReader(cfg, paths.get('checkpoint') and str(paths['checkpoint']))
+    cfg.merge_from_dict({name: str(value) for name, value in options.items()})
+    return cfg
 
 
 STUDENT = dict(
@@ -110,7 +110,7 @@ STUDENT = dict(
     test=lambda place, path: tool_runs.call(
         'test', 'config.py', path, '--work-dir', 'new', cwd=place
     ),
-    responses=lambda place, path: responses(place, checkpoint=path),
+    build_student=lambda place, path: build_student(config_of(place), str(path)),
     show_responses=lambda place, path: tool_runs.call(
         'show_responses', 'config.py', 'photograph.png', '--checkpoint', path, cwd=place
     ),
@@ -128,7 +128,9 @@ TEACHER = dict(
         'test', 'config.py', place / 'run' / 'epoch_1.pth', '--teacher', '--work-dir', 'new',
         '--cfg-options', f'model.teacher_ckpt={path}', cwd=place,
     ),
-    teacher_responses=lambda place, path: responses(place, teacher_ckpt=path),
+    build_teacher=lambda place, path: build_teacher(
+        config_of(place, **{'model.teacher_ckpt': path})
+    ),
     bank_responses=lambda place, path: tool_runs.call(
         'bank_responses', 'config.py', '--out', 'bank', '--work-dir', 'new', '--cfg-options',
         f'model.teacher_ckpt={path}', cwd=place,
