@@ -153,7 +153,7 @@ class Shard:
         return BankedBatch(checksum=int(self._at['checksum'][index]), **parts)
 
     def _check(self, parts: Dict[str, Optional[np.ndarray]]) -> None:
-        """Whether counts are those of what lies there: what is made of them is as large as they are."""
+        """Refuse counts that are not those of the entries; arrays are made as large as they say."""
         sizes, counts = parts['table_size'], parts['count']
         fits = (
             sizes.sum() == len(parts['table_class'])

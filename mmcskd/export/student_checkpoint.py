@@ -92,8 +92,8 @@ def _build(trained: ConfigDict, given: str, own: bool) -> nn.Module:
                 return MODELS.build(copy.deepcopy(trained))
         except Exception as error:  # of any class that it names
             raise ValueError(
-                f'{given}: The saved config cannot be built ({type(error).__name__}: {error}). Give '
-                'the config file of the training with --config.'
+                f'{given}: The saved config cannot be built ({type(error).__name__}: {error}). '
+                'Give the config file of the training with --config.'
             ) from error
 
 

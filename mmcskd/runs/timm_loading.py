@@ -12,8 +12,8 @@ from .safe_loading import load_from_local
 def register() -> None:
     """Let MMPretrain's models of timm read ``checkpoint_path`` as every checkpoint is read.
 
-    timm reads such files by itself: by which rules, and with which advice where it refuses one, depends
-    on its release and on torch's.
+    timm reads such files by itself: by which rules, and with which advice where it refuses one,
+    depends on its release and on torch's.
     """
     from mmpretrain.models import TIMMBackbone, TimmClassifier
 
