@@ -1,7 +1,7 @@
 """Cumulative Spatial Knowledge Distillation for OpenMMLab.
 
-Importing the package registers all of it with MMRazor and MMPretrain, so
-``custom_imports = dict(imports=['mmcskd'])`` in a config is enough.
+Importing the package registers its parts with MMRazor and MMPretrain:
+``custom_imports = dict(imports=['mmcskd'])`` in a config.
 """
 
 from . import compat
@@ -12,7 +12,7 @@ compat.bridge_checkpoint_paths()
 compat.bridge_package_configs()
 compat.bridge_validation_outputs()
 
-# Filling the registries of both packages comes before building on them.
+# Fills the registries of both packages before this package uses them.
 with compat.bridge_mmcls_names():
     compat.bridge_quantization()
 

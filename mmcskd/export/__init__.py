@@ -1,1 +1,1 @@
-"""The trained student in the forms that others load."""
+"""Export of a trained student to other libraries."""

@@ -5,7 +5,7 @@ from typing import Dict
 
 from torch import Tensor, nn
 
-# In this order: the final norm is `ln1` too.
+# The order matters: the final norm is `ln1` too.
 NAMES = (
     (r'^head\.layers\.head_dist\.', 'head_dist.'),
     (r'^head\.layers\.head\.', 'head.'),
@@ -30,14 +30,15 @@ def timm_state(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
     """The same weights under timm's names.
 
     Args:
-        state (dict[str, Tensor]): Of an MMPretrain ``VisionTransformer`` or
+        state (dict[str, Tensor]): Weights of an MMPretrain ``VisionTransformer`` or
             ``DistilledVisionTransformer`` with its head.
 
     Returns:
-        dict[str, Tensor]: Of timm's ``VisionTransformer`` or ``VisionTransformerDistilled``.
+        dict[str, Tensor]: Weights of timm's ``VisionTransformer`` or
+        ``VisionTransformerDistilled``.
 
     Raises:
-        ValueError: For a weight that timm's model has no place for.
+        ValueError: For a weight that timm's model does not have.
     """
     renamed = {}
     for name, value in state.items():
@@ -65,7 +66,7 @@ def timm_call(model: nn.Module) -> str:
         student's measures.
 
     Raises:
-        ValueError: If timm's model computes something else than the student.
+        ValueError: If timm's model would compute something else than the student.
     """
     backbone = model.backbone
     if type(backbone).__name__ not in ('VisionTransformer', 'DistilledVisionTransformer'):

@@ -1,1 +1,1 @@
-"""Running anything well under MMEngine: checkpoints, resume, preemption, precision, data checks."""
+"""Hooks for any MMEngine run: checkpoints, resume, preemption, precision, data checks."""

@@ -17,16 +17,16 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
     """MMEngine's ``AmpOptimWrapper``, on a CPU too.
 
     With an accelerator it is the stock wrapper. On the CPU, which the stock wrapper refuses, it
-    casts with torch's CPU autocast, to bfloat16 unless told otherwise. The loss is scaled for
-    float16 only: bfloat16 has the range of float32, and torch's gradient scaler asks the device in
-    each step whether gradients overflowed, which the host waits for.
+    uses torch's CPU autocast, with bfloat16 by default. The loss is scaled for float16 only:
+    bfloat16 has the range of float32, and the host waits in each step for the overflow check of
+    torch's gradient scaler.
 
     Args:
         loss_scale (float | str | dict): ``'dynamic'``, a fixed scale or the arguments of the
             gradient scaler. Defaults to ``'dynamic'``.
         dtype (str | torch.dtype, optional): ``'float16'`` or ``'bfloat16'``. Defaults to None:
             the device's own default, see :func:`cast_dtype`.
-        **kwargs: Of ``mmengine.optim.AmpOptimWrapper``.
+        **kwargs: Arguments of ``mmengine.optim.AmpOptimWrapper``.
 
     Raises:
         ValueError: For another dtype or scale; on the CPU, for a torch that has no gradient scaler
@@ -41,7 +41,7 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
         **kwargs,
     ) -> None:
         _check_scale(loss_scale)
-        if isinstance(loss_scale, int):  # MMEngine knows a scale by its being a float
+        if isinstance(loss_scale, int):  # MMEngine accepts a scale as a float only
             loss_scale = float(loss_scale)
         self.on_cpu = get_device() == 'cpu'
         wanted = cast_dtype(dtype)
@@ -59,7 +59,7 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
     def _cpu_scaler(self, loss_scale: Union[float, str, dict]):
         has_scaler = hasattr(torch.amp, 'GradScaler')
         if self.cast_dtype == torch.bfloat16:
-            # Same range as float32: nothing to scale. A disabled scaler passes all through.
+            # Same range as float32: no scaling. A disabled scaler changes nothing.
             if has_scaler:
                 return torch.amp.GradScaler('cpu', enabled=False)
             return torch.cuda.amp.GradScaler(enabled=False)
@@ -76,7 +76,7 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module):
-        """Autocast, and no gradient synchronisation between accumulation steps.
+        """Autocast, without gradient synchronisation between accumulation steps.
 
         Args:
             model (nn.Module): The training model.
@@ -90,17 +90,17 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
 
 
 def cast_dtype(dtype: Optional[Union[str, torch.dtype]]) -> torch.dtype:
-    """What mixed precision casts to.
+    """The dtype of mixed precision.
 
     Args:
         dtype (str | torch.dtype, optional): As in the config. None is the device's default:
             bfloat16 on the CPU, float16 elsewhere.
 
     Returns:
-        torch.dtype: It.
+        torch.dtype: The dtype.
 
     Raises:
-        ValueError: If it is another one.
+        ValueError: For any other dtype.
     """
     if dtype is None:
         return torch.bfloat16 if get_device() == 'cpu' else torch.float16
@@ -110,7 +110,7 @@ def cast_dtype(dtype: Optional[Union[str, torch.dtype]]) -> torch.dtype:
     return found
 
 
-# What torch's scaler takes, and what it asserts of it.
+# The arguments of torch's scaler, and its conditions on them.
 SCALER = {
     'init_scale': lambda value: 0 < value < math.inf,
     'growth_factor': lambda value: 1 < value < math.inf,

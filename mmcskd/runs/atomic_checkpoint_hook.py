@@ -16,27 +16,27 @@ from .resume_choice import PREEMPTED, candidates, choose, pointed_at
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """MMEngine's ``CheckpointHook`` whose checkpoints are whole or absent.
+    """MMEngine's ``CheckpointHook``, with checkpoints that are complete or absent.
 
-    - A checkpoint is written beside, flushed to the disk and renamed.
-      ``last_checkpoint`` is renamed into place behind it.
-    - The oldest one, and the previous best one, go when the new one is there, not before. So
-      there must be room for ``max_keep_ckpts`` + 1.
-    - A save that fails, on a full disk say, is an error in the log. Training goes on, and what was
-      saved before stays.
-    - ``resume=True`` without a file takes the newest checkpoint that is whole, by iteration, not by
-      date. A warning names those it passed over, and what ``last_checkpoint`` names if that is
-      another. A damaged file that was asked for by name is refused.
+    - A checkpoint is written to a temporary file, flushed to the disk and renamed; then
+      ``last_checkpoint`` in the same way.
+    - The oldest checkpoint and the previous best one are removed after the new one is written. The
+      disk needs room for ``max_keep_ckpts`` + 1.
+    - A failed save, for example on a full disk, is an error in the log. Training continues, and
+      earlier checkpoints stay.
+    - ``resume=True`` without a file uses the newest complete checkpoint, by iteration, not by date.
+      A warning names the damaged ones, and the file in ``last_checkpoint`` if that is another. A
+      damaged file that is given by name is refused.
 
     Args:
-        stop_if_not_saved (bool): Whether a save that fails ends the training. Defaults to False.
-        **kwargs: Of ``mmengine.hooks.CheckpointHook``.
+        stop_if_not_saved (bool): Whether a failed save ends the training. Defaults to False.
+        **kwargs: Arguments of ``mmengine.hooks.CheckpointHook``.
 
     Raises:
-        TypeError: For a key of another type than MMEngine's hook takes.
-        ValueError: For a value that it does not take; before training, if the run should resume
-            and there is no good checkpoint among those that are there.
-        OSError: If a save fails and ``stop_if_not_saved``.
+        TypeError: For a key of another type than in MMEngine's hook.
+        ValueError: For a value that MMEngine's hook does not accept; before training, if the run
+            should resume and all checkpoints are damaged.
+        OSError: If a save fails and ``stop_if_not_saved`` is set.
     """
 
     @typed
@@ -55,7 +55,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def before_run(self, runner) -> None:
         """Choose the checkpoint to resume from, before the runner does."""
-        # A FlexibleRunner calls this when it has loaded already; tools/train.py calls it before.
+        # A FlexibleRunner calls this hook after loading; tools/train.py calls it before.
         if not runner._resume or not self._is_local() or getattr(runner, '_has_loaded', False):
             return
         wanted = runner._load_from
@@ -63,7 +63,7 @@ class AtomicCheckpointHook(CheckpointHook):
             return
         answer = [None, None]
         if is_main_process():
-            # An error on one process alone would leave the others waiting.
+            # All processes raise: an error on one alone would leave the others waiting.
             try:
                 answer = [choose(self._candidates(runner), wanted, runner), None]
             except ValueError as error:
@@ -85,29 +85,29 @@ class AtomicCheckpointHook(CheckpointHook):
         return candidates(folder, self.filename_tmpl, self.by_epoch, pointed_at(runner.work_dir))
 
     def before_train(self, runner) -> None:
-        """Find the directory, and clear away what a killed process left half written."""
+        """Find the directory, and remove incomplete files of killed processes."""
         super().before_train(runner)
         if is_main_process() and self._is_local():
             for path in Path(self.out_dir).glob(f'*{SUFFIX}'):
                 path.unlink()
-            # Old ones that a killed process was about to remove.
+            # Checkpoints that a killed process would have removed.
             for old in runner.message_hub.get_info('dropped_ckpt_ids', []):
                 _remove(self.file_backend, self._path(self.filename_tmpl.format(old)))
 
     def save_now(self, runner) -> bool:
-        """Save after any iteration, for a run that must end: ``preempted_iter_N.pth``.
+        """Save ``preempted_iter_N.pth`` after any iteration, for a run that must end.
 
         Args:
             runner (Runner): The runner of the training process, after an iteration.
 
         Returns:
-            bool: Whether it was saved. It goes with the next checkpoint of the resumed run.
+            bool: Whether it was saved. The next checkpoint of the resumed run replaces it.
         """
         meta = dict(epoch=runner.epoch, iter=runner.iter + 1)
         return self._save_as(runner, PREEMPTED.format(runner.iter + 1), meta, by_epoch=False)
 
     def _save_checkpoint_with_step(self, runner, step, meta):
-        """As the stock hook, but what is old goes last."""
+        """As in the stock hook, but old checkpoints are removed at the end."""
         hub, dropped = runner.message_hub, []
         if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
             before = self.keep_ckpt_ids
@@ -167,7 +167,7 @@ class AtomicCheckpointHook(CheckpointHook):
         )
 
     def _save_best_checkpoint(self, runner, metrics) -> None:
-        """As the stock hook, but the previous best one goes when the new one is there."""
+        """As in the stock hook, but the previous best one is removed after the new one."""
         if not self.save_best:
             return
         info = runner.message_hub.runtime_info
@@ -194,7 +194,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
 
 class _RemovesLater:
-    """A file backend that only notes what to remove."""
+    """A file backend that only collects the files to remove."""
 
     def __init__(self, backend):
         self.backend = backend

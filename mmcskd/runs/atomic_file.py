@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and that tell when they are damaged."""
+"""Files that are complete or absent, and a check for damaged ones."""
 
 import contextlib
 import os
@@ -16,26 +16,25 @@ FOLDER = 0x10
 
 @register_backend('atomic', force=True)
 class AtomicBackend(LocalBackend):
-    """MMEngine's backend for local files, with writes that a crash cannot tear.
+    """MMEngine's backend for local files, with atomic writes.
 
-    ``put`` writes beside the file, flushes to the disk and renames, so that at any moment the old
-    file or the new one is there. A zip archive, as ``torch.save`` makes them, gets its SHA-256 as
-    archive comment, which every reader of such files passes over.
+    ``put`` writes a temporary file, flushes it to the disk and renames it, so that at any moment
+    the old file or the new one exists.
     """
 
     def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
-        """Write bytes whole or not at all.
+        """Write bytes completely or not at all.
 
         Args:
             obj (bytes): The content.
             filepath (str | Path): The file.
 
         Raises:
-            OSError: If the disk does not take it; the file is then as it was before.
+            OSError: If the write fails; the file is then unchanged.
         """
         path = Path(filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The process's number keeps two writers apart.
+        # The process id separates two writers.
         partial = path.with_name(f'{path.name}.{os.getpid()}{SUFFIX}')
         try:
             with open(partial, 'wb') as file:
@@ -50,7 +49,7 @@ class AtomicBackend(LocalBackend):
         _flush_folder(path.parent)
 
     def put_text(self, obj: str, filepath: Union[str, Path], encoding: str = 'utf-8') -> None:
-        """Write text whole or not at all.
+        """Write text completely or not at all.
 
         Args:
             obj (str): The content.
@@ -61,7 +60,7 @@ class AtomicBackend(LocalBackend):
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make a rename outlast a power failure, where the file system can."""
+    """Make a rename survive a power failure, if the file system supports it."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -71,14 +70,14 @@ def _flush_folder(folder: Path) -> None:
 
 
 def damage(path: Union[str, Path]) -> Optional[str]:
-    """What is wrong with a file that ``torch.save`` wrote.
+    """The damage of a file of ``torch.save``.
 
     Args:
         path (str | Path): The file.
 
     Returns:
-        str | None: A sentence's end such as "is empty"; None if it is whole, by the CRC-32 that
-        each member of its archive has.
+        str | None: The end of a sentence, such as "is empty"; None if the CRC-32 of each member
+        of its archive is right.
     """
     try:
         size = os.path.getsize(path)
@@ -89,7 +88,7 @@ def damage(path: Union[str, Path]) -> Optional[str]:
                 return 'is no checkpoint'
         check_archive(path, size)
         with zipfile.ZipFile(path) as archive:
-            # A member that is marked as a folder: torch would take what lies in memory for it.
+            # A member that is marked as a folder: torch would read uninitialised memory for it.
             folders = (m.filename for m in archive.infolist() if m.external_attr & FOLDER)
             broken = archive.testzip() or next(folders, None)
         return broken and f'is damaged (in "{broken}")'
@@ -99,5 +98,5 @@ def damage(path: Union[str, Path]) -> Optional[str]:
         return 'is cut short or damaged'
     except (OSError, EOFError, NotImplementedError, ValueError) as error:
         return f'cannot be read ({error})'
-    except Exception as error:  # a damaged archive may ask zlib and struct for anything
+    except Exception as error:  # zlib and struct raise many errors for damaged archives
         return f'is damaged ({type(error).__name__}: {error})'

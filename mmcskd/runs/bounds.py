@@ -1,9 +1,9 @@
-"""How far what is read from outside may unfold.
+"""Limits on the size and depth of content that is read from files.
 
-A few bytes can ask for as much memory or time as they like: an archive may be compressed, a tensor
-may be a view that repeats one number, a list may hold another one twice, and that one again. What
-``torch.save`` writes does none of this. ``MMCSKD_READ_BOUNDS=off`` in the environment lifts the
-bounds, for a file that is known to be so.
+A few bytes can need any amount of memory or time: an archive may be compressed, a tensor may be a
+view that repeats one number, a list may contain another one twice, and so on. Files of
+``torch.save`` do none of this. ``MMCSKD_READ_BOUNDS=off`` in the environment removes the limits,
+for a file that is known to need it.
 """
 
 import contextlib
@@ -20,18 +20,18 @@ import torch
 MAX_DEPTH = 100
 MAX_TEXT = 1 << 20  # characters of a saved config
 MAX_ENTRIES = 10_000_000
-# Bytes that any file may unfold to, and times its size where that is more.
+# Bytes that a file may expand to: at least this many, or this multiple of its size.
 ALWAYS = 64 << 20
 TIMES = 20
 VARIABLE = 'MMCSKD_READ_BOUNDS'
 
 
 class BoundsError(ValueError):
-    """A file that unfolds to more than it may."""
+    """A file that exceeds the limits."""
 
 
 def lifted() -> bool:
-    """Whether the environment lifts the bounds."""
+    """Whether the environment removes the limits."""
     return os.environ.get(VARIABLE) == 'off'
 
 
@@ -50,14 +50,14 @@ def shallow() -> Iterator[None]:
 
 
 def check_archive(file: Any, size: int) -> None:
-    """Whether a zip archive stays within the bounds, from its directory alone.
+    """Check the limits of a zip archive by its directory.
 
     Args:
-        file (str | Path | BinaryIO): Anything; what is no archive is passed over.
+        file (str | Path | BinaryIO): Any file; a file that is no archive is ignored.
         size (int): Its bytes.
 
     Raises:
-        BoundsError: If its members say that they have more bytes than the bounds allow.
+        BoundsError: If the sizes of its members exceed the limits.
     """
     if lifted() or not zipfile.is_zipfile(file):
         return
@@ -66,17 +66,17 @@ def check_archive(file: Any, size: int) -> None:
 
 
 def check_content(content: Any, size: Optional[int] = None) -> None:
-    """Whether what was read ends, and stays within the bounds.
+    """Check the limits of content that was read.
 
-    Looked into are dictionaries, lists, tuples, sets and what else a checkpoint may hold.
+    The check descends into dictionaries, lists, tuples, sets and other containers of checkpoints.
 
     Args:
-        content (Any): What a file held.
-        size (int, optional): Bytes of the file. Defaults to None: they are not compared.
+        content (Any): Content of a file.
+        size (int, optional): Bytes of the file. Defaults to None: not compared.
 
     Raises:
         BoundsError: If it contains itself, is nested deeper than ``MAX_DEPTH``, or has more than
-            ``MAX_ENTRIES`` entries or, against ``size``, more bytes than it may.
+            ``MAX_ENTRIES`` entries or more bytes than a file of ``size`` may expand to.
     """
     entries, total = _measure(content)
     if lifted():
@@ -88,7 +88,7 @@ def check_content(content: Any, size: Optional[int] = None) -> None:
 
 
 def _measure(content: Any) -> tuple:
-    """Entries, those that are held twice counted twice, and bytes of arrays, each counted once."""
+    """Number of entries, each as often as it occurs, and bytes of arrays, each counted once."""
     entries, open_, total = {}, set(), 0
     bounded = not lifted()
     waiting = [(content, False)]
@@ -118,7 +118,7 @@ def _measure(content: Any) -> tuple:
 
 
 def _inner(node: Any) -> Optional[list]:
-    """What a container holds; None for anything else."""
+    """The entries of a container; None for anything else."""
     if isinstance(node, dict):
         return [*node.keys(), *node.values(), *getattr(node, '__dict__', {}).values()]
     if isinstance(node, (list, tuple, set, frozenset)):
@@ -150,5 +150,5 @@ def _refused(what: str) -> str:
 
 
 def file_size(source: Any) -> int:
-    """Bytes of a file or of what is in memory."""
+    """Bytes of a file or buffer."""
     return os.path.getsize(source) if isinstance(source, (str, Path)) else source.getbuffer().nbytes

@@ -1,4 +1,4 @@
-"""What MMEngine's ``CheckpointHook`` takes, of which it checks but a part."""
+"""Arguments of MMEngine's ``CheckpointHook``, which checks only some of them."""
 
 from pathlib import Path
 from typing import List, Optional, Sequence, Union
@@ -27,14 +27,14 @@ OPTIONS = dict(
 
 
 def check_options(options: dict) -> None:
-    """Refuse what would fail at the first save, or never save at all.
+    """Refuse values that would fail at the first save or never save.
 
     Args:
         options (dict): Arguments of a ``CheckpointHook``.
 
     Raises:
-        TypeError: For one of another type.
-        ValueError: For another value than it takes.
+        TypeError: For a value of another type.
+        ValueError: For a value out of range.
     """
     place = 'default_hooks.checkpoint'
     for name, value in options.items():

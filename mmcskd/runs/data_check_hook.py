@@ -13,21 +13,21 @@ from .wrapped_model import unwrapped
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
-    """Refuse data that would hang or mislead the training, before it starts.
+    """Refuse data that would block or mislead the training, before it starts.
 
-    - Each process must have batches, and all the same number of them: one that ends early leaves
-      the others waiting in their gradient exchange.
-    - Labels must lie in the range of the model's classes. On CUDA a label outside of it is an
-      assertion of the device, without the name of the image.
-    - Images that :class:`~mmcskd.LoadWholeImage` skipped are counted in the log after each epoch,
-      or as many iterations; those of wrapped and concatenated datasets too.
-    - Classes without an image get a warning: legitimate in a subset, else a broken download.
+    - All processes must have the same number of batches, at least one: a process that ends early
+      leaves the others waiting in their gradient exchange.
+    - Labels must be within the model's classes. On CUDA another label is an assertion of the
+      device, without the name of the image.
+    - The log has the number of images that :class:`~mmcskd.LoadWholeImage` skipped, after each
+      epoch or the same number of iterations, wrapped and concatenated datasets included.
+    - A warning names classes without an image: a subset may lack them, or a download is broken.
 
-    Labels are those that the dataset lists without opening an image (``get_gt_labels``, as
-    MMPretrain's datasets do); others are not checked.
+    Labels are read from datasets that list them without opening an image (``get_gt_labels``, as in
+    MMPretrain); other datasets are not checked.
 
     Raises:
-        ValueError: Before training, if batches or labels are not as they must be.
+        ValueError: Before training, if the batches or labels are wrong.
     """
 
     priority = 'VERY_HIGH'
@@ -72,17 +72,17 @@ class DataCheckHook(Hook):
         data_batch: DATA_BATCH = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Report in a loop of iterations, whose one epoch ends with the training."""
+        """Report in an iteration-based loop, which has one epoch."""
         due = isinstance(runner.train_loop, IterBasedTrainLoop) and self.every_n_train_iters(
             runner, len(runner.train_dataloader)
         )
-        # The end of the last iteration is that of the epoch.
+        # The last iteration is reported at the end of the epoch.
         if due and not self.is_last_train_iter(runner):
             self.after_train_epoch(runner)
 
     def after_train_epoch(self, runner) -> None:
         """Report the images that were skipped on this process."""
-        # A step may be shared by several datasets.
+        # Several datasets may share a transform.
         steps = {id(step): step for step in _steps(runner.train_dataloader.dataset)}.values()
         skipped = sum(int(step.skipped) for step in steps if isinstance(step, LoadWholeImage))
         if skipped:
@@ -91,7 +91,7 @@ class DataCheckHook(Hook):
 
 
 def _steps(dataset) -> list:
-    """The transforms of a dataset and of those that it wraps."""
+    """The transforms of a dataset and of wrapped datasets."""
     inner = [*getattr(dataset, 'datasets', ()), getattr(dataset, 'dataset', None)]
     found = [step for each in inner if each is not None for step in _steps(each)]
     return found + list(getattr(getattr(dataset, 'pipeline', None), 'transforms', ()))

@@ -6,21 +6,21 @@ from mmengine.hooks.hook import DATA_BATCH
 from mmrazor.registry import HOOKS
 from torch import Tensor
 
-MOST = 1000  # iterations whose losses are held
+MOST = 1000  # iterations before losses are fetched
 
 
 @HOOKS.register_module()
 class DeferredRuntimeInfoHook(RuntimeInfoHook):
-    """MMEngine's ``RuntimeInfoHook``, which reads losses off the device only when they are logged.
+    """MMEngine's ``RuntimeInfoHook``, with losses that stay on the device until they are logged.
 
-    The stock hook asks for each loss in each iteration, and the device is waited for as often. Here
-    losses stay where they are until a ``LoggerHook`` is about to log, an epoch or the training
+    The stock hook fetches each loss in each iteration, and the host waits for the device each time.
+    Here losses stay on the device until a ``LoggerHook`` is about to log, an epoch or the training
     ends, a checkpoint is saved, or 1,000 iterations have passed; then those of all iterations are
-    fetched at once. The message hub gets the same values in the same order, a little later.
+    fetched at once. The message hub gets the same values in the same order, later.
     """
 
     def before_train(self, runner) -> None:
-        """As the stock hook; and find who logs."""
+        """As in the stock hook; also find the logger hooks."""
         super().before_train(runner)
         self._waiting: List[dict] = []
         self._loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
@@ -32,7 +32,7 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
         data_batch: DATA_BATCH = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Keep the losses, or hand them over if they are asked for."""
+        """Keep the losses, or pass them on if they are due."""
         if outputs is not None:
             kept = {
                 key: value.detach().reshape(1) if isinstance(value, Tensor) else value
@@ -52,14 +52,14 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
             self._hand_over(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Let the history in the checkpoint be whole."""
+        """Complete the history in the checkpoint."""
         if getattr(self, '_waiting', None):
             self._hand_over(runner)
             if 'message_hub' in checkpoint:
                 checkpoint['message_hub'] = runner.message_hub.state_dict()
 
     def after_train(self, runner) -> None:
-        """As the stock hook."""
+        """As in the stock hook."""
         self._hand_over(runner)
         super().after_train(runner)
 

@@ -15,26 +15,25 @@ from .wrapped_model import unwrapped
 class DistilledInitHook(Hook):
     """Start fine-tuning from a distilled student, completely or not at all.
 
-    Acts once, before the first iteration of a run that neither resumes nor is only a test.
-    MMEngine's ``init_cfg=dict(type='Pretrained')`` leaves at random whatever it does not find, and
-    its ``load_from`` too; here every weight of the backbone comes from the checkpoint, in which
-    the student may lie by itself (``backbone.…``, also without that prefix) or inside the
-    algorithm (``architecture.backbone.…``). The head starts anew unless asked for.
+    The hook acts once, before the first iteration of a run that does not resume. MMEngine's
+    ``init_cfg=dict(type='Pretrained')`` and ``load_from`` leave weights random that the file lacks;
+    here every weight of the backbone comes from the checkpoint. Its names may be those of the
+    student (``backbone.…``, also without that prefix) or of the algorithm
+    (``architecture.backbone.…``). The head is initialised anew unless ``head`` is set.
 
-    Two things may differ: the image size, position embeddings then being interpolated by
-    MMPretrain's ``resize_pos_embed``; and the distillation token, which a plain
-    ``VisionTransformer`` drops together with its position embedding.
+    Two things may differ: the image size, for which MMPretrain's ``resize_pos_embed`` interpolates
+    the position embeddings; and the distillation token, which a plain ``VisionTransformer`` drops
+    together with its position embedding.
 
     Args:
         checkpoint (str, optional): File or URL of the distilled student. Defaults to None, which
             is refused before training, so that no run starts from random weights unnoticed.
-        head (bool): Whether to take the head over as well, for the same classes. Defaults to
-            False.
+        head (bool): Whether to load the head too, for the same classes. Defaults to False.
 
     Raises:
-        ValueError: Before training, if the checkpoint is not set, cannot be read, holds no
-            backbone, lacks a weight or holds one that the model has no place for, if shapes
-            differ, or if ``load_from`` is set beside it.
+        ValueError: Before training, if the checkpoint is not set, cannot be read, has no backbone,
+            lacks a weight or has one that the model does not have, if shapes differ, or if
+            ``load_from`` is set too.
     """
 
     priority = 'VERY_HIGH'
@@ -49,7 +48,7 @@ class DistilledInitHook(Hook):
         return f'DistilledInitHook.checkpoint="{self.checkpoint}" (in custom_hooks)'
 
     def before_train(self, runner) -> None:
-        """Fill the model, unless the run was resumed."""
+        """Load the weights, unless the run was resumed."""
         if runner.iter > 0:
             return
         if runner.cfg.get('load_from') and not runner.cfg.get('resume'):
@@ -61,7 +60,7 @@ class DistilledInitHook(Hook):
         self.load(getattr(model, 'architecture', model))
 
     def load(self, model: nn.Module) -> None:
-        """Fill a model from the checkpoint.
+        """Load a model's weights from the checkpoint.
 
         Args:
             model (nn.Module): An MMPretrain classifier with a ``backbone`` and a ``head``.
@@ -78,7 +77,7 @@ class DistilledInitHook(Hook):
         if self.head:
             head = {k[len('head.') :]: v for k, v in state.items() if k[:5] == 'head.'}
             wanted = model.head.state_dict()
-            # A head without a distillation token has no place for the distillation head.
+            # A student without a distillation token has no distillation head.
             self._fill(model.head, {k: head[k] for k in head if k in wanted}, 'head')
             if hasattr(model, 'head_dist'):  # of a student whose stock head has none
                 added = {k[10:]: v for k, v in state.items() if k.startswith('head_dist.')}
@@ -113,7 +112,7 @@ class DistilledInitHook(Hook):
         module.load_state_dict(state, strict=False)
 
     def _check_grid(self, backbone: nn.Module, pos_embed: Tensor) -> None:
-        """MMPretrain interpolates square grids only, and takes any other for the next smaller."""
+        """MMPretrain interpolates square grids only; others count as the next smaller one."""
         wanted = tuple(backbone.pos_embed.shape)
         patches = pos_embed.shape[1] - backbone.num_extra_tokens
         square = patches > 0 and math.isqrt(patches) ** 2 == patches
@@ -126,7 +125,7 @@ class DistilledInitHook(Hook):
 
 
 def _fit_tokens(backbone: nn.Module, state: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """Without the distillation token, second of the tokens, for a backbone that has none."""
+    """Drop the distillation token, the second token, for a backbone without one."""
     if 'dist_token' not in state or hasattr(backbone, 'dist_token'):
         return state
     embed = state['pos_embed']

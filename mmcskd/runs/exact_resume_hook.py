@@ -19,27 +19,27 @@ from .wrapped_model import is_sharded, unwrapped
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
-    """Let a resumed run continue as if it had never been interrupted.
+    """Make a resumed run equal to the uninterrupted one.
 
-    Weights, optimizer, schedules, scaler and averages lie in MMEngine's checkpoints. This hook
-    takes care of what does not:
+    MMEngine's checkpoints have weights, optimizer, schedules, scaler and averages. This hook
+    handles the rest:
 
     - Random numbers are keyed, not stored: before each iteration's forward pass the generators
       of Python, NumPy and torch are seeded from the run's seed, the rank and the iteration.
       Dropout, mixup and cutmix are then functions of the iteration. The random transforms of a
-      view are functions of the seed, the epoch, the sample and its place in the epoch, whatever
-      the number of data workers, see :func:`~mmcskd.runs.keyed_views.key_views`.
-    - The order of the data follows the checkpoint's seed, also where the config sets none.
-    - A checkpoint from the middle of an epoch goes on behind the last batch it saw; an
-      iteration-based loop goes there directly instead of loading all the batches before.
-    - Gradients under accumulation are part of the checkpoint, those of each process; where the
-      student lies in shards they are not, and a warning says so.
-    - A checkpoint that does not fit is refused: other weights than the model's, which MMEngine
-      would leave at random, or another global batch, with which iterations would mean something
-      else. Another number of processes with the same global batch is welcome.
+      view are functions of the seed, the epoch, the sample and its place in the epoch, for any
+      number of data workers, see :func:`~mmcskd.runs.keyed_views.key_views`.
+    - The order of the data follows the checkpoint's seed, even if the config sets none.
+    - A run resumed in the middle of an epoch continues behind the last batch of the checkpoint; an
+      iteration-based loop skips the batches before it without loading them.
+    - Gradients under accumulation are part of the checkpoint, those of each process. With a student
+      in shards they are not, and a warning says so.
+    - A checkpoint that does not fit is refused: one with other weights than the model's, which
+      MMEngine would leave random, or of another global batch size, with which an iteration is
+      another number of images. The number of processes may change.
 
-    A batch sampler without a sampler has no places to key: transforms in data workers then draw
-    from the workers' own generators, which no checkpoint can hold.
+    With a batch sampler that has no sampler, views have no keys: transforms in data workers then
+    use the workers' own generators, which no checkpoint can store.
 
     Raises:
         ValueError: On resume, if the checkpoint does not fit the run.
@@ -48,16 +48,16 @@ class ExactResumeHook(Hook):
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
-        self.period: Optional[int] = None  # epochs after which all draws come again
+        self.period: Optional[int] = None  # epochs after which all random numbers repeat
         self._gradients: Optional[list] = None
         self._resumed_gradients: Optional[list] = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Refuse a checkpoint that does not fit; take over its seed and gradients."""
+        """Refuse a checkpoint that does not fit; restore its seed and gradients."""
         if not runner._resume:
             return
         if is_sharded(runner.model):
-            # All processes gather, and the first one has the whole.
+            # All processes gather; the first one gets all weights.
             whole = runner.model.state_dict()
             if is_main_process():
                 _check_weights(whole, checkpoint['state_dict'])
@@ -77,9 +77,9 @@ class ExactResumeHook(Hook):
         self._resumed_gradients = checkpoint.pop('gradients', None)
 
     def before_train(self, runner) -> None:
-        """Put gradients and the order of the data where the run stopped."""
+        """Restore gradients and the position in the data."""
         loader, loop = runner.train_dataloader, runner.train_loop
-        # An iterator draws a number for its workers; not from the generator of the transforms.
+        # An iterator draws a seed for its workers; this generator is not that of the transforms.
         seed = runner.seed or 0
         loader.generator = torch.Generator().manual_seed(iteration_key(seed, 0, 'loader') >> 1)
         by_iteration = type(loop) is IterBasedTrainLoop
@@ -89,7 +89,7 @@ class ExactResumeHook(Hook):
             _restore(unwrapped(runner), self._resumed_gradients)
             self._resumed_gradients = None
         if by_iteration:
-            # Its iterator, and workers with it, were there before the keys.
+            # Its iterator and workers were made before the keys.
             loader._iterator = None
             loop.dataloader_iterator = _Ahead(loader, runner.iter)
         elif isinstance(loop, EpochBasedTrainLoop) and runner.iter > 0:
@@ -102,11 +102,11 @@ class ExactResumeHook(Hook):
             _skip(loader, seen)
 
     def before_train_epoch(self, runner) -> None:
-        """Key the fetching of the epoch's first batch."""
+        """Seed the loading of the epoch's first batch."""
         self._seed(runner, runner.iter, 'data')
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: DATA_BATCH = None) -> None:
-        """Key the forward pass."""
+        """Seed the forward pass."""
         self._seed(runner, runner.iter, 'model')
 
     def after_train_iter(
@@ -116,7 +116,7 @@ class ExactResumeHook(Hook):
         data_batch: DATA_BATCH = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Key the fetching of the next batch."""
+        """Seed the loading of the next batch."""
         self._gradients = None
         if not runner.optim_wrapper.should_update() and _saves_now(runner):
             self._gradients = _gather(runner)
@@ -128,7 +128,7 @@ class ExactResumeHook(Hook):
             self._gradients = _gather(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Add what the resumed run needs."""
+        """Add the data for the resumed run."""
         checkpoint['meta']['global_batch'] = _global_batch(runner)
         if self._gradients is not None and 'optimizer' in checkpoint:
             checkpoint['gradients'] = self._gradients
@@ -140,7 +140,7 @@ class ExactResumeHook(Hook):
 
 
 class _SkipFirst:
-    """A sampler that once leaves out its first items."""
+    """A sampler that skips its first items once."""
 
     def __init__(self, sampler, count: int):
         self.sampler = sampler
@@ -158,9 +158,9 @@ class _SkipFirst:
 
 
 class _Ahead:
-    """The endless iterator of an ``IterBasedTrainLoop``, already where the run stopped.
+    """The endless iterator of an ``IterBasedTrainLoop``, from the position of the checkpoint.
 
-    The loop draws the batches before that point one by one; they are not loaded.
+    The loop skips the batches before it one by one; they are not loaded.
     """
 
     def __init__(self, loader, iteration: int):
@@ -204,13 +204,13 @@ def _global_batch(runner) -> Optional[int]:
 
 
 def iteration_key(seed: int, iteration: int, purpose: str) -> int:
-    """64 bits out of all that a process's draws in an iteration may depend on."""
+    """64 bits from all on which a process's random numbers in an iteration may depend."""
     text = struct.pack('<qqq', seed, get_rank(), iteration) + purpose.encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), 'little')
 
 
 def seed_iteration(key: int) -> None:
-    """Host work only: generators on a device are told their seed without waiting for it."""
+    """Seed all generators, those of a device without blocking."""
     random.seed(key)
     np.random.seed(key & 0xFFFFFFFF)
     torch.manual_seed(key >> 1)
@@ -244,7 +244,7 @@ def _gather(runner) -> Optional[list]:
 
 
 def _restore(model, gradients: list) -> None:
-    """Each process its own; to another number of processes the mean, which sums up to the same."""
+    """Give each process its gradients, or the mean if the number of processes has changed."""
     rank = get_rank()
     same = len(gradients) == get_world_size()
     for name, value in model.named_parameters():

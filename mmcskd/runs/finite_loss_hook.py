@@ -19,36 +19,35 @@ from .wrapped_model import own_weights, unwrapped
 class FiniteLossHook(Hook):
     """Stop the run at the iteration in which a loss becomes NaN or infinite.
 
-    The error names the losses, the iteration, what else was logged for it, such as the learning
-    rate, and where it comes from: the batch, a watched module or the weights. Before it is raised,
-    all that helps to look into it goes to ``nonfinite_iter_N_rankR.pth`` in the work directory:
-    the batch as the model saw it, losses and weights, this process's shards where the model lies in
-    shards, safe to load with ``weights_only``.
+    The error names the losses, the iteration, other logged values of it, such as the learning rate,
+    and the source: the batch, a watched module or the weights. Before it is raised, the batch as
+    the model got it, losses and weights (with shards those of this process) are written to
+    ``nonfinite_iter_N_rankR.pth`` in the work directory, which ``weights_only`` can load.
 
     A model may have a method ``watched_modules()`` that returns a dictionary of names and modules.
-    Their outputs are checked like losses: those of a frozen teacher, say, whose NaN an argmax
-    hides.
+    Their outputs are checked like losses, for example those of a frozen teacher, whose NaN an
+    argmax hides.
 
-    On the CPU the losses are checked before the backward pass, so the weights are still those that
-    gave them. On CUDA nothing waits for the device: a flag for each loss is copied beside the
-    computation and read when it has arrived, after the same iteration or at the latest after the
-    next one. By then an optimizer without a gradient scaler may have taken the bad step; with one
-    it skips it. Either way no checkpoint is written: before each save all pending flags are read
-    and all weights, and those of an ``EMAHook``'s average, are checked.
+    On the CPU the losses are checked before the backward pass, so the weights are still those of
+    the forward pass. On CUDA the host does not wait: a flag for each loss is copied asynchronously
+    and read when it has arrived, after the same iteration or at the latest after the next one. By
+    then an optimizer without a gradient scaler may have taken the bad step; a scaler skips it. No
+    checkpoint is written in both cases: before each save all pending flags are read and all
+    weights, also those of an ``EMAHook``'s average, are checked.
 
-    In a distributed run the process that finds it ends with the error; the others cannot finish
-    their next gradient exchange without it and are ended by the launcher, so no process takes a
-    further step on the CPU.
+    In a distributed run the process that finds it ends with the error. The others cannot finish
+    their next gradient exchange and are ended by the launcher, so no process takes a further step
+    on the CPU.
 
     Steps that a gradient scaler skips are no error; their number is logged as ``skipped_steps``.
-    A fused optimizer skips by itself and is not counted.
+    Steps that a fused optimizer skips are not counted.
 
     Raises:
         FloatingPointError: If a loss, an output of a watched module or, at a save, a weight is NaN
             or infinite.
     """
 
-    # An EMAHook, for one, puts the average into a checkpoint before this hook looks at it.
+    # After other hooks: an EMAHook puts the average into the checkpoint.
     priority = 'LOWEST'
 
     def __init__(self) -> None:
@@ -72,7 +71,7 @@ class FiniteLossHook(Hook):
             self._handles.append(optimizer.register_step_post_hook(self._count))
 
     def after_train(self, runner) -> None:
-        """Read the last flags and let go of the model."""
+        """Read the last flags and release the model."""
         self._read(wait=0)
         for handle in self._handles:
             handle.remove()
@@ -121,7 +120,7 @@ class FiniteLossHook(Hook):
             self._read(wait=0)
 
     def _read(self, wait: int) -> None:
-        """Check the flags that are here; wait for all but the newest ``wait`` of them."""
+        """Check the flags that have arrived; wait for all but the newest ``wait`` of them."""
         while self._pending:
             record, names, finite, arrived = self._pending[0]
             if arrived is not None:
@@ -142,8 +141,8 @@ class FiniteLossHook(Hook):
         data_batch: DATA_BATCH = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Check what has arrived, and count a skipped step."""
-        # This iteration's flag may still be under way; the one before was queued an iteration ago.
+        """Check the flags that have arrived, and count a skipped step."""
+        # The flag of this iteration may be pending; the one before was queued an iteration ago.
         self._read(wait=1)
         if self._scaled and runner.optim_wrapper.should_update():
             self.skipped += self._steps == self._seen
@@ -153,9 +152,9 @@ class FiniteLossHook(Hook):
         self._before = dict(_scalars(runner))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Read all flags, and look at all weights, before anything is saved."""
+        """Read all flags and check all weights before a save."""
         self._read(wait=0)
-        # An EMAHook has let the two change places.
+        # An EMAHook has swapped the two.
         averaged = 'ema_state_dict' in checkpoint
         for part in ('ema_state_dict', 'state_dict'):
             what = 'the average' if averaged and part == 'state_dict' else 'the model'
@@ -197,7 +196,7 @@ class FiniteLossHook(Hook):
 
 
 def _scalars(runner) -> Iterator[Tuple[str, int]]:
-    """The name of each logged scalar of the training, and how often it was logged."""
+    """Name of each logged scalar of the training, and how often it was logged."""
     for name, history in runner.message_hub.log_scalars.items():
         if name.startswith('train/') and not name.endswith('time'):
             yield name[len('train/') :], len(history.data[0])
@@ -212,7 +211,7 @@ def _tensors(part: Any) -> List[Tensor]:
 
 
 def _plain(part: Any) -> Any:
-    """What ``weights_only`` loads of it: containers, numbers, text and tensors on the CPU."""
+    """The parts that ``weights_only`` loads: containers, numbers, text, tensors on the CPU."""
     if isinstance(part, (dict, BaseDataElement)):
         return {str(key): _plain(value) for key, value in part.items()}
     if isinstance(part, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Random transforms whose draws depend on the view alone, not on who makes it or when."""
+"""Random transforms that depend on the view alone, not on the process or the order."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 
 class View(int):
-    """The index of a sample, with the key of the one view that is to be made of it."""
+    """The index of a sample with the key of one view of it."""
 
     key: bytes = b''
 
@@ -22,16 +22,16 @@ class View(int):
 
 
 class KeyedSampler:
-    """A sampler that gives every index it yields the key of its view.
+    """A sampler that yields each index with the key of its view.
 
-    The key is made of the run's seed, the epoch, the sample and its place in the epoch, counted
-    over all processes: a sample that comes more than once in an epoch, as under repeated
+    The key consists of the run's seed, the epoch, the sample and its place in the epoch, counted
+    over all processes. A sample that occurs several times in an epoch, as with repeated
     augmentation, has another view each time.
 
     Args:
         sampler (Sampler): The sampler of a dataloader.
-        seed (int): The run's.
-        period (int, optional): Epochs after which order and views come again. Defaults to None:
+        seed (int): Seed of the run.
+        period (int, optional): Epochs after which order and views repeat. Defaults to None:
             never.
     """
 
@@ -60,11 +60,11 @@ class KeyedSampler:
 
 
 class KeyedDataset:
-    """A dataset that draws each view from generators of its own, whatever process makes it.
+    """A dataset that seeds the generators for each view, the same in every process.
 
     Args:
-        dataset (Dataset): Any with an index; its transforms may draw from the generators of
-            Python, NumPy and torch.
+        dataset (Dataset): Any map-style dataset; its transforms may use the generators of Python,
+            NumPy and torch.
     """
 
     def __init__(self, dataset) -> None:
@@ -85,23 +85,23 @@ class KeyedDataset:
         return getattr(self.dataset, name)
 
     def __setattr__(self, name, value) -> None:
-        # A hook that switches a transform off means the dataset.
+        # Attributes that hooks set, to disable a transform, belong to the dataset.
         setattr(self.dataset, name, value)
 
 
 def key_views(loader: DataLoader, seed: int, period: Optional[int] = None) -> bool:
-    """Let the views that a dataloader gives be functions of seed, epoch, sample and place.
+    """Make the views of a dataloader functions of seed, epoch, sample and place.
 
     They are then the same with any number of workers and after a resume.
 
     Args:
-        loader (DataLoader): Before it is first iterated.
-        seed (int): The run's.
-        period (int, optional): Epochs after which order and views come again. Defaults to None:
+        loader (DataLoader): A loader that has not been iterated.
+        seed (int): Seed of the run.
+        period (int, optional): Epochs after which order and views repeat. Defaults to None:
             never.
 
     Returns:
-        bool: Whether it could be done; not for a batch sampler without a sampler.
+        bool: False for a batch sampler without a sampler, which has no keys.
     """
     batches = loader.batch_sampler
     if not hasattr(batches, 'sampler'):
@@ -110,17 +110,17 @@ def key_views(loader: DataLoader, seed: int, period: Optional[int] = None) -> bo
         batches.sampler.period = period
         return True
     batches.sampler = KeyedSampler(batches.sampler, seed, period)
-    # torch forbids to assign it, as a change after workers have started would be lost.
+    # torch forbids the assignment, as workers that run already would not see it.
     loader.__dict__['dataset'] = KeyedDataset(loader.dataset)
     return True
 
 
 @contextlib.contextmanager
 def drawing_from(key: bytes):
-    """Seed the generators of Python, NumPy and torch on the CPU, and put them back afterwards.
+    """Seed the generators of Python, NumPy and torch on the CPU, and restore them afterwards.
 
     Args:
-        key (bytes): All that the draws may depend on.
+        key (bytes): All on which the random numbers may depend.
     """
     seed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), 'little')
     with drawing_aside():
@@ -132,7 +132,7 @@ def drawing_from(key: bytes):
 
 @contextlib.contextmanager
 def drawing_aside():
-    """Put the generators of Python, NumPy and torch on the CPU back to where they are now."""
+    """Restore the generators of Python, NumPy and torch on the CPU at the end of the context."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield

@@ -12,18 +12,18 @@ from ..checks.typed import typed
 
 @TRANSFORMS.register_module()
 class LoadWholeImage(LoadImageFromFile):
-    """``LoadImageFromFile`` that tells when a file is not a whole image.
+    """``LoadImageFromFile`` that detects files that are no complete image.
 
-    With OpenCV 4 the stock transform decodes the rest of a truncated JPEG as grey without a word,
-    and of an empty file it does not say the name. Grey, CMYK and 16-bit images become three
-    channels of 8 bits, as with the stock transform.
+    With OpenCV 4 the stock transform decodes the missing part of a truncated JPEG as grey without a
+    message, and its error for an empty file does not name it. Grey, CMYK and 16-bit images become
+    three channels of 8 bits, as with the stock transform.
 
     Args:
         on_error (str): ``'raise'`` ends the run with the file's name. ``'skip'`` logs it, counts it
             in ``skipped`` (shared by all data workers; :class:`~mmcskd.DataCheckHook` reports it)
-            and returns None, upon which MMEngine's datasets take another image at random in
-            training, and give up after ``max_refetch`` (1000) in a row. Defaults to ``'raise'``.
-        **kwargs: Of ``mmcv.transforms.LoadImageFromFile``.
+            and returns None. MMEngine's datasets then load another random image in training, and
+            raise an error after ``max_refetch`` (1000) in a row. Defaults to ``'raise'``.
+        **kwargs: Arguments of ``mmcv.transforms.LoadImageFromFile``.
 
     Raises:
         ValueError: For another ``on_error``; when loading, for a file that cannot be read, is cut
@@ -59,7 +59,7 @@ class LoadWholeImage(LoadImageFromFile):
                     content, flag=self.color_type, backend=self.imdecode_backend
                 )
                 reason = 'is no image' if image is None else None
-        except Exception as error:  # whatever the file system and the decoder say
+        except Exception as error:  # any error of the file system or the decoder
             reason = f'cannot be read ({type(error).__name__}: {error})'
         if reason is not None:
             if self.on_error == 'raise':
@@ -77,13 +77,13 @@ class LoadWholeImage(LoadImageFromFile):
 
 
 def _fault(content: bytes) -> Optional[str]:
-    """What decoders pass over: a file without its end."""
+    """The damage of an image file that decoders ignore; None if there is none."""
     if not content:
         return 'is empty'
     if content[:2] == b'\xff\xd8':
-        if content[-2:] == b'\xff\xd9':  # as nearly all; a search takes a tenth of a millisecond
+        if content[-2:] == b'\xff\xd9':  # true of nearly all files; a search takes longer
             return None
-        # The end must come behind the last scan; a thumbnail has one of its own before.
+        # Behind the last scan: a thumbnail has an end marker too.
         whole = content.rfind(b'\xff\xd9') > content.rfind(b'\xff\xda') > 0
     elif content[:8] == b'\x89PNG\r\n\x1a\n':
         whole = b'IEND' in content[-64:]

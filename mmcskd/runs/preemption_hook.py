@@ -21,23 +21,23 @@ EXIT_CODE = 128 + signal.SIGTERM
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """Save and end when the scheduler asks with SIGTERM; ``--resume`` goes on from there.
+    """Save a checkpoint and end the run on SIGTERM; ``--resume`` continues from it.
 
-    Whichever process the signal reaches, they tell each other of it in each iteration, by gloo and
-    without waiting for a device. All finish the same iteration (with gradient accumulation, the
-    step), the first one, or where the student lies in shards all together, save
-    ``preempted_iter_N.pth`` through the :class:`~mmcskd.AtomicCheckpointHook`, and all exit with
-    143, as a shell reports a process that SIGTERM ended. Data workers, in training and validation,
-    take no notice of the signal, on Linux, unless their own process sends it.
+    The processes tell each other of the signal in each iteration, by gloo and without waiting for a
+    device. All finish the same iteration (with gradient accumulation, the step). The first process,
+    or with a student in shards all of them, saves ``preempted_iter_N.pth`` through the
+    :class:`~mmcskd.AtomicCheckpointHook`, and all exit with status 143, as a shell reports a
+    process that SIGTERM ended. On Linux data workers, in training and validation, ignore the
+    signal unless their own process sends it.
 
-    Who has not come so far within the grace period, because a peer is gone or a validation takes
-    longer, exits with 143 as well. A save that has begun is not cut off: on a disk that hangs it
-    is the scheduler's SIGKILL that ends it, and the checkpoint is then absent, not torn. A run
-    without an ``AtomicCheckpointHook`` gets a warning and ends on SIGTERM as ever.
+    A process that does not get so far within the grace period, because another one is gone or a
+    validation takes longer, exits with 143 as well. A save that has begun is not interrupted; if
+    the disk hangs, the scheduler's SIGKILL ends it and the checkpoint is absent. A run without an
+    ``AtomicCheckpointHook`` gets a warning and ends on SIGTERM at once.
 
     Args:
-        grace (float): Seconds from the signal until a process ends that has not begun to save.
-            Schedulers send SIGKILL after some 30. Defaults to 25.
+        grace (float): Seconds from the signal after which a process that has not begun to save
+            ends. Schedulers send SIGKILL after about 30. Defaults to 25.
 
     Raises:
         ValueError: If ``grace`` is not positive.
@@ -56,7 +56,7 @@ class PreemptionHook(Hook):
         self._group = None
 
     def before_run(self, runner) -> None:
-        """Keep the signal, which may go to every process, from the data workers."""
+        """Make data workers ignore the signal, which a scheduler may send to every process."""
         for loop in (runner._train_loop, runner._val_loop):
             shield_workers(loop)
 
@@ -83,7 +83,7 @@ class PreemptionHook(Hook):
         theirs.setblocking(False)
         self._wakeups = theirs
         handler = signal.signal(signal.SIGTERM, self._note)
-        # Read by a thread, as the main one may wait for a peer for ever and run no handler.
+        # A thread reads it: the main thread may wait for another process and run no handler.
         wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         self._before = (handler, wakeup)
         threading.Thread(target=self._watch, args=(ours,), daemon=True).start()
@@ -101,7 +101,7 @@ class PreemptionHook(Hook):
                 os._exit(EXIT_CODE)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: DATA_BATCH = None) -> None:
-        """Tell the other processes whether the signal came; they are heard after the iteration."""
+        """Tell the other processes whether the signal came; they read it after the iteration."""
         if self._group is not None:
             self._flag = torch.tensor(int(self.asked))
             self._told = torch.distributed.all_reduce(
@@ -125,21 +125,21 @@ class PreemptionHook(Hook):
             + (f'saved {self._checkpoints.last_ckpt}, go on with --resume.' if saved else 'exit.')
         )
         if self._group is not None:
-            # A launcher ends all of them soon after the first has left.
-            with suppress(RuntimeError):  # a peer is gone
+            # A launcher ends all processes soon after the first has exited.
+            with suppress(RuntimeError):  # another process is gone
                 torch.distributed.barrier(group=self._group)
         self.after_train(runner)
         raise SystemExit(EXIT_CODE)
 
     def _is_asked(self) -> bool:
-        """Whether to save now, the same answer on all processes."""
+        """Whether to save now, the same on all processes."""
         if self._group is None:
             return self.asked
         self._told.wait()
         return bool(self._flag)
 
     def after_train(self, runner) -> None:
-        """Listen no more."""
+        """Restore the signal handler."""
         if self._before is not None:
             handler, wakeup = self._before
             signal.signal(signal.SIGTERM, handler)
@@ -148,9 +148,8 @@ class PreemptionHook(Hook):
             self._wakeups.close()
 
 
-# A forked process has the run's handler, and the end of the pair by which its signals would reach
-# the run: a pool that ends its processes, as they all do by SIGTERM, would end the training. So it
-# lets go of both, and the signal waits until it has.
+# A forked process inherits the run's handler and socket: a pool that ends its processes by SIGTERM
+# would end the training. So a forked process drops both, with the signal blocked until then.
 _mask = threading.local()
 
 

@@ -1,6 +1,6 @@
-"""``pickle`` that builds tensors, plain values and what MMEngine writes, and calls nothing else.
+"""``pickle`` that builds tensors, plain values and MMEngine's message hub, and calls nothing else.
 
-For ``torch.load(…, pickle_module=restricted_pickle)`` with torch < 2.6; newer releases bring their
+For ``torch.load(…, pickle_module=restricted_pickle)`` with torch < 2.6; newer releases have their
 own.
 """
 
@@ -16,18 +16,18 @@ UnpicklingError = pickle.UnpicklingError
 
 
 def _bytes(text: str, encoding: str) -> bytes:
-    """Stands for ``_codecs.encode``, which writes bytes in the protocol of ``torch.save``."""
+    """Replaces ``_codecs.encode``, which encodes bytes in the protocol of ``torch.save``."""
     if encoding != 'latin1':
         raise UnpicklingError(f'A checkpoint may not encode by {encoding!r}.')
     return text.encode('latin1')
 
 
 def _allowed() -> dict:
-    """What may be named in a checkpoint: torch's own list, and the parts of a message hub."""
+    """The names that a checkpoint may use: torch's own list and the parts of a message hub."""
     from torch._weights_only_unpickler import _get_allowed_globals
 
     found = dict(_get_allowed_globals())
-    # Plain values that are on the list of torch 2.6 and not yet on that of 2.0.
+    # Plain values on the list of torch 2.6 that 2.0 lacks.
     plain = (bytearray, complex, set, Counter, torch.device)
     found.update((f'{known.__module__}.{known.__qualname__}', known) for known in plain)
     found.update(
@@ -69,7 +69,7 @@ class Unpickler(pickle._Unpickler):
         super().load_newobj()
 
     def load_build(self):
-        """State goes into objects, never into a class or function."""
+        """Set the state of objects, never of a class or function."""
         target = self.stack[-2]
         if not isinstance(target, (OrderedDict, torch.Tensor)) and type(target) not in {
             known for known in self.allowed.values() if isinstance(known, type)
@@ -88,5 +88,5 @@ class Unpickler(pickle._Unpickler):
 
 
 def load(file, **kwargs):
-    """As ``pickle.load``, for files of before torch 1.6."""
+    """As ``pickle.load``, for files older than torch 1.6."""
     return Unpickler(file, **kwargs).load()

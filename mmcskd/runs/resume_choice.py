@@ -1,4 +1,4 @@
-"""Which of the checkpoints that are there a run resumes from."""
+"""Choose the checkpoint from which a run resumes."""
 
 import re
 from pathlib import Path
@@ -12,18 +12,18 @@ NEEDED = ('meta', 'state_dict', 'optimizer', 'message_hub')
 
 
 def choose(found: List[Path], wanted: Optional[str], runner) -> Optional[str]:
-    """The newest good checkpoint, or the one that was asked for.
+    """The newest good checkpoint, or the given one.
 
     Args:
         found (List[Path]): The run's checkpoints, newest first.
-        wanted (str, optional): The one that was asked for.
-        runner (Runner): Of whose run they are; its logger is told what was passed over.
+        wanted (str, optional): The given file. Defaults to None.
+        runner (Runner): The runner; its logger gets a warning for each damaged one.
 
     Returns:
-        str | None: The file; None if there is none at all.
+        str | None: The file; None if there is no checkpoint.
 
     Raises:
-        ValueError: If the one asked for, or all of them, are damaged.
+        ValueError: If the given one, or all of them, are damaged.
     """
     passed = {}
     if wanted is not None:
@@ -65,10 +65,10 @@ def candidates(
     """All checkpoints of a run, newest first: by iteration, then by date.
 
     Args:
-        folder (Path): Where they are.
-        template (str): Of their names, with ``{}`` for the epoch or iteration.
-        by_epoch (bool): Whether it stands for the epoch.
-        named (Path, optional): What ``last_checkpoint`` names; counts if it is in that folder.
+        folder (Path): Their folder.
+        template (str): Template of their names, with ``{}`` for the epoch or iteration.
+        by_epoch (bool): Whether ``{}`` is the epoch.
+        named (Path, optional): The file in ``last_checkpoint``, used if it is in that folder.
     """
     found = {}
     for path in folder.glob('*'):
@@ -84,30 +84,30 @@ def candidates(
 
 
 def pointed_at(work_dir: str) -> Optional[Path]:
-    """What ``last_checkpoint`` names, whether it is there or not.
+    """The file in ``last_checkpoint``, which need not exist.
 
     Args:
-        work_dir (str): Of the run.
+        work_dir (str): Work directory of the run.
     """
     last = Path(work_dir) / 'last_checkpoint'
     return Path(last.read_text().strip()) if last.is_file() else None
 
 
 def training_fault(path) -> Optional[str]:
-    """Why a training cannot go on from a file.
+    """The reason why a training cannot resume from a file.
 
     Args:
         path (str | Path): A checkpoint.
 
     Returns:
-        str | None: A sentence's end such as "is empty"; None for a good checkpoint.
+        str | None: The end of a sentence, such as "is empty"; None for a good checkpoint.
     """
     reason = damage(path)
     if reason is not None:
         return reason
     try:
         content = load_from_local(str(path), map_location='cpu')
-    except Exception as error:  # whatever the unpickler says
+    except Exception as error:  # any error of the unpickler
         return f'cannot be read ({error})'
     missing = [key for key in NEEDED if not isinstance(content, dict) or key not in content]
     if missing:
@@ -120,11 +120,11 @@ def _match(template: str, path: Path) -> Optional[re.Match]:
 
 
 def _reached(path: Path) -> Tuple[float, float]:
-    """Epochs that are done and iterations; where the name tells no iterations, the file does."""
+    """Finished epochs and iterations, from the name or else from the file."""
     try:
         meta = load_from_local(str(path), map_location='cpu')['meta']
         return int(meta['epoch']), int(meta['iter'])
-    except Exception:  # whatever the unpickler says; training_fault finds the reason
+    except Exception:  # any error of the unpickler; training_fault finds the reason
         return float('inf'), float('inf')
 
 

@@ -15,7 +15,7 @@ from packaging.version import Version
 from torch import nn
 from torch.distributed.fsdp import FullStateDictConfig, FullyShardedDataParallel, StateDictType
 
-# The package itself has it from torch 2.1 on.
+# torch >= 2.1 exports it from the package.
 from torch.distributed.fsdp.fully_sharded_data_parallel import FullOptimStateDictConfig
 from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
 from torch.optim import Optimizer
@@ -27,25 +27,25 @@ from ..checks.typed import typed
 class StudentFSDPStrategy(FSDPStrategy):
     """MMEngine's ``FSDPStrategy``: the student's weights, gradients and moments in shards.
 
-    What differs from the stock strategy:
+    Differences from the stock strategy:
 
-    - It resumes: the stock one hands the optimizer's state to torch in the order of arguments of
-      torch 2.0, which fails today with "unhashable type: 'dict'".
-    - It trains on CPUs with gloo too, and saves the optimizer's moments there as they are.
-    - Checkpoints hold the whole student, gathered in the first process, so that testing, export
-      and a resume on another number of processes take them as any other. They are whole or
-      absent, as those of an :class:`~mmcskd.AtomicCheckpointHook`.
+    - It resumes: the stock one passes the optimizer's state to torch in the argument order of torch
+      2.0, which fails with newer ones ("unhashable type: 'dict'").
+    - It trains on CPUs with gloo too, and saves the optimizer's moments correctly there.
+    - Checkpoints contain the whole student, gathered in the first process, so that testing, export
+      and a resume with another number of processes work. They are complete or absent, as those of
+      an :class:`~mmcskd.AtomicCheckpointHook`.
     - ``paramwise_cfg`` acts on whole weights: the stock strategy builds the optimizer from shards,
-      which are all flat, so that ``flat_decay_mult`` would spare every weight the decay.
+      which are all flat, so that ``flat_decay_mult`` would apply to every weight.
     - Gradient clipping is refused: each process would clip its shard by the norm of that shard.
 
-    The teacher is in no shard; each process holds all of it.
+    The teacher is not sharded; each process has all of it.
 
     Args:
-        wrap (Sequence[str]): Class names of the modules that become shards of their own, such as
+        wrap (Sequence[str]): Class names of the modules that become shards, such as
             ``'TransformerEncoderLayer'``. Defaults to none: the student is one shard, gathered as
             a whole in each step.
-        **kwargs: Of ``mmengine._strategy.FSDPStrategy``.
+        **kwargs: Arguments of ``mmengine._strategy.FSDPStrategy``.
 
     Raises:
         ValueError: If ``optim_wrapper.clip_grad`` is set or the student has no module of a class
@@ -69,15 +69,15 @@ class StudentFSDPStrategy(FSDPStrategy):
         self.wrap = (wrap,) if isinstance(wrap, str) else tuple(wrap)
 
     def prepare(self, model: Union[nn.Module, dict], *, optim_wrapper=None, **kwargs):
-        """As the stock strategy; the optimizer is built before the weights are cut up.
+        """As in the stock strategy, but the optimizer is built before the weights are sharded.
 
         Args:
             model (nn.Module | dict): The algorithm.
             optim_wrapper (OptimWrapper | dict, optional): Built or as a config.
-            **kwargs: Of ``FSDPStrategy.prepare``.
+            **kwargs: Arguments of ``FSDPStrategy.prepare``.
 
         Returns:
-            tuple: Model, optimizer and so on, as far as they were asked for.
+            tuple: Model, optimizer and so on, those that were requested.
         """
         self._optim_config = optim_wrapper
         return super().prepare(model, optim_wrapper=optim_wrapper, **kwargs)
@@ -108,13 +108,13 @@ class StudentFSDPStrategy(FSDPStrategy):
                 transformer_auto_wrap_policy,
                 transformer_layer_cls={classes[name] for name in self.wrap},
             )
-        # All of it, the teacher too, which is in no shard and would stay where it is.
+        # Moves the teacher too, which is not sharded.
         return super()._wrap_model(model.to(get_device()))
 
     def build_optim_wrapper(
         self, optim_wrapper: Union[Optimizer, OptimWrapper, dict], model: Optional[nn.Module] = None
     ) -> BaseOptimWrapper:
-        """Hand the shards to the optimizer that was built for the whole weights.
+        """Give the shards to the optimizer that was built for whole weights.
 
         Args:
             optim_wrapper (Optimizer | OptimWrapper | dict): Built or as a config.
@@ -162,15 +162,15 @@ class StudentFSDPStrategy(FSDPStrategy):
         extra_ckpt: Optional[dict] = None,
         callback: Optional[Callable] = None,
     ) -> None:
-        """As the stock strategy, but written whole or not at all.
+        """As in the stock strategy, but written completely or not at all.
 
         Args:
             filename (str): The file; with ``state_dict_cfg='local'`` the folder of all shards,
                 which the stock strategy writes.
             save_optimizer (bool): Defaults to True.
             save_param_scheduler (bool): Defaults to True.
-            extra_ckpt (dict, optional): What lies beside the weights, such as ``meta``.
-            callback (Callable, optional): Is given the checkpoint before it is written.
+            extra_ckpt (dict, optional): Further entries, such as ``meta``.
+            callback (Callable, optional): Called with the checkpoint before it is written.
         """
         options = dict(
             save_optimizer=save_optimizer,
@@ -199,7 +199,7 @@ class StudentFSDPStrategy(FSDPStrategy):
         """Give each process its shard of the optimizer's state.
 
         Args:
-            state_dict (dict): As saved in a checkpoint.
+            state_dict (dict): The optimizer's state in a checkpoint.
         """
         shard = FullyShardedDataParallel.optim_state_dict_to_load(
             optim_state_dict=state_dict, model=self.model, optim=self.optim_wrapper.optimizer

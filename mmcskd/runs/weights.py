@@ -15,11 +15,11 @@ PREFIXES = ('module.', 'architecture.')
 
 
 def read_checkpoint(checkpoint: str, given: str) -> Any:
-    """What a checkpoint holds.
+    """Read a checkpoint.
 
     Args:
         checkpoint (str): A file or URL.
-        given (str): How a message names it, as ``'model.teacher_ckpt="a.pth"'``.
+        given (str): Its name in messages, such as ``'model.teacher_ckpt="a.pth"'``.
 
     Returns:
         Any: Its content.
@@ -29,7 +29,7 @@ def read_checkpoint(checkpoint: str, given: str) -> Any:
     """
     try:
         return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
-    except Exception as error:  # whatever the file system, a server or the unpickler says
+    except Exception as error:  # any error of the file system, a server or the unpickler
         raise ValueError(
             f'{given} cannot be read ({type(error).__name__}: {error}): give a checkpoint file or '
             'URL.'
@@ -45,20 +45,20 @@ def check_complete(
     spare: bool = False,
     resized: Tuple[str, ...] = (),
 ) -> None:
-    """Refuse weights that do not fill what they are for; PyTorch would leave the rest at random.
+    """Refuse weights that do not fill a model; PyTorch would leave the rest random.
 
     Args:
-        wanted (Mapping[str, Tensor]): The state dict to be filled. Batch norms may lack their count
-            of batches, which older files do not have.
+        wanted (Mapping[str, Tensor]): State dict of the model. The batch counts of batch norms may
+            be missing, as in older files.
         state (Mapping[str, Tensor]): The weights under the same names.
-        given (str): How a message names where they come from.
-        owner (str): How it names what they are for.
-        hint (str): Its last sentence, what the user can do.
-        spare (bool): Whether there may be others. Defaults to False.
-        resized (tuple[str]): Names of those that may have another shape. Defaults to none.
+        given (str): Name of their origin in messages.
+        owner (str): Name of the model in messages.
+        hint (str): Last sentence of a message: what the user can do.
+        spare (bool): Whether further weights are accepted. Defaults to False.
+        resized (tuple[str]): Names of weights that may have another shape. Defaults to none.
 
     Raises:
-        ValueError: If one is missing, has no place, or has another shape.
+        ValueError: If a weight is missing, unknown or has another shape.
     """
     missing = [
         name for name in wanted if name not in state and not name.endswith('num_batches_tracked')
@@ -87,19 +87,19 @@ def check_complete(
 def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ckpt') -> None:
     """Load a checkpoint into a model so that no weight stays random.
 
-    Understood are checkpoints of MMEngine, of DistributedDataParallel, of timm (also into an
-    MMPretrain classifier with a ``TIMMBackbone``), and of this package's own students, which lie
-    under ``architecture.``.
+    It accepts checkpoints of MMEngine, of DistributedDataParallel, of timm (also into an MMPretrain
+    classifier with a ``TIMMBackbone``), and of this package's students, with the prefix
+    ``architecture.``.
 
     Args:
-        model (nn.Module): The model to fill.
+        model (nn.Module): The model.
         checkpoint (str): A file or URL.
         key (str): The config key it came from, for the message.
             Defaults to ``'model.teacher_ckpt'``.
 
     Raises:
-        ValueError: If the file is missing, unreadable or holds no weights, or if any weight of the
-            model is missing from it or has another shape.
+        ValueError: If the file is missing, unreadable or has no weights, or if a weight of the
+            model is missing in it or has another shape.
     """
     given = f'{key}="{checkpoint}"'
     state = state_dict_of(read_checkpoint(checkpoint, given))
@@ -117,10 +117,10 @@ def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ck
 
 
 def state_dict_of(content) -> Dict[str, Tensor]:
-    """The weights of a checkpoint, whatever library wrapped them.
+    """The weights of a checkpoint of any of the known libraries.
 
     Args:
-        content (Any): What the file holds.
+        content (Any): Content of the file.
 
     Returns:
         dict[str, Tensor]: Empty if there are none.
@@ -136,11 +136,10 @@ def state_dict_of(content) -> Dict[str, Tensor]:
 
 
 def unprefixed(state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-    """A model's weights under its own names, out of a wrapper or an algorithm.
+    """A model's weights under its own names, without the prefix of a wrapper or algorithm.
 
     Args:
-        state (Mapping[str, Tensor]): Of a checkpoint. Beside a student lie its other parts, which
-            are left out.
+        state (Mapping[str, Tensor]): Of a checkpoint; weights beside a student's are left out.
     """
     for prefix in PREFIXES:
         inner = {name[len(prefix) :]: state[name] for name in state if name.startswith(prefix)}
@@ -152,7 +151,7 @@ def _named_as(model: nn.Module, state: Mapping[str, Tensor]) -> Dict[str, Tensor
     """The weights under the model's own names."""
     state = unprefixed(state)
     if hasattr(model, 'bbox_head') and not any(name.startswith('bbox_head.') for name in state):
-        # MMDetection's RPN by itself; in a two-stage detector the same part is its `rpn_head`.
+        # The head of MMDetection's RPN alone is the `rpn_head` of a two-stage detector.
         state = {re.sub(r'^rpn_head\.', 'bbox_head.', name): state[name] for name in state}
     timm_model = getattr(getattr(model, 'backbone', None), 'timm_model', None)
     if timm_model is not None and not any(name.startswith('backbone.') for name in state):
@@ -171,7 +170,7 @@ def _named_as(model: nn.Module, state: Mapping[str, Tensor]) -> Dict[str, Tensor
 
 
 def digest(model: nn.Module) -> str:
-    """A short fingerprint of a model's weights, to tell in a log which teacher taught.
+    """A short digest of a model's weights, which identifies the teacher in a log.
 
     Args:
         model (nn.Module): Any model.

@@ -1,4 +1,4 @@
-"""Data workers that leave SIGTERM to the process they work for."""
+"""Data workers that ignore SIGTERM from other processes than their own."""
 
 import os
 import signal
@@ -8,18 +8,18 @@ from typing import Any, Callable, Optional
 
 from torch.utils.data import DataLoader
 
-CAN_TELL = hasattr(signal, 'sigwaitinfo')  # who sent a signal; not on macOS and Windows
+CAN_TELL = hasattr(signal, 'sigwaitinfo')  # tells who sent a signal; not on macOS and Windows
 
 
 def shield_workers(loop: Any) -> None:
-    """Let the workers of a loop's dataloaders, which have yet to start, live through a SIGTERM.
+    """Make the workers of a loop's dataloaders, before they start, ignore SIGTERM of others.
 
-    A scheduler sends it to every process of a job. torch's workers die of it, and of a dead worker
-    the training, before it has saved anything. These end when the process they work for ends them,
-    or has ended itself.
+    A scheduler sends it to every process of a job. torch's workers end on it, and their end stops
+    the training before it has saved. These workers end when their own process ends them or has
+    ended itself.
 
     Args:
-        loop (BaseLoop, optional): Of a runner, for training or validation.
+        loop (BaseLoop, optional): A training or validation loop of a runner.
     """
     for loader in getattr(loop, '__dict__', {}).values() if CAN_TELL else ():
         if isinstance(loader, DataLoader) and loader.num_workers:
@@ -29,13 +29,13 @@ def shield_workers(loop: Any) -> None:
 
 
 def shielded(init: Optional[Callable], worker: int) -> None:
-    """What a worker does first.
+    """Set up a worker.
 
     Args:
-        init (Callable, optional): What it would have done.
-        worker (int): Its number.
+        init (Callable, optional): Its other initialisation.
+        worker (int): Its index.
     """
-    # Threads that are started from here on have the signal blocked as well.
+    # Threads of this worker inherit the blocked signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_listen, args=(os.getppid(),), daemon=True).start()
     if init is not None:

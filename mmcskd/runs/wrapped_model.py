@@ -8,10 +8,10 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 
 
 def unwrapped(runner) -> nn.Module:
-    """The model of a runner as the config describes it, without the wrapper for several processes.
+    """The model of a runner without the wrapper for several processes.
 
     Args:
-        runner (Runner): Of any kind.
+        runner (Runner): A runner of any type.
     """
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
