@@ -1,5 +1,5 @@
-# The student in shards over the processes, for large ones: FSDP by MMEngine's FlexibleRunner.
-# Without the average of the weights, of which each process would see its shard alone.
+# The student in shards over the processes, for large students: FSDP by MMEngine's FlexibleRunner.
+# Without an average of the weights: each process would see its shard alone.
 _base_ = './cskd_deit-b_regnety.py'
 
 runner_type = 'FlexibleRunner'

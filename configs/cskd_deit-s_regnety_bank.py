@@ -4,5 +4,5 @@ _base_ = './cskd_deit-s_regnety.py'
 
 model = dict(bank=dict(path='work_dirs/bank_deit-s_regnety'))
 custom_hooks = [*_base_.custom_hooks, dict(type='mmrazor.ResponseBankHook')]
-# Views come again with their seed.
+# The seed makes the views repeatable.
 randomness = dict(seed=0)

@@ -1,4 +1,4 @@
-# Another teacher: MMPretrain's own ResNet-50, as its config and weights come.
+# Another teacher: MMPretrain's ResNet-50, with its config and weights.
 _base_ = './cskd_deit-s_regnety.py'
 
 model = dict(

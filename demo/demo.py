@@ -1,7 +1,7 @@
-"""The main job in small: train a CNN, teach a ViT by CSKD, compare, on real images.
+"""The whole in small, on real images: train a CNN, teach a ViT by CSKD, compare.
 
-Called by demo/demo.sh. A stage whose code and config are those it finished with is not repeated;
-one that was interrupted resumes. The results of a stage that changed are moved aside, not lost.
+Called by demo/demo.sh. A finished stage with unchanged code and config is not repeated; an
+interrupted one resumes. The old results of a changed stage are renamed.
 """
 
 import json

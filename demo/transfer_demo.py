@@ -1,8 +1,8 @@
 """Detection and segmentation on real digits in small: the table of docs/transfer.md.
 
-Each run is tools/train.py and then tools/test.py, in a process of its own with one thread. What is
-done already, by its file in the work directory, is not done again, and a run cut short goes on from
-its last checkpoint. What a run prints is in its folder, log.txt. The table has whatever is done.
+Each run is tools/train.py and then tools/test.py, in its own process with one thread. A run whose
+result file is in the work directory is not repeated; an interrupted one resumes from its last
+checkpoint. A run's output is in log.txt of its folder. The table has the finished runs.
 """
 
 import argparse
@@ -30,7 +30,7 @@ ARMS = ('from scratch', 'from a distilled backbone', 'with dense CSKD')
 
 
 class Task(NamedTuple):
-    """Configs of one comparison, and what it is measured by."""
+    """Configs and metric of one comparison."""
 
     name: str
     teacher: str
@@ -135,7 +135,7 @@ def work(run):
 
 
 def bring_to_an_end(runs, jobs):
-    """Do what is not done, in order, several at a time."""
+    """Do the runs that are left, in order, several at a time."""
     runs = list(dict.fromkeys(runs))
     pending = [run for run in runs if not run.scores()]
     print(f'{len(runs) - len(pending)} of {len(runs)} runs are done.', flush=True)

@@ -1,4 +1,4 @@
-"""Run a config's data and teacher alone and bank the responses; students then train without it."""
+"""Run a config's data and teacher and store the responses, for training without the teacher."""
 
 import argparse
 
@@ -31,7 +31,7 @@ def epochs_of(text, last):
         last (int): Epochs of the run.
 
     Returns:
-        tuple[int, int]: The first, and the one behind the last.
+        tuple[int, int]: The first epoch, and the one behind the last.
 
     Raises:
         ValueError: If it is no range within the run.

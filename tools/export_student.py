@@ -1,8 +1,8 @@
-"""Write the student of a checkpoint for MMPretrain, timm, ONNX …; none of them needs mmcskd.
+"""Write the student of a checkpoint for MMPretrain, timm, ONNX and others, without mmcskd.
 
-Stock MMPretrain and timm average the logits of the class token and of the distillation token only;
-the patch tokens, which vote in this package's heads by default, do not vote there. That equals
-vote=('cls', 'dist'). ONNX gives the student's own score, of all its voters.
+Stock MMPretrain and timm average the logits of class and distillation token, as
+vote=('cls', 'dist') here; the patch tokens do not vote there. ONNX
+gives the student's own score, of all its voters.
 """
 
 import argparse

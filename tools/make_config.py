@@ -57,7 +57,7 @@ def published_weights(teacher):
 
 
 def reference(path):
-    """How the config to be written names another one."""
+    """Name of another config in the written one."""
     return path if '::' in path else str(Path(path).resolve())
 
 
@@ -65,7 +65,7 @@ def write(args):
     """The text of the config.
 
     Args:
-        args (argparse.Namespace): Of :func:`parse_args`.
+        args (argparse.Namespace): From :func:`parse_args`.
 
     Returns:
         str: Python, under twenty lines.
@@ -113,7 +113,7 @@ def main(arguments=None):
     text = write(args)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding='utf-8')
-    Config.fromfile(out)  # whatever the recipe lacks is said now
+    Config.fromfile(out)  # names the keys that the recipe lacks
     print(f'Wrote {out}; train it with tools/dist_train.sh {out} 8')
 
 

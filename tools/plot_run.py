@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 
 from mmcskd.visualization.run_curves import read_curves
 
-# One panel each: title, x axis, and which curves belong to it, by the start of their names.
+# Panels: title, x axis, and its curves by the start of their names.
 PANELS = (
     ('losses', 'iteration', ('loss',)),
     ('fusion weight λ', 'iteration', ('fusion_weight',)),
@@ -25,7 +25,7 @@ def draw(runs, path):
 
     Args:
         runs (dict[str, dict[str, Curve]]): Curves of each run by its name.
-        path (Path): PNG, SVG or whatever else matplotlib writes.
+        path (Path): PNG, SVG or another format of matplotlib.
 
     Returns:
         dict[str, list[str]]: Labels of the lines in each panel.

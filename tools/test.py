@@ -1,4 +1,4 @@
-"""Evaluate the student of a checkpoint and, if asked, its teacher."""
+"""Evaluate the student of a checkpoint and, with --teacher, its teacher."""
 
 import argparse
 
@@ -11,7 +11,7 @@ import mmcskd  # noqa: F401, registers everything
 from mmcskd.app.launch import add_arguments, build_student, build_teacher, load_config
 from mmcskd.app.runner import naming
 
-# What a test has of a config.
+# The phases of a test in a config.
 PARTS = (
     'work_dir', 'test_dataloader', 'test_cfg', 'test_evaluator', 'default_hooks', 'launcher',
     'env_cfg', 'log_processor', 'log_level', 'visualizer', 'default_scope', 'randomness',

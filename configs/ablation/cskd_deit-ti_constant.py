@@ -1,4 +1,4 @@
-# CKF stands still: spatial and global response weigh a half each throughout.
+# A constant fusion weight: spatial and global response have weight ½ each.
 _base_ = '../cskd_deit-ti_regnety.py'
 
 ckf = dict(type='mmrazor.CKFHook', schedule=dict(type='constant', value=0.5))

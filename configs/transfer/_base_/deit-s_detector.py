@@ -1,8 +1,8 @@
 # How ViTDet fine-tunes a ViT in a detector, for the batch of 16 of the 1x schedule.
 _base_ = './deit-s.py'
 
-# Attention of 14 × 14 patches, as at 224 pixels; over the whole image in four layers. MMPretrain's
-# own `DistilledVisionTransformer` is the same with all of it global.
+# Attention within 14 × 14 patches, as at 224 pixels; over the whole image in four layers. With
+# MMPretrain's `DistilledVisionTransformer` it is global in all layers.
 backbone = dict(
     type='mmrazor.WindowedVisionTransformer',
     img_size=1024,

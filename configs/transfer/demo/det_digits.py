@@ -19,7 +19,7 @@ train_dataloader = dict(
         pipeline=[
             dict(type='LoadImageFromFile'),
             dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-            # Of at least 40 pixels a side, so batches are padded: what lies beyond is ignored.
+            # At least 40 pixels a side, so batches are padded; padding is ignored.
             dict(type='RandomCrop', crop_type='absolute_range', crop_size=(40, 48)),
             dict(type='PackDetInputs'),
         ],

@@ -8,7 +8,7 @@ val_loader = dict(batch_size=50, sampler=dict(type='DefaultSampler', shuffle=Fal
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    # One group of parameters, stepped together: a group for each takes a fifth of an iteration.
+    # One group of parameters: a group for each parameter takes a fifth of an iteration.
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05, foreach=True),
     clip_grad=dict(max_norm=1.0),
 )
@@ -20,7 +20,7 @@ param_scheduler = [
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 randomness = dict(seed=0)
-# For `default_hooks`: a run that was interrupted goes on as if it had not been.
+# For `default_hooks`: an interrupted run resumes exactly.
 resumable = dict(
     checkpoint=dict(
         type='mmrazor.AtomicCheckpointHook', by_epoch=False, interval=250, max_keep_ckpts=1
@@ -30,5 +30,5 @@ resumable = dict(
 
 arch = dict(embed_dims=96, num_layers=4, num_heads=3, feedforward_channels=384)
 vit = dict(arch=arch, img_size=48, patch_size=8)
-# Of the teachers: a narrow ResNet-18.
+# The teachers' backbone: a narrow ResNet-18.
 resnet18 = dict(depth=18, stem_channels=32, base_channels=32, norm_cfg=dict(type='BN'))

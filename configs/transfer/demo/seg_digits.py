@@ -26,7 +26,7 @@ train_dataloader = dict(
         data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
         pipeline=[
             *load,
-            # Digits move, but are not mirrored; beyond the canvas nothing counts.
+            # Digits are moved but not mirrored; pixels beyond the canvas are ignored.
             dict(type='Pad', size=(64, 64), pad_val=dict(img=0, seg=255)),
             dict(type='RandomCrop', crop_size=(48, 48)),
             *pack,
@@ -42,7 +42,7 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-# Larger steps than the detectors', and fewer.
+# A larger batch than the detectors', for fewer iterations.
 train_cfg = dict(max_iters=600, val_interval=600)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=50),

@@ -2,7 +2,7 @@
 _base_ = './seg_digits.py'
 
 # All levels are the last layer's, in its full width: with 32 or 48 channels of several layers the
-# head told no digit from another within the demo's schedule.
+# head did not learn to separate digits within the demo's schedule.
 model = dict(
     backbone=_base_.vit,
     neck=dict(type='MultiLevelNeck', in_channels=[96], out_channels=96, scales=[1, 1]),

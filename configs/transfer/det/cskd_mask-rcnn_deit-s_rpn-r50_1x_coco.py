@@ -6,7 +6,7 @@ model = dict(
     _scope_='mmrazor',
     type='FrozenTeacherDistill',
     architecture=_base_.model,
-    # The first stage alone answers without proposals; its weights are those of the whole.
+    # The first stage alone gives responses without proposals; it loads the weights of the whole.
     teacher=dict(cfg_path='mmdet::rpn/rpn_r50_fpn_1x_coco.py', pretrained=False),
     teacher_ckpt='https://download.openmmlab.com/mmdetection/v2.0/faster_rcnn/faster_rcnn_r50_fpn_1x_coco/faster_rcnn_r50_fpn_1x_coco_20200130-047c8118.pth',
     distiller=_base_.rpn_distiller,

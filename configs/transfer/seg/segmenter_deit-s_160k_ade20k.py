@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/deit-s_segmentor.py',
 ]
 
-# As DeiT was trained; the stock config's ViT was with 127.5.
+# DeiT's normalisation; the stock config's ViT has 127.5.
 data_preprocessor = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 model = dict(
     _scope_='mmseg',
