@@ -1,9 +1,13 @@
 """Evaluate the student of a checkpoint and, with --teacher, its teacher."""
 
 import argparse
+import os
 
 import mmengine
+import numpy as np
+import torch
 from mmengine.dist import is_main_process
+from mmengine.fileio.handlers import file_handlers
 from mmengine.runner import Runner
 from mmpretrain.evaluation import Accuracy
 
@@ -36,22 +40,55 @@ def evaluate(cfg, model, name):
     runner = naming(Runner)(model=model, cfg=cfg, **parts)
     classes = runner.test_loop.dataloader.dataset.metainfo.get('classes')
     for metric in runner.test_evaluator.metrics:
-        if isinstance(metric, Accuracy) and classes:
-            metric.topk = (1, 5) if len(classes) > 5 else (1,)
-    return runner.test()
+        if isinstance(metric, Accuracy) and classes and max(metric.topk) > len(classes):
+            raise ValueError(
+                f'test_evaluator.topk is {metric.topk}, but there are {len(classes)} classes.'
+            )
+    return plain(runner.test())
+
+
+def plain(value):
+    """A metric's value as numbers, lists and dictionaries, which every format of --out takes."""
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(inner) for inner in value]
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    if isinstance(value, (np.ndarray, np.generic)):
+        return plain(value.tolist())
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+
+
+def check_out(out):
+    """Refuse before the evaluation what could not be written after it."""
+    suffix = out.rpartition('.')[2]
+    if suffix not in file_handlers:
+        raise ValueError(f'--out {out}: expected a name that ends in .{", .".join(file_handlers)}.')
+    if os.path.isdir(out):
+        raise ValueError(f'--out {out} is a folder, expected a file.')
 
 
 def main(arguments=None):
     args = parse_args(arguments)
+    if args.out:
+        check_out(args.out)
     cfg = load_config(args, ['test_dataloader'])
-    results = dict(student=evaluate(cfg, build_student(cfg, args.checkpoint), 'student'))
+    models = dict(student=build_student(cfg, args.checkpoint))
     if args.teacher:
-        results['teacher'] = evaluate(cfg, build_teacher(cfg), 'teacher')
+        models['teacher'] = build_teacher(cfg)
+    results = {}
+    for name, model in models.items():
+        results[name] = evaluate(cfg, model, name)
+        if args.out and is_main_process():
+            mmengine.dump(results, args.out)
     if is_main_process():
         for name, metrics in results.items():
-            print(f'{name:8}', *(f'{key}: {value:.2f}' for key, value in metrics.items()), sep='  ')
-        if args.out:
-            mmengine.dump(results, args.out)
+            print(f'{name:8}', *(f'{key}: {spelt(metrics[key])}' for key in metrics), sep='  ')
+
+
+def spelt(value):
+    return f'{value:.2f}' if isinstance(value, (int, float)) else value
 
 
 if __name__ == '__main__':
