@@ -2,7 +2,7 @@ import copy
 import os
 from collections import deque
 from pathlib import Path
-from typing import List
+from typing import Dict, List
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
@@ -23,7 +23,8 @@ class AtomicCheckpointHook(CheckpointHook):
     - The oldest checkpoint and the previous best one are removed after the new one is written. The
       disk needs room for ``max_keep_ckpts`` + 1.
     - A failed save, for example on a full disk, is an error in the log. Training continues, and
-      earlier checkpoints stay.
+      earlier checkpoints stay. If no later save succeeds, the run fails at its end.
+    - A folder that cannot be written to is refused before training.
     - ``resume=True`` without a file uses the newest complete checkpoint, by iteration, not by date.
       A warning names the damaged ones, and the file in ``last_checkpoint`` if that is another. A
       damaged file that is given by name is refused.
@@ -35,8 +36,9 @@ class AtomicCheckpointHook(CheckpointHook):
     Raises:
         TypeError: For a key of another type than in MMEngine's hook.
         ValueError: For a value that MMEngine's hook does not accept; before training, if the run
-            should resume and all checkpoints are damaged.
-        OSError: If a save fails and ``stop_if_not_saved`` is set.
+            should resume and all checkpoints are damaged, or if the folder cannot be written to.
+        OSError: If a save fails and ``stop_if_not_saved`` is set; at the end, if the last save, or
+            the last one of a best checkpoint, failed.
     """
 
     @typed
@@ -47,6 +49,7 @@ class AtomicCheckpointHook(CheckpointHook):
         except (AssertionError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f'default_hooks.checkpoint of {kwargs}: {error}') from error
         self.stop_if_not_saved = stop_if_not_saved
+        self._unsaved: Dict[str, str] = {}  # failed saves with no later one in their place
         if self.backend_args is None and self.file_client_args is None and self._is_local():
             self.backend_args = dict(backend='atomic')
 
@@ -87,12 +90,34 @@ class AtomicCheckpointHook(CheckpointHook):
     def before_train(self, runner) -> None:
         """Find the directory, and remove incomplete files of killed processes."""
         super().before_train(runner)
+        if self._is_local():
+            self._check_folder(runner)
         if is_main_process() and self._is_local():
             for path in Path(self.out_dir).glob(f'*{SUFFIX}'):
                 path.unlink()
             # Checkpoints that a killed process would have removed.
             for old in runner.message_hub.get_info('dropped_ckpt_ids', []):
                 _remove(self.file_backend, self._path(self.filename_tmpl.format(old)))
+
+    def _check_folder(self, runner) -> None:
+        answer = [None]
+        if is_main_process():
+            probe = Path(self.out_dir) / f'probe{SUFFIX}'
+            try:
+                AtomicBackend().put_text('x', probe)
+                probe.unlink()
+            except OSError as error:
+                own = self.out_dir != runner.work_dir
+                key = 'default_hooks.checkpoint.out_dir' if own else 'work_dir'
+                answer = [f'{key}: checkpoints cannot be written to {self.out_dir} ({error}).']
+        broadcast_object_list(answer)
+        if answer[0] is not None:
+            raise ValueError(answer[0])
+
+    def after_run(self, runner) -> None:
+        """Fail if a checkpoint that should be there is not."""
+        if self._unsaved:
+            raise OSError(' '.join(self._unsaved.values()))
 
     def save_now(self, runner) -> bool:
         """Save ``preempted_iter_N.pth`` after any iteration, for a run that must end.
@@ -152,16 +177,18 @@ class AtomicCheckpointHook(CheckpointHook):
                 pointer = os.path.join(runner.work_dir, 'last_checkpoint')
                 AtomicBackend().put_text(self.last_ckpt, pointer)
         except OSError as error:
-            self._not_saved(runner, self.last_ckpt, error)
+            self._not_saved(runner, 'last', self.last_ckpt, error)
             self.last_ckpt = previous
             return False
+        self._unsaved.pop('last', None)
         return True
 
-    def _not_saved(self, runner, path: str, error: OSError) -> None:
+    def _not_saved(self, runner, kind: str, path: str, error: OSError) -> None:
         there = [str(path) for path in self._candidates(runner)] if self._is_local() else []
         message = f'{path} could not be saved ({error}). Still there: {", ".join(there) or "none"}.'
         if self.stop_if_not_saved:
             raise OSError(message) from error
+        self._unsaved[kind] = message
         runner.logger.error(
             f'{message} Training goes on; default_hooks.checkpoint.stop_if_not_saved=True ends it.'
         )
@@ -182,8 +209,10 @@ class AtomicCheckpointHook(CheckpointHook):
                 del info[key]
             info.update(before)
             self.__dict__.update(paths)
-            self._not_saved(runner, 'The best checkpoint', error)
+            self._not_saved(runner, 'best', 'The best checkpoint', error)
         else:
+            if any(info[key] != before.get(key) for key in info if key.startswith('best_')):
+                self._unsaved.pop('best', None)
             best = [getattr(self, 'best_ckpt_path', None)]
             best += getattr(self, 'best_ckpt_path_dict', {}).values()
             for path in self.file_backend.removed:

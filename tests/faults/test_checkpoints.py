@@ -318,6 +318,32 @@ def test_full_disk_ends_the_run_if_told_so(tmp_path, monkeypatch):
     assert training_fault(tmp_path / 'epoch_1.pth') is None
 
 
+def test_full_disk_at_the_last_save(tmp_path, monkeypatch):
+    """Nothing makes up for it: the run fails when all is done."""
+    run = runner(tmp_path, epochs=2)
+    run.register_hook(At(12, lambda _: full_disk(monkeypatch)))
+    with pytest.raises(OSError, match=r'epoch_2\.pth could not be saved .*Still there.*epoch_1'):
+        run.train()
+    assert run.iter == 12
+
+
+@pytest.mark.parametrize('key', ['default_hooks.checkpoint.out_dir', 'work_dir'])
+def test_folder_that_cannot_be_written_to(tmp_path, monkeypatch, key):
+    """Refused before the first iteration."""
+    (tmp_path / 'out').write_text('a file')
+    options = {} if key == 'work_dir' else dict(out_dir=str(tmp_path / 'out'))
+    run = runner(tmp_path / 'run', checkpoint=options)
+    run.register_hook(At(0, lambda _: pytest.fail('trains'), 'before_train_iter'))
+    if key == 'work_dir':
+
+        def refuse(*_):
+            raise OSError(errno.EROFS, 'Read-only file system')
+
+        monkeypatch.setattr(atomic_file.os, 'replace', refuse)
+    with pytest.raises(ValueError, match=rf'{key}: checkpoints cannot be written to {tmp_path}'):
+        run.train()
+
+
 class Better(BaseMetric):
     """A metric that rises by one each epoch."""
 
@@ -356,10 +382,11 @@ def test_best_checkpoint(tmp_path):
 
 
 def test_best_checkpoint_on_a_full_disk(tmp_path, monkeypatch):
-    """The previous best one stays, and stays known."""
+    """The previous best one stays, and stays known; the run fails at its end."""
     run = validated(tmp_path, max_keep_ckpts=1)
     run.register_hook(At(18, lambda _: full_disk(monkeypatch), 'before_val_epoch'))
-    run.train()
+    with pytest.raises(OSError, match='The best checkpoint could not be saved'):
+        run.train()
     assert {path.name for path in tmp_path.glob('*.pth*')} == {
         'best_acc_epoch_2.pth',
         'epoch_3.pth',
