@@ -1,7 +1,9 @@
 """What the documents say: links lead somewhere, commands run, configs build, keys exist."""
 
 import ast
+import importlib
 import inspect
+import operator
 import re
 import shlex
 from pathlib import Path
@@ -14,7 +16,7 @@ from mmpretrain.registry import VISUALIZERS
 from mmrazor.registry import HOOKS, MODELS
 from models import build
 from packaging.version import Version
-from tool_runs import ROOT, SMALL, call, run
+from tool_runs import LABORATORY, ROOT, SMALL, call, load_tool, run
 
 import mmcskd
 
@@ -280,3 +282,35 @@ def test_messages_are_the_ones_in_the_code():
     assert len(messages()) > 15
     for message in messages():
         assert any(message in string for string in strings), message
+
+
+def test_the_architecture_page_names_what_is_there():
+    text = (ROOT / 'docs' / 'architecture.md').read_text()
+    folders = [line.split()[0] for line in text.split('```')[1].splitlines() if line]
+    paths = re.findall(r'`((?:mmcskd|configs|tools|docs|\.dev_scripts)/[\w./-]+)`', text)
+    assert len(folders) > 15 and len(paths) > 15
+    assert not [path for path in [*folders, *paths] if not (ROOT / path).exists()]
+    assert {f'mmcskd/{path.name}' for path in (ROOT / 'mmcskd').glob('[a-z]*')} <= {
+        folder.rstrip('/') for folder in folders
+    } | {'mmcskd/py.typed', 'mmcskd/version.py'}
+    steps = re.findall(r'^\| .* \| `(mmcskd/.*)\.py` \| `([\w.]+)` \|$', text, re.M)
+    assert len(steps) > 15
+    for module, name in steps:
+        operator.attrgetter(name)(importlib.import_module(module.replace('/', '.')))
+
+
+def test_the_architecture_page_has_the_measures():
+    """The rows are those of measures.py; the numbers are of the day it was run."""
+    text = (ROOT / 'docs' / 'architecture.md').read_text()
+    measures = load_tool('measures', LABORATORY)
+    table = text.split(measures.MARKERS[0])[1].split(measures.MARKERS[1])[0]
+    rows = [line.split(' | ') for line in table.strip().splitlines()[2:]]
+    assert [(name.strip('| '), before) for name, before, _ in rows] == list(measures.ROWS)
+    assert measures.import_cycles() == []
+
+
+def test_every_tool_is_in_the_table():
+    table = (ROOT / 'README.md').read_text().split('## Tools')[1].split('## ')[0]
+    scripts = {f'tools/{path.name}' for path in (ROOT / 'tools').iterdir() if path.is_file()}
+    # Sourced by others, and no script by itself.
+    assert set(re.findall(r'`(tools/[\w.]+)`', table)) == scripts - {'tools/launch.sh'}
