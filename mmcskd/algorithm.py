@@ -17,6 +17,7 @@ from .checks.typed import typed
 from .losses.response_loss import ResponseLoss
 from .runs.keyed_views import drawing_aside
 from .runs.weights import digest, load_weights
+from .student.stock_model import named_model
 from .teacher.convolution_layout import to_channels_last
 from .teacher.folded_norms import fold_norms
 from .teacher.spatial_response_recorder import SpatialResponseRecorder
@@ -103,11 +104,13 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 'The teacher has no weights and would teach noise: set model.teacher_ckpt to a '
                 'checkpoint file or URL, or model.random_teacher=True if noise is what you want.'
             )
+        if isinstance(architecture, dict):
+            architecture = named_model(architecture, 'model.architecture')
         own_teacher = isinstance(teacher, dict)
         if own_teacher:
             # So that the student starts from the same weights with any teacher and with a bank.
             with drawing_aside():
-                teacher = MODELS.build(teacher)
+                teacher = MODELS.build(named_model(teacher, 'model.teacher'))
         super().__init__(
             distiller=distiller,
             teacher=teacher,

@@ -17,6 +17,7 @@ from ..compat import bridge_cpu_processes, has_accelerator
 from ..runs.atomic_checkpoint_hook import AtomicCheckpointHook
 from ..runs.safe_loading import trust_checkpoints
 from ..runs.weights import load_weights
+from ..student.stock_model import named_model
 from ..teacher.teacher_view import fit_view
 
 
@@ -150,7 +151,8 @@ def build_student(cfg: Config, checkpoint: str) -> nn.Module:
     Raises:
         ValueError: If the checkpoint lacks weights of the student.
     """
-    model, preprocessor = _build(cfg, cfg.model.get('architecture', cfg.model))
+    model = cfg.model.get('architecture', cfg.model)
+    model, preprocessor = _build(cfg, named_model(model, 'model.architecture'))
     model.data_preprocessor = preprocessor
     load_weights(model, checkpoint, key='CHECKPOINT')
     return model
@@ -175,7 +177,7 @@ def build_teacher(cfg: Config) -> nn.Module:
         )
     if not cfg.model.get('teacher_ckpt'):
         raise ValueError(f'CONFIG "{cfg.filename}": model.teacher_ckpt is not set.')
-    model, preprocessor = _build(cfg, cfg.model.teacher)
+    model, preprocessor = _build(cfg, named_model(cfg.model.teacher, 'model.teacher'))
     load_weights(model, cfg.model.teacher_ckpt)
     fit_view(model, preprocessor, cfg.model.get('teacher_view'))
     model.data_preprocessor = preprocessor

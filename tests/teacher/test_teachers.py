@@ -1,17 +1,28 @@
 """Every family of CNNs as the teacher, by a stock config of a small member."""
 
+import copy
+
 import pytest
 import torch
 from mmengine.hub import get_config
 from mmengine.runner import CheckpointLoader
 from mmrazor.registry import MODELS
-from models import NUM_CLASSES, algorithm_config, batch, build, student_config, teacher_config
+from models import (
+    ARCH,
+    NUM_CLASSES,
+    algorithm_config,
+    batch,
+    build,
+    student_config,
+    teacher_config,
+)
 from packaging.version import Version
 from stock_teachers import NECK, NORM
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmcskd import SpatialResponseRecorder
+from mmcskd.student.stock_model import named_model
 
 NOT_LINEAR = ('mobilenet-v3', 'vig-')
 STAGES = dict(channels=[8, 16, 24, 32])
@@ -353,6 +364,37 @@ def test_first_batch_is_checked_once():
         with torch.no_grad(), recorder:
             model(batch()[0])
         assert (len(calls), len(recorder.data_buffer)) == (expected, 1)
+
+
+def test_keys_beside_a_stock_config_are_merged_into_it(tmp_path):
+    """In teacher and student, in the algorithm; a config of one's own inherits a scope."""
+    named = dict(
+        cfg_path='mmpretrain::resnet/resnet18_8xb16_cifar10.py',
+        backbone=dict(depth=34, base_channels=8, stem_channels=8),
+        head=dict(in_channels=64, num_classes=NUM_CLASSES),
+        data_preprocessor=dict(mean=[1.0, 2.0, 3.0]),
+    )
+    model = MODELS.build(algorithm_config(teacher=copy.deepcopy(named)))
+    assert model.teacher.backbone.depth == 34
+    assert model.teacher.data_preprocessor.mean.flatten().tolist() == [1, 2, 3]
+    assert float(model.teacher.data_preprocessor.std[0]) == pytest.approx(51.5865)  # the stock one
+    own = tmp_path / 'own.py'
+    own.write_text("_base_ = 'mmpretrain::resnet/resnet18_8xb16_cifar10.py'\n")
+    for changes in (dict(cfg_path=str(own)), dict(cfg_path=str(own), _scope_='mmrazor')):
+        again = MODELS.build(algorithm_config(teacher={**copy.deepcopy(named), **changes}))
+        assert again.teacher.backbone.depth == 34
+    vit = tmp_path / 'vit.py'
+    vit.write_text("_base_ = 'mmpretrain::deit/deit-tiny-distilled_4xb256_in1k.py'\n")
+    student = dict(
+        cfg_path=str(vit),
+        backbone=dict(arch=dict(_delete_=True, **ARCH), patch_size=4, img_size=32),
+        head=dict(in_channels=24, num_classes=NUM_CLASSES),
+    )
+    ours = dict(student, type='mmpretrain.CSKDClassifier')
+    for part in (MODELS.build(ours), MODELS.build(named_model(student, 'model.architecture'))):
+        assert (part.backbone.embed_dims, part.head.num_classes) == (24, NUM_CLASSES)
+    with pytest.raises(ValueError, match=r'model\.teacher\.pretrained is True.*teacher_ckpt'):
+        MODELS.build(algorithm_config(teacher=dict(named, pretrained=True)))
 
 
 def test_stock_config_needs_no_download(monkeypatch, tmp_path):
