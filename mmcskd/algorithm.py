@@ -11,7 +11,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from .checks.distiller_check import check_distiller
-from .checks.model_check import check_classes, check_compile
+from .checks.model_check import check_augments, check_classes, check_compile
 from .checks.part import check_part
 from .checks.typed import typed
 from .losses.response_loss import ResponseLoss
@@ -67,7 +67,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     Raises:
         ValueError: If the teacher has no or unreadable weights, if the classes of teacher and
-            student differ in number, if the distiller has deliveries, or if ``compile`` has another
+            student differ in number, if the distiller has deliveries, if the student has batch
+            augmentations that ``data_preprocessor`` would not do, or if ``compile`` has another
             key.
     """
 
@@ -93,6 +94,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             )
         if isinstance(data_preprocessor, dict):
             check_part(data_preprocessor, MODELS, 'model.data_preprocessor')
+        check_augments(architecture, data_preprocessor)
         check_compile(compile or {})
         if bank is not None:
             # By name: this module does not import the bank.

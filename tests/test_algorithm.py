@@ -188,6 +188,21 @@ def test_classes_differ():
         build(algorithm_config(teacher=teacher_config(num_classes=9)))
 
 
+def test_augmentations_of_the_student_are_used_or_refused():
+    """They are its own data preprocessor's, which the algorithm has only if it is given none."""
+    student = student_config()
+    student['train_cfg'] = dict(augments=[dict(type='Mixup', alpha=0.8)])
+    preprocessor = dict(type='mmpretrain.ClsDataPreprocessor', num_classes=NUM_CLASSES)
+    with pytest.raises(
+        ValueError, match=r'architecture\.train_cfg\.augments would.*preprocessor\.batch_augments'
+    ):
+        build(algorithm_config(architecture=copy.deepcopy(student), data_preprocessor=preprocessor))
+    student['data_preprocessor'] = preprocessor
+    algorithm = build(algorithm_config(architecture=student))
+    (mixup,) = algorithm.data_preprocessor.batch_augments.augments
+    assert mixup.alpha == 0.8
+
+
 def test_deliveries_are_refused():
     distiller = distiller_config()
     distiller['distill_deliveries'] = dict(

@@ -1,7 +1,7 @@
-"""Checks of student and teacher: the number of classes, what to compile."""
+"""Checks of student and teacher: classes, batch augmentations, what to compile."""
 
 from inspect import signature
-from typing import Dict, Optional, Union
+from typing import Any, Dict, Optional, Union
 
 import torch
 from torch import nn
@@ -28,6 +28,29 @@ def check_classes(student: nn.Module, teacher: nn.Module) -> None:
             f'The student has {taught} classes and the teacher {teaches}: set '
             'model.architecture.head.num_classes and model.teacher.head.num_classes to the same '
             'number.'
+        )
+
+
+def check_augments(architecture: Any, preprocessor: Any) -> None:
+    """Refuse batch augmentations that nothing would do.
+
+    A classifier hands those of its ``train_cfg`` to its own data preprocessor, which the algorithm
+    does not use if it has one.
+
+    Args:
+        architecture (Any): The student, as a config or built.
+        preprocessor (Any): The algorithm's data preprocessor, or None.
+
+    Raises:
+        ValueError: If the config has both.
+    """
+    if preprocessor is None or not isinstance(architecture, dict):
+        return
+    if (architecture.get('train_cfg') or {}).get('augments'):
+        raise ValueError(
+            'model.architecture.train_cfg.augments would not be used, as the data_preprocessor of '
+            'the algorithm sees the batches: set data_preprocessor.batch_augments, as '
+            'dict(augments=[dict(type="Mixup", alpha=0.8)]), and leave them out here.'
         )
 
 
