@@ -69,7 +69,7 @@ class AtomicCheckpointHook(CheckpointHook):
             # All processes raise: an error on one alone would leave the others waiting.
             try:
                 answer = [choose(self._candidates(runner), wanted, runner), None]
-            except ValueError as error:
+            except (OSError, ValueError) as error:
                 answer = [None, str(error)]
         broadcast_object_list(answer)
         chosen, error = answer

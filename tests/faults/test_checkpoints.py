@@ -108,6 +108,56 @@ def copied(place):
     return run._load_from, [text for level, text in log.lines if level == 'WARNING']
 
 
+DEBRIS = {
+    'dangling': lambda path: path.symlink_to('nowhere'),
+    'loop': lambda path: path.symlink_to(path.name),
+    'folder': lambda path: path.mkdir(),
+    'pipe': os.mkfifo,
+}
+
+
+@pytest.mark.parametrize('name', ['epoch_4.pth', 'preempted_iter_20.pth'])
+@pytest.mark.parametrize('kind', DEBRIS)
+def test_debris_is_passed_over(copy_of, name, kind):
+    DEBRIS[kind](copy_of / name)
+    chosen, (line,) = copied(copy_of)
+    assert chosen == str(copy_of / 'epoch_3.pth') and f'{copy_of}/{name} ' in line
+
+
+@pytest.mark.parametrize(
+    'content', [b'\xff\xfe\0\1', b'a\0b', b'x' * 300, b'', b'/dev/null', 'loop', 'folder', 'pipe']
+)
+def test_last_checkpoint_that_names_no_file(copy_of, content):
+    pointer = copy_of / 'last_checkpoint'
+    pointer.unlink()
+    if isinstance(content, bytes):
+        pointer.write_bytes(content)
+    else:
+        DEBRIS[content](pointer)
+    assert copied(copy_of)[0] == str(copy_of / 'epoch_3.pth')
+
+
+WRONG = {
+    'meta.epoch': dict(meta=dict(epoch='three', iter=18)),
+    'meta.iter': dict(meta=dict(epoch=3, iter=-1)),
+    'state_dict': dict(state_dict={}),
+    'state_dict["w"]': dict(state_dict=dict(w=3)),
+    'message_hub.runtime_info': dict(message_hub=dict(log_scalars={}, runtime_info=None)),
+    'optimizer': dict(optimizer=dict(state=[], param_groups=[])),
+    'param_schedulers': dict(param_schedulers=[None]),
+    'ema_state_dict': dict(ema_state_dict=[]),
+}
+
+
+@pytest.mark.parametrize('part', WRONG)
+def test_values_that_are_not_what_they_should_be(copy_of, part):
+    path = copy_of / 'epoch_3.pth'
+    torch.save({**read(path), **WRONG[part]}, path)
+    chosen, (line,) = copied(copy_of)
+    assert chosen == str(copy_of / 'epoch_2.pth')
+    assert f'{path} is no checkpoint of a training (its {part} is not what it should be)' in line
+
+
 @pytest.mark.parametrize('by_epoch', [True, False])
 def test_order_of_checkpoints(tmp_path, by_epoch):
     """Those of a preemption lie between those of epochs; one that cannot tell is tried first."""
