@@ -167,9 +167,6 @@ def test_command(command, sandbox):
     """In the order of the documents: what one writes the next one reads."""
     if 'budget.py' in command and Version(torch.__version__) < Version('2.3'):
         pytest.skip('its counter and torch.nn.attention are newer')
-    follows = re.search(r'benchmarks/memory\.py', command)
-    if follows and Version(torch.__version__) < Version('2.1'):
-        pytest.skip('torch < 2.1 makes a new object of a storage each time: none can be followed')
     for pattern, replacement in SMALLER:
         command = pattern.sub(replacement, command)
     if 'export_student' in command:

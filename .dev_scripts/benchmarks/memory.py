@@ -1,18 +1,17 @@
 """Peak memory of all that comes after the two backbones, of this package and written plainly.
 
-Counted are the bytes of live tensors, forward and backward pass, by every operation that is run;
-the same on any device. The plain form is that of step.py: every patch token through the head.
+Counted are the allocations of a forward and backward pass. The plain form is that of step.py: every
+patch token through the head.
 """
 
-import weakref
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
 from benchmark_models import LAMBDA, plain_loss
 from measure import parser, prepare, report
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
+from torch.profiler import profile
 
 from mmcskd import (
     CSKDLoss,
@@ -24,32 +23,12 @@ from mmcskd import (
 )
 
 
-class LiveBytes(TorchDispatchMode):
-    """While it is entered, ``peak`` is the most bytes that new tensors held at one time."""
-
-    def __enter__(self):
-        self.live, self.peak, self.known = 0, 0, {}
-        return super().__enter__()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        outputs = func(*args, **(kwargs or {}))
-        given = {id(t.untyped_storage()) for t in tree_flatten(args)[0] if torch.is_tensor(t)}
-        for tensor in tree_flatten(outputs)[0]:
-            if torch.is_tensor(tensor):
-                storage = tensor.untyped_storage()
-                if id(storage) not in given and storage._cdata not in self.known:
-                    self._note(storage)
-        return outputs
-
-    def _note(self, storage):
-        key, size = storage._cdata, storage.nbytes()
-        self.known[key] = size
-        self.live += size
-        self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._forget, key)
-
-    def _forget(self, key):
-        self.live -= self.known.pop(key, 0)
+def peak(run):
+    """The most bytes that a function has allocated at one time, as torch's profiler sees them."""
+    with profile(profile_memory=True) as profiler:
+        run()
+    events = profiler.profiler.kineto_results.events()  # in the order of time
+    return max(accumulate(event.nbytes() for event in events if event.name() == '[memory]'))
 
 
 class Tail(nn.Module):
@@ -78,8 +57,8 @@ def lean(tail, heads, feature, tokens, labels):
         base = 0.5 * F.cross_entropy(head(tokens[:, 0]), labels)
         record = PatchTokens(tokens, 2, (14, 14), head_dist)
         # In the order of configs/_base_/distillers.py.
-        cskd = CSKDLoss(fusion_weight=LAMBDA)(PatchTokenConnector()(record), spatial, whole)
         deit = DeiTLoss(loss_weight=0.5)(DistTokenConnector()(record), whole)
+        cskd = CSKDLoss(fusion_weight=LAMBDA)(PatchTokenConnector()(record), spatial, whole)
         recorder.reset_data_buffer()
         del spatial, whole, record
         loss = base + deit + cskd
@@ -115,10 +94,8 @@ def peaks(batch, classes, width, channels, device='cpu'):
     for name, form in dict(lean=lean, plain=plain).items():
         run = form(tail, heads, feature, tokens, labels)
         values.append(run())  # gradients exist from here on, in both forms
-        with LiveBytes() as count:
-            values.append(run())
-        found[name] = count.peak
-    torch.testing.assert_close(values[0], values[-1], rtol=1e-4, atol=1e-4)
+        found[name] = peak(run)
+    torch.testing.assert_close(*values, rtol=1e-4, atol=1e-4)
     return found
 
 

@@ -4,19 +4,14 @@ import bank
 import memory
 import pytest
 import torch
-from packaging.version import Version
 from tool_runs import DEMO, load_tool
 
 
-@pytest.mark.skipif(
-    Version(torch.__version__) < Version('2.1'),
-    reason='torch < 2.1 makes a new object of a storage each time: none can be followed',
-)
-@pytest.mark.parametrize('width, share', [(192, 0.45), (384, 0.45), (768, 0.55)])
-def test_memory_after_the_backbones(width, share):
-    """Of what the plain form takes; a DeiT-B has three gradients of all its tokens at a time."""
+@pytest.mark.parametrize('width', [192, 384, 768])
+def test_memory_after_the_backbones(width):
+    """Less than half of what the plain form takes, for DeiT-Ti, S and B on ImageNet."""
     found = memory.peaks(16, 1000, width, 3024)
-    assert found['lean'] <= share * found['plain']
+    assert found['lean'] <= 0.45 * found['plain']
 
 
 def test_a_hundredth_of_dense_responses(tmp_path):
