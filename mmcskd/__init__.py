@@ -4,6 +4,9 @@ Importing the package registers its parts with MMRazor and MMPretrain:
 ``custom_imports = dict(imports=['mmcskd'])`` in a config.
 """
 
+import contextlib
+import sys
+
 from . import compat
 
 compat.check_versions()
@@ -12,8 +15,10 @@ compat.bridge_checkpoint_paths()
 compat.bridge_package_configs()
 compat.bridge_validation_outputs()
 
-# Fills the registries of both packages before this package uses them.
-with compat.bridge_mmcls_names():
+# Fills the registries of both packages before this package uses them. What they print meanwhile, as
+# OneDL's MMPretrain does, is no output of a tool.
+with compat.bridge_mmcls_names(), contextlib.redirect_stdout(sys.stderr):
+    compat.bridge_mmcv_guard()
     compat.bridge_quantization()
 
     import mmpretrain.datasets

@@ -9,4 +9,5 @@ spec = importlib.util.spec_from_file_location('compat', place)
 compat = importlib.util.module_from_spec(spec)
 sys.modules['compat'] = compat
 spec.loader.exec_module(compat)
+compat.bridge_mmcv_guard()
 compat.bridge_quantization()

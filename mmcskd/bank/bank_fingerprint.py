@@ -17,12 +17,12 @@ FILE = 'fingerprint.json'
 WEIGHTS = 'content of model.teacher_ckpt'
 ABSENT = 'no file here'
 # Libraries whose releases may change images, augmentation or responses.
-LIBRARIES = (
-    'torch', 'torchvision', 'numpy', 'Pillow', 'timm', 'mmengine', 'mmpretrain', 'mmcskd',
-)  # fmt: skip
+LIBRARIES = ('torch', 'torchvision', 'numpy', 'Pillow', 'timm', 'mmcskd')
 # Several distributions of one module: the first that is installed counts.
 ALTERNATIVES = {
-    'mmcv': ('mmcv', 'mmcv-lite'),
+    'mmengine': ('mmengine', 'mmengine-lite', 'onedl-mmengine'),
+    'mmcv': ('mmcv', 'mmcv-lite', 'onedl-mmcv'),
+    'mmpretrain': ('mmpretrain', 'onedl-mmpretrain'),
     'opencv': (
         'opencv-python',
         'opencv-python-headless',

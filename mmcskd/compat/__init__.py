@@ -1,4 +1,4 @@
-"""Bridges from the OpenMMLab packages, which no longer change, to current PyTorch releases.
+"""Bridges from the OpenMMLab packages to current PyTorch releases, and from MMRazor to OneDL.
 
 Each bridge is one file. Its docstring gives the symptom, the cause and the versions it applies to;
 ``tests/compat/test_compat.py`` provokes each symptom without the bridge. No bridge changes what a
@@ -10,12 +10,13 @@ from .checkpoints import bridge_checkpoints, checkpoint_globals
 from .cpu_processes import bridge_cpu_processes, has_accelerator
 from .exported_attention import bridge_exported_attention
 from .mmcls_names import bridge_mmcls_names
+from .mmcv_guard import bridge_mmcv_guard
 from .package_configs import bridge_package_configs
 from .process_group import bridge_process_group
 from .quantization import bridge_quantization
 from .unused_norms import bridge_unused_norms
 from .validation_outputs import bridge_validation_outputs
-from .versions import check_versions
+from .versions import check_versions, is_onedl
 from .window_batch import bridge_window_batch
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     'bridge_cpu_processes',
     'bridge_exported_attention',
     'bridge_mmcls_names',
+    'bridge_mmcv_guard',
     'bridge_package_configs',
     'bridge_process_group',
     'bridge_quantization',
@@ -33,4 +35,5 @@ __all__ = [
     'check_versions',
     'checkpoint_globals',
     'has_accelerator',
+    'is_onedl',
 ]

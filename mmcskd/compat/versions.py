@@ -1,33 +1,61 @@
 """The supported versions of the packages below, checked at import."""
 
+import runpy
 import sys
 from importlib import metadata
-from typing import Dict, Optional, Tuple
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 MIN_PYTHON = (3, 9)
 
-# module: (distributions that bring it, lowest version, first version too new, what to install)
-SUPPORTED: Dict[str, Tuple[Tuple[str, ...], str, Optional[str], str]] = {
-    'torch': (('torch',), '2.0', None, 'torch>=2.0 torchvision'),
-    'torchvision': (('torchvision',), '0.15', None, 'torch>=2.0 torchvision'),
-    'mmengine': (('mmengine', 'mmengine-lite'), '0.10.0', '1.0', 'mmengine==0.10.7'),
-    'mmcv': (('mmcv', 'mmcv-lite'), '2.1.0', '2.2.0', 'mmcv-lite==2.1.0'),
-    'mmpretrain': (('mmpretrain',), '1.2.0', '2.0', 'mmpretrain==1.2.0'),
-    'mmrazor': (('mmrazor',), '1.0.0', '2.0', 'mmrazor==1.0.0'),
-    'timm': (('timm',), '0.9', None, 'timm>=0.9'),
-    'joblib': (('joblib',), '1.0', None, 'joblib'),
-    'scipy': (('scipy',), '1.6', None, 'scipy'),
-    # MMEngine resolves `_base_ = 'mmpretrain::…'` with pkg_resources, which setuptools 81 dropped.
-    'pkg_resources': (('setuptools',), '0', '81', 'setuptools<81'),
+
+class Part(NamedTuple):
+    """A module of a stack."""
+
+    distributions: Tuple[str, ...]
+    """Those that bring it."""
+    lowest: str
+    too_new: str
+    """The first version that is too new."""
+    install: str
+    """What ``pip`` installs."""
+
+
+# The frozen packages and their living fork bring the same modules, in the same folders.
+OPENMMLAB = {
+    'mmengine': Part(('mmengine', 'mmengine-lite'), '0.10.0', '1.0', 'mmengine==0.10.7'),
+    'mmcv': Part(('mmcv', 'mmcv-lite'), '2.1.0', '2.2.0', 'mmcv-lite==2.1.0'),
+    'mmpretrain': Part(('mmpretrain',), '1.2.0', '1.3', 'mmpretrain==1.2.0'),
 }
+ONEDL = {
+    'mmengine': Part(('onedl-mmengine',), '0.10.12', '1.0', 'onedl-mmengine==0.10.12'),
+    'mmcv': Part(('onedl-mmcv',), '2.3.0', '2.4', 'onedl-mmcv==2.3.6'),
+    'mmpretrain': Part(('onedl-mmpretrain',), '1.3.0', '1.4', 'onedl-mmpretrain==1.3.6'),
+}
+# What both stand on, or need beside them.
+TORCH = {
+    'torch': Part(('torch',), '2.0', '', 'torch>=2.0 torchvision'),
+    'torchvision': Part(('torchvision',), '0.15', '', 'torch>=2.0 torchvision'),
+}
+BESIDE = {
+    'mmrazor': Part(('mmrazor',), '1.0.0', '2.0', 'mmrazor==1.0.0'),
+    'timm': Part(('timm',), '0.9', '', 'timm>=0.9'),
+    'joblib': Part(('joblib',), '1.0', '', 'joblib'),
+    'scipy': Part(('scipy',), '1.6', '', 'scipy'),
+}
+# MMEngine resolves `_base_ = 'mmpretrain::…'` with pkg_resources, which setuptools 81 dropped;
+# OneDL's does not.
+SETUPTOOLS = {'setuptools': Part(('setuptools',), '0', '81', 'setuptools<81')}
 
 
 def check_versions() -> None:
-    """Refuse an unsupported version of a package, or a missing one.
+    """Refuse an unsupported version of a package, a missing one, or two stacks in one.
 
     Raises:
         ImportError: With the package, the version found, the supported versions and the ``pip``
-            command that installs one, or the extra with all that is missing.
+            command that installs one, or the extra with all that is missing. Each is of the stack
+            that is installed: none overwrites its modules by the other's.
     """
     if sys.version_info < MIN_PYTHON:
         running = '.'.join(map(str, sys.version_info[:3]))
@@ -37,20 +65,54 @@ def check_versions() -> None:
         )
     from packaging.version import Version
 
-    for distributions, lowest, too_new, install in SUPPORTED.values():
-        found = next(filter(None, map(_installed, distributions)), None)
-        wanted = f'>= {lowest}' + (f', < {too_new}' if too_new else '')
+    frozen, living = _distributions(OPENMMLAB), _distributions(ONEDL)
+    if frozen and living:
+        raise ImportError(
+            f'mmcskd found two stacks, {", ".join(frozen)} of OpenMMLab and {", ".join(living)} of '
+            'OneDL. They fill the same folders, so neither is whole. Remove both with `pip '
+            f'uninstall -y {" ".join(frozen + living)}` and install one: `pip install '
+            "'mmcskd[onedl]'` or `pip install 'mmcskd[openmmlab]'`."
+        )
+    extra = 'onedl' if living else 'openmmlab'
+    if not living and _installed('mmcv'):  # mmcv-lite would overwrite an mmcv with ops
+        extra = 'openmmlab-without-mmcv'
+    stack = ONEDL if living else {**OPENMMLAB, **SETUPTOOLS}
+    for module, part in {**TORCH, **stack, **BESIDE}.items():
+        found = _version(module, part.distributions)
+        wanted = f'>= {part.lowest}' + (f', < {part.too_new}' if part.too_new else '')
+        needed = f'mmcskd needs {part.distributions[0]} {wanted}'
         if found is None:
-            # mmcv-lite would overwrite an mmcv with ops.
-            extra = 'openmmlab-without-mmcv' if _installed('mmcv') else 'openmmlab'
             raise ImportError(
-                f'mmcskd needs {distributions[0]} {wanted}, not installed: run '
+                f'{needed}, not installed: run '
                 f"`pip install 'mmcskd[{extra}]'`, which brings all that is missing."
             )
         release = Version(Version(found).base_version)
-        if release < Version(lowest) or (too_new and release >= Version(too_new)):
-            remedy = f'run `pip install {" ".join(repr(part) for part in install.split())}`.'
-            raise ImportError(f'mmcskd needs {distributions[0]} {wanted}, found {found}: {remedy}')
+        if release < Version(part.lowest) or (part.too_new and release >= Version(part.too_new)):
+            remedy = ' '.join(map(repr, part.install.split()))
+            raise ImportError(f'{needed}, found {found}: run `pip install {remedy}`.')
+
+
+def is_onedl() -> bool:
+    """Whether the MM packages installed are OneDL's."""
+    return bool(_distributions(ONEDL))
+
+
+def _distributions(stack: Dict[str, Part]) -> List[str]:
+    """Those of a stack that are installed."""
+    return [name for part in stack.values() for name in part.distributions if _installed(name)]
+
+
+def _version(module: str, distributions: Tuple[str, ...]) -> Optional[str]:
+    """What a part of a stack says of itself, without being imported; of another, what pip says."""
+    if module not in OPENMMLAB:
+        return next(filter(None, map(_installed, distributions)), None)
+    spec = find_spec(module)
+    for folder in (spec and spec.submodule_search_locations) or []:
+        try:
+            return runpy.run_path(str(Path(folder) / 'version.py'))['__version__']
+        except (OSError, ImportError):  # a folder that was left over
+            continue
+    return None
 
 
 def _installed(distribution: str) -> Optional[str]:

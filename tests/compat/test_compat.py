@@ -5,8 +5,10 @@ import subprocess
 import sys
 from collections import namedtuple
 from importlib import metadata
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+import mmengine
 import pytest
 import torch
 from mmengine.config import Config
@@ -51,7 +53,8 @@ def test_mmrazor_does_not_import_without_the_bridge(tmp_path):
     if done.returncode == 0 and not SAFE_LOADING:
         pytest.skip('this old torch still has the functions that the real tables name')
     assert done.returncode == 1
-    assert '`torch>=1.13` is not installed properly' in done.stderr
+    symptom = 'is used but incompatible' if compat.is_onedl() else '`torch>=1.13` is not installed'
+    assert symptom in done.stderr
 
 
 EVERYTHING = """
@@ -177,7 +180,6 @@ def test_stand_in_replaces_only_what_cannot_be_imported(tmp_path, tables, expect
 CHECKPOINT = """
 import json, pickle, torch
 from mmengine.logging import HistoryBuffer, MessageHub
-from mmengine.runner import CheckpointLoader
 hub = MessageHub.get_instance('bridge')
 for value in (3.0, 1.0):
     hub.update_scalar('train/loss', value)
@@ -196,7 +198,7 @@ torch.save(dict(a=Foreign(getattr, HistoryBuffer, '__init__')), 'private.pth')
 
 def load(name):
     try:
-        return CheckpointLoader.load_checkpoint(name, map_location='cpu')
+        return torch.load(name, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         return str(error)
 
@@ -215,7 +217,7 @@ print(json.dumps(dict(
 
 @pytest.fixture(scope='module')
 def loading(tmp_path_factory):
-    """What MMEngine loads before and after the bridge, and the directory it ran in."""
+    """What torch loads before and after the bridge, and the directory it ran in."""
     if not SAFE_LOADING:
         pytest.skip('torch < 2.6 loads any pickle; the bridge changes nothing')
     place = tmp_path_factory.mktemp('loading')
@@ -247,6 +249,7 @@ def test_foreign_content_stays_refused(loading, name):
 
 NAMES = """
 import json, warnings
+compat.bridge_mmcv_guard()
 if sys.argv[2] == 'bridged':
     with compat.bridge_mmcls_names():
         compat.bridge_quantization()
@@ -338,7 +341,7 @@ print(json.dumps(dict(before=before, after=all_three())))
 @pytest.mark.slow
 def test_outputs_of_a_validation(tmp_path):
     """A dict and no outputs at all; a loss among the outputs is taken out as ever."""
-    if Version(metadata.version('mmengine')) < Version('0.10.5'):
+    if Version(mmengine.__version__) < Version('0.10.5'):
         pytest.skip('MMEngine < 0.10.5 looks for no loss in the outputs')
     found = result(python(ALONE + OUTPUTS, COMPAT, cwd=tmp_path))
     with_loss = [False, 1, dict(loss_base=2.0)]
@@ -352,6 +355,7 @@ def test_outputs_of_a_validation(tmp_path):
 
 GROUP = """
 import json
+compat.bridge_mmcv_guard()
 with compat.bridge_mmcls_names():
     compat.bridge_quantization()
     import mmrazor.models
@@ -408,75 +412,181 @@ def test_norms_that_never_run_are_frozen():
     assert all(parameter.requires_grad for parameter in layer.parameters())
 
 
-def pretend(monkeypatch, **versions):
-    """Report these versions; None is not installed."""
-    real = metadata.version
-    versions = {name.replace('_', '-'): version for name, version in versions.items()}
+ABSENT = dict.fromkeys(
+    ('mmengine', 'mmengine-lite', 'mmcv', 'mmcv-lite', 'mmpretrain')
+    + ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain')
+)
+FROZEN = {**ABSENT, 'mmengine': '0.10.7', 'mmcv-lite': '2.1.0', 'mmpretrain': '1.2.0'}
+ONEDL = {
+    **ABSENT, 'onedl-mmengine': '0.10.12', 'onedl-mmcv': '2.3.6', 'onedl-mmpretrain': '1.3.6',
+    'setuptools': '99.0',
+}  # fmt: skip
+BESIDE = {
+    'torch': '2.14.1', 'torchvision': '0.29.1', 'mmrazor': '1.0.0', 'timm': '1.0', 'joblib': '1.0',
+    'scipy': '1.6', 'setuptools': '80.0',
+}  # fmt: skip
 
-    def version(name):
-        found = versions[name] if name in versions else real(name)
-        if found is None:
-            raise metadata.PackageNotFoundError(name)
-        return found
 
-    monkeypatch.setattr(metadata, 'version', version)
+@pytest.fixture
+def stack(monkeypatch, tmp_path):
+    """Makes an environment of distributions with these versions; None is not installed."""
+
+    def install(distributions):
+        versions = {**BESIDE, **distributions}
+
+        def version(name):
+            if versions[name] is None:
+                raise metadata.PackageNotFoundError(name)
+            return versions[name]
+
+        def find_spec(module):
+            spec = ModuleSpec(module, None, is_package=True)
+            names = (name for name in versions if module in (name, name[:-5], name[6:]))
+            found = [versions[name] for name in names if versions[name]]
+            for number, each in enumerate(found):
+                folder = tmp_path / f'{module}{number}'
+                folder.mkdir()
+                (folder / 'version.py').write_text(f'__version__ = {each!r}\n')
+                spec.submodule_search_locations.append(str(folder))
+            return spec if found else None
+
+        monkeypatch.setattr(metadata, 'version', version)
+        monkeypatch.setattr(compat.versions, 'find_spec', find_spec)
+
+    return install
 
 
 @pytest.mark.parametrize(
-    'versions, sentence',
+    'distributions, sentence',
     [
         (
-            dict(mmrazor=None),
+            dict(FROZEN, mmrazor=None),
             'mmcskd needs mmrazor >= 1.0.0, < 2.0, not installed: run `pip install '
             "'mmcskd[openmmlab]'`, which brings all that is missing.",
         ),
         (
-            dict(mmcv=None, mmcv_lite=None),
+            {**FROZEN, 'mmcv-lite': None},
             'mmcskd needs mmcv >= 2.1.0, < 2.2.0, not installed: run `pip install '
             "'mmcskd[openmmlab]'`, which brings all that is missing.",
         ),
         (
-            dict(mmcv='2.2.0'),
+            {**FROZEN, 'mmcv-lite': None, 'mmcv': '2.2.0'},
             'mmcskd needs mmcv >= 2.1.0, < 2.2.0, found 2.2.0: run `pip install '
             "'mmcv-lite==2.1.0'`.",
         ),
         (
-            dict(setuptools='81.0.0'),
+            dict(FROZEN, setuptools='81.0.0'),
             "mmcskd needs setuptools >= 0, < 81, found 81.0.0: run `pip install 'setuptools<81'`.",
         ),
         (
-            dict(torch='1.13.1+cu117'),
+            dict(FROZEN, torch='1.13.1+cu117'),
             "mmcskd needs torch >= 2.0, found 1.13.1+cu117: run `pip install 'torch>=2.0' "
             "'torchvision'`.",
         ),
         (
-            dict(mmcv='2.1.0', joblib=None),
+            {**FROZEN, 'mmcv-lite': None, 'mmcv': '2.1.0', 'joblib': None},
             'mmcskd needs joblib >= 1.0, not installed: run `pip install '
             "'mmcskd[openmmlab-without-mmcv]'`, which brings all that is missing.",
         ),
+        (
+            dict(ONEDL, mmrazor=None),
+            'mmcskd needs mmrazor >= 1.0.0, < 2.0, not installed: run `pip install '
+            "'mmcskd[onedl]'`, which brings all that is missing.",
+        ),
+        (
+            {**ONEDL, 'onedl-mmpretrain': None},
+            'mmcskd needs onedl-mmpretrain >= 1.3.0, < 1.4, not installed: run `pip install '
+            "'mmcskd[onedl]'`, which brings all that is missing.",
+        ),
+        (
+            {**ONEDL, 'onedl-mmcv': '2.4.0'},
+            'mmcskd needs onedl-mmcv >= 2.3.0, < 2.4, found 2.4.0: run `pip install '
+            "'onedl-mmcv==2.3.6'`.",
+        ),
+        (
+            {**FROZEN, 'onedl-mmengine': '0.10.12', 'onedl-mmcv': '2.3.6'},
+            'mmcskd found two stacks, mmengine, mmcv-lite, mmpretrain of OpenMMLab and '
+            'onedl-mmengine, onedl-mmcv of OneDL. They fill the same folders, so neither is '
+            'whole. Remove both with `pip uninstall -y mmengine mmcv-lite mmpretrain '
+            'onedl-mmengine onedl-mmcv` and install one: `pip install '
+            "'mmcskd[onedl]'` or `pip install 'mmcskd[openmmlab]'`.",
+        ),
     ],
 )
-def test_unsupported_part(monkeypatch, versions, sentence):
-    pretend(monkeypatch, **versions)
+def test_unsupported_part(stack, distributions, sentence):
+    """The remedy is of the stack that is there."""
+    stack(distributions)
     with pytest.raises(ImportError) as caught:
         compat.check_versions()
     assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize(
-    'versions',
+    'distributions',
     [
-        dict(mmcv='2.1.0', mmcv_lite=None),
-        dict(mmcv=None, mmcv_lite='2.1.0'),
-        dict(mmengine=None, mmengine_lite='0.10.7'),
-        dict(torch='2.0.0+cpu', torchvision='0.15.1+cpu'),
-        dict(torch='3.0.0.dev20300101'),
+        FROZEN,
+        ONEDL,
+        {**FROZEN, 'mmcv-lite': None, 'mmcv': '2.1.0'},
+        {**FROZEN, 'mmengine': None, 'mmengine-lite': '0.10.7'},
+        dict(FROZEN, torch='2.0.0+cpu', torchvision='0.15.1+cpu'),
+        dict(ONEDL, torch='3.0.0.dev20300101'),
+        dict(ONEDL, setuptools=None),
     ],
 )
-def test_supported_parts(monkeypatch, versions):
-    """Either distribution of a part, the lowest torch with a local label, one yet to come."""
-    pretend(monkeypatch, **versions)
+def test_supported_parts(stack, distributions):
+    """Both stacks, either distribution of a part, the lowest torch and one yet to come."""
+    stack(distributions)
     assert compat.check_versions() is None
+    assert compat.is_onedl() == ('onedl-mmcv' in distributions and not distributions['mmpretrain'])
+
+
+def test_what_is_importable_counts(stack, tmp_path):
+    """Not what pip says; a folder that was left over is no package."""
+    stack({**FROZEN, 'mmcv-lite': '2.0.0'})
+    assert compat.versions._version('mmcv', ('mmcv-lite',)) == '2.0.0'
+    (tmp_path / 'mmcv0' / 'version.py').write_text("__version__ = '2.1.0'")
+    place = ModuleSpec('mmcv', None, is_package=True)
+    place.submodule_search_locations.append(str(tmp_path / 'mmcv0'))
+    compat.versions.find_spec = lambda module: place
+    assert compat.versions._version('mmcv', ('mmcv-lite',)) == '2.1.0'
+    (tmp_path / 'mmcv0' / 'version.py').unlink()
+    assert compat.versions._version('mmcv', ('mmcv-lite',)) is None
+
+
+GUARD = """
+import json
+import mmcv
+mmcv.__version__ = sys.argv[2]
+try:
+    if sys.argv[3] == 'bridged':
+        compat.bridge_mmcv_guard()
+    import mmrazor
+    refusal = None
+except AssertionError as error:
+    refusal = str(error)
+print(json.dumps([refusal, mmcv.__version__]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('way', ['bare', 'bridged'])
+@pytest.mark.parametrize('version', ['2.1.0', '2.2.0', '2.3.6', '2.4.0'])
+def test_mmrazor_beside_an_mmcv_that_it_refuses(tmp_path, way, version):
+    """Of OneDL, as far as it was tested; the real version is there again afterwards."""
+    refusal, after = result(python(ALONE + GUARD, COMPAT, version, way, cwd=tmp_path))
+    assert after == version
+    if version == '2.1.0' or (version, way) == ('2.3.6', 'bridged'):
+        assert refusal is None
+    else:
+        assert refusal.startswith(f'MMCV=={version} is used but incompatible')
+
+
+@pytest.mark.slow
+def test_importing_prints_nothing(tmp_path):
+    """To standard output, where a tool's result goes."""
+    done = python(f'import sys; sys.path[:0] = [{str(ROOT)!r}]; import mmcskd', cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, '')
+    assert ('Could not import OneDL' in done.stderr) == compat.is_onedl()
 
 
 def test_old_python(monkeypatch):
