@@ -1,4 +1,4 @@
-"""The trained student in the forms that others load: what ``tools/export_student.py`` does."""
+"""Export of a trained student, for ``tools/export_student.py``."""
 
 import importlib.util
 import json
@@ -34,7 +34,7 @@ def export_student(
     config: Optional[Union[str, Path]] = None,
     force: bool = False,
 ) -> List[str]:
-    """Write the student of a checkpoint for another program.
+    """Write the student of a checkpoint for another library.
 
     | target | file | loads into |
     |---|---|---|
@@ -45,27 +45,27 @@ def export_student(
     | ``'onnx'`` | preprocessed images (N, 3, height, width) → logits (N, C), any N | a runtime |
 
     None of them needs mmcskd. ONNX gives the student's own test score, of all its voters. The
-    others give the stock model's score: of ``DeiTClsHead`` and in timm the average of z_cls and
-    z_dist, as with ``vote=('cls', 'dist')``; of most others that of the class token or the pooled
-    feature alone, as with ``vote='cls'``, and the distillation head is left out.
+    others give the stock model's score. With ``DeiTClsHead`` and in timm that is the average of
+    z_cls and z_dist, as with ``vote=('cls', 'dist')``; with most other heads it is the logits of
+    the class token or the pooled feature, as with ``vote='cls'``; the distillation head is dropped.
 
     Args:
-        checkpoint (str | Path): File or URL, of a training by any config of a classifier.
+        checkpoint (str | Path): File or URL, of any training of a classifier.
         out (str | Path): The file to write.
         to (str): The target. Defaults to ``'mmpretrain'``.
-        ema (bool, optional): Whether to take the averaged weights or, with False, the raw ones.
-            Defaults to None: what the checkpoint's ``state_dict`` holds, which are the averaged
-            ones of a run with an EMAHook.
+        ema (bool, optional): Whether to export the averaged weights or, with False, the raw ones.
+            Defaults to None: the ``state_dict`` of the checkpoint, which has the averaged ones
+            after a run with an EMAHook.
         config (str | Path, optional): The training's config file. It is executed, as every config
             is. Defaults to None: the one in the checkpoint, which is read as data.
         force (bool): Overwrite. Defaults to False.
 
     Returns:
-        list[str]: What was written and what is to be known about it, a line each.
+        list[str]: Lines of text: what was written, and notes on it.
 
     Raises:
         ValueError: For an unknown target, a missing package, an existing file, a checkpoint with
-            no such student or weights, or a student that the target cannot hold.
+            no such student or weights, or a student that the target does not support.
     """
     if to not in TARGETS:
         raise ValueError(f'--to "{to}" is no target. ' + nearest(to, TARGETS))
@@ -96,7 +96,7 @@ def _to_mmpretrain(student: Student, out: Path) -> List[str]:
 def _to_safetensors(student: Student, out: Path) -> List[str]:
     from safetensors.torch import save
 
-    # The format's own place for such notes holds strings only.
+    # The metadata of the format are strings only.
     notes = dict(format='pt', weights=student.weights, meta=json.dumps(student.meta))
     _write_config(student, out)
     out.write_bytes(save(_stock_state(student), metadata=notes))
@@ -105,7 +105,7 @@ def _to_safetensors(student: Student, out: Path) -> List[str]:
 
 def _to_backbone(student: Student, out: Path) -> List[str]:
     torch.save(dict(state_dict=_contiguous(student.model.backbone.state_dict())), out)
-    # Without a `prefix`, MMEngine expects the names of the module that is to be filled.
+    # Without a `prefix`, MMEngine expects the names of the module itself.
     kind = type(student.model.backbone).__name__
     return [
         f"Load: backbone=dict(type='mmpretrain.{kind}', …, "
@@ -121,7 +121,7 @@ def _to_timm(student: Student, out: Path) -> List[str]:
 
 def _to_onnx(student: Student, out: Path) -> List[str]:
     model = student.model.float()
-    # Two images: the exporter takes a batch of one for a constant.
+    # Two images: the exporter treats a batch of one as a constant.
     images = torch.zeros(2, *_image_shape(student))
     options = dict(input_names=['images'], output_names=['logits'])
     if _has_dynamo_exporter():
@@ -147,7 +147,7 @@ def _to_onnx(student: Student, out: Path) -> List[str]:
 
 
 def _check_batch(program, model: nn.Module, images: Tensor, out: Path) -> None:
-    """Whether what was captured answers a batch of another size as the student does."""
+    """Check the exported graph against the student, with another batch size."""
     captured = getattr(program, 'exported_program', None)
     if captured is None:  # of the exporter of torch < 2.6
         return
@@ -171,7 +171,7 @@ def _image_shape(student: Student) -> Tuple[int, int, int]:
     if size is None:
         pipeline = student.config.get('test_dataloader', {}).get('dataset', {}).get('pipeline', [])
         for step in pipeline:
-            # A resize by one edge leaves the other open; a crop behind it settles both.
+            # A resize by one edge leaves the other open; a crop behind it sets both.
             if step['type'].endswith('Crop'):
                 size = step.get('crop_size')
             elif step['type'].endswith('Resize'):
@@ -203,7 +203,7 @@ def _contiguous(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
 
 
 def _stock_state(student: Student) -> Dict[str, Tensor]:
-    """The weights that the stock model has: without a distillation head that was added to it."""
+    """The weights of the stock model, without an added distillation head."""
     state = _contiguous(student.model.state_dict())
     return {k: v for k, v in state.items() if not k.startswith('head_dist.')}
 

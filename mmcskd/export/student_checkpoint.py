@@ -1,4 +1,4 @@
-"""The student out of a checkpoint, without running anything that lies in it."""
+"""Read the student of a checkpoint, without executing anything in it."""
 
 import copy
 import re
@@ -25,19 +25,19 @@ from ..student.stock_model import stock_model
 STUDENTS = ('CSKDClassifier', 'ImageClassifier')
 HINT = 'Does the config belong to it?'
 KEYS = ('model', 'data_preprocessor', 'test_dataloader', 'val_dataloader')
-# One of MMPretrain's own configs, by a path that does not leave them.
+# One of MMPretrain's configs, by a path within their folder.
 STOCK_CONFIG = re.compile(r'mmpretrain::(\w[\w.-]*/)*\w[\w.-]*\.py')
 
 
 class Student(NamedTuple):
-    """A student out of a checkpoint."""
+    """The student of a checkpoint."""
 
     model: nn.Module
-    """The classifier with its weights, in evaluation mode. Its score is that of all voters."""
+    """The classifier with its weights, in evaluation mode, with the score of all voters."""
     config: Config
     """The config of the same student in stock MMPretrain, with its test pipeline."""
     meta: dict
-    """``dataset_meta``, ``epoch`` and ``iter`` of the checkpoint, where it has them."""
+    """``dataset_meta``, ``epoch`` and ``iter`` of the checkpoint, if it has them."""
     weights: str
     """``'averaged'`` (EMA), ``'raw'``, or ``'only'`` if the checkpoint has one set."""
 
@@ -45,7 +45,7 @@ class Student(NamedTuple):
 def load_student(
     checkpoint: str, ema: Optional[bool] = None, config: Optional[str] = None
 ) -> Student:
-    """The student of a checkpoint; its teacher is neither built nor loaded.
+    """Build the student of a checkpoint; its teacher is neither built nor loaded.
 
     Args:
         checkpoint (str): File or URL, read without executing anything in it.
@@ -53,7 +53,7 @@ def load_student(
         config (str, optional): As in :func:`export_student`.
 
     Returns:
-        Student: Model, stock config and what the checkpoint says about them.
+        Student: Model, stock config and metadata of the checkpoint.
 
     Raises:
         ValueError: As in :func:`export_student`.
@@ -75,7 +75,7 @@ def load_student(
         ) from None
     state, weights = _choose_weights(checkpoint, content, ema)
     model = _build(trained, given, own).eval()
-    # Completely, or refused; MMPretrain's ViTs would stretch position embeddings silently.
+    # Completely or refused: MMPretrain's ViTs would resize position embeddings silently.
     rename_weights(state)
     check_complete(model.state_dict(), state, given, 'its student', HINT)
     model.load_state_dict(state, strict=False)
@@ -90,7 +90,7 @@ def _build(trained: ConfigDict, given: str, own: bool) -> nn.Module:
         try:
             with importing_nothing():
                 return MODELS.build(copy.deepcopy(trained))
-        except Exception as error:  # of any class that it names
+        except Exception as error:  # any error of a class in the config
             raise ValueError(
                 f'{given}: The saved config cannot be built ({type(error).__name__}: {error}). '
                 'Give the config file of the training with --config.'
@@ -150,19 +150,19 @@ def _student_config(checkpoint: str, cfg: ConfigDict, own: bool) -> ConfigDict:
 
 
 def _stripped(trained: ConfigDict, own: bool) -> ConfigDict:
-    """Without what loads or trains a student, and what a scope was good for."""
+    """Remove keys that load or train a student, and scopes."""
     for found in (trained, trained.backbone, trained.head):
         for unused in ('_scope_', 'init_cfg'):
             found.pop(unused, None)
     for unused in ('train_cfg', 'pretrained', 'data_preprocessor'):
         trained.pop(unused, None)
-    # The loss of this training, weighed for distillation, is not that of another.
+    # The loss is weighted for distillation.
     trained.head.pop('loss', None)
     return trained if own else check_saved_config(trained, 'model', MODELS)
 
 
 def _stock_config(cfg: ConfigDict, trained: ConfigDict, own: bool) -> Config:
-    """What stock MMPretrain needs to build the student, preprocess its images and name them."""
+    """The config with which stock MMPretrain builds the student and preprocesses its images."""
     model = copy.deepcopy(trained)
     model.type = 'ImageClassifier'
     for ours in ('vote', 'source', 'finetune'):
@@ -182,7 +182,7 @@ def _stock_config(cfg: ConfigDict, trained: ConfigDict, own: bool) -> Config:
         dataset = (loader or {}).get('dataset') or {}
         pipeline = dataset.get('pipeline')
         if pipeline is not None:
-            # The dataset's name brings class names; one that stock MMPretrain lacks would not load.
+            # A dataset's type gives class names; one that stock MMPretrain lacks would not load.
             known = registered(type_name(dataset), DATASETS)
             theirs = known is not None and known.__module__.startswith('mmpretrain.')
             name = known.__name__ if theirs else 'CustomDataset'
@@ -197,7 +197,7 @@ def _stock_config(cfg: ConfigDict, trained: ConfigDict, own: bool) -> Config:
 def _choose_weights(
     checkpoint: str, content: Mapping, ema: Optional[bool]
 ) -> Tuple[Dict[str, Tensor], str]:
-    """The student's weights under its own names, and which they are."""
+    """The student's weights under its own names, and their kind."""
     state, other = content['state_dict'], content.get('ema_state_dict')
     if other is None:
         if ema:

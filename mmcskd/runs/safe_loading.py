@@ -1,9 +1,9 @@
-"""Read checkpoints without running anything that lies in them.
+"""Read checkpoints without executing anything in them.
 
-A pickle can call any function while it is read. MMEngine leaves the choice to torch, which reads
-tensors and plain values only from release 2.6 on; here they are all that is ever read, by every
-release and by every way in which MMEngine loads a checkpoint. ``import mmcskd`` puts these loaders
-in the place of MMEngine's own, in its registry of checkpoint loaders.
+A pickle can call any function while it is read. MMEngine relies on torch, which reads tensors and
+plain values only from release 2.6 on. These loaders do so with every release and for every location
+from which MMEngine loads a checkpoint. ``import mmcskd`` puts them in place of MMEngine's own in
+its registry of checkpoint loaders.
 """
 
 import hashlib
@@ -29,9 +29,9 @@ _trusted: Set[str] = set()
 
 
 def trust_checkpoints(names: Iterable[str]) -> None:
-    """Let checkpoints run code while they are read, because you know who made them.
+    """Allow checkpoints whose maker you know to execute code while they are read.
 
-    What ``--trust FILE`` of the tools and ``trusted_checkpoints`` in a config do.
+    ``--trust FILE`` of the tools and ``trusted_checkpoints`` in a config call it.
 
     Args:
         names (Iterable[str]): Files or URLs, written as where they are loaded.
@@ -51,17 +51,16 @@ def read(source: Union[str, Path, io.BytesIO], map_location=None, trusted: bool 
         source (str | Path | io.BytesIO): The file. One that ends in ``.safetensors`` is read as
             such.
         map_location (Any): As in ``torch.load``. Defaults to None.
-        trusted (bool): Whether to unpickle whatever it holds. Defaults to False.
+        trusted (bool): Whether to unpickle any content. Defaults to False.
 
     Returns:
-        Any: Its content. A ``config`` in its ``meta`` is left out: ``Runner.resume`` would execute
-        it. MMEngine does not write it any more.
+        Any: Its content, without ``config`` in its ``meta``, which ``Runner.resume`` would execute.
+        Current MMEngine does not write that.
 
     Raises:
-        pickle.UnpicklingError: If it holds more than tensors, plain values and what MMEngine
-            itself writes. Nothing of it has run.
-        BoundsError: If it contains itself, or unfolds to more than
-            :mod:`~mmcskd.runs.bounds` allow.
+        pickle.UnpicklingError: If it contains more than tensors, plain values and MMEngine's
+            message hub. Nothing of it is executed.
+        BoundsError: If it contains itself or exceeds the limits of :mod:`~mmcskd.runs.bounds`.
     """
     size = file_size(source)
     check_archive(source, size)
@@ -90,7 +89,7 @@ def _read(source, map_location, trusted: bool) -> Any:
 
 
 def _read_restricted(source, map_location=None) -> Any:
-    """For torch < 2.6, whose ``weights_only`` knows no types beyond its own."""
+    """For torch < 2.6, whose ``weights_only`` cannot be extended."""
     if zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
             if any(name.endswith('/constants.pkl') for name in archive.namelist()):
@@ -103,12 +102,12 @@ def _read_restricted(source, map_location=None) -> Any:
 
 
 def _refuse(name: str, read_it: Callable) -> Any:
-    """Read, and say in an error what the user can do about it, without torch's own advice."""
+    """Read a file; an error gives the user's options in place of torch's advice."""
     try:
         return read_it()
     except BoundsError as error:
         raise BoundsError(f'{name} {error}.') from None
-    except Exception as error:  # torch has several types for what it refuses
+    except Exception as error:  # torch raises several types for a refused file
         refused = isinstance(error, restricted_pickle.UnpicklingError)
         if not refused and 'weights_only' not in str(error):
             raise
@@ -120,7 +119,7 @@ def _refuse(name: str, read_it: Callable) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """What was found, without torch's page of advice, which begins with switching the check off."""
+    """The cause, without torch's advice, which begins with disabling the check."""
     for line in str(error).split('WeightsUnpickler error:')[-1].splitlines():
         if line.strip() and 'weights_only' not in line and 'torch.load' not in line:
             return line.strip().split(' Please ')[0]
@@ -143,7 +142,7 @@ def load_from_http(filename: str, map_location=None, named: Optional[str] = None
     trusted = bool({filename, named} & _trusted)
     folder = Path(torch.hub.get_dir()) / 'checkpoints'
     if trusted:
-        # The cache goes by the last part of a URL; what another one left there is not trusted.
+        # The cache uses the last part of a URL as its key; a file of another URL is not trusted.
         folder = folder / f'trusted_{hashlib.sha256(filename.encode()).hexdigest()[:16]}'
     path = folder / os.path.basename(filename.split('?')[0])
     rank, world_size = get_dist_info()
@@ -153,7 +152,7 @@ def load_from_http(filename: str, map_location=None, named: Optional[str] = None
     finally:
         if world_size > 1:
             barrier()
-    if not path.exists():  # another machine, without this one's cache
+    if not path.exists():  # a process on another machine, without this cache
         _download(filename, path)
     return _refuse(named or filename, lambda: read(path, map_location, trusted))
 
@@ -200,7 +199,7 @@ def load_from_pavi(filename: str, map_location=None) -> Any:
 
 
 def register() -> None:
-    """Take the place of MMEngine's loaders."""
+    """Replace MMEngine's loaders."""
     for prefixes, loader in (
         ('', load_from_local),
         (('http://', 'https://'), load_from_http),

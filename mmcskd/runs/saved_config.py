@@ -1,7 +1,7 @@
-"""A config that lies in a file of weights: read, checked and written as data, never executed.
+"""Configs in files of weights: read, checked and written as data, never executed.
 
-The one door for such configs. MMEngine executes a config's text and imports whatever a ``type``
-names; both are right for a config that the user starts and wrong for one that came with a file.
+MMEngine executes a config's text and imports any module that a ``type`` names. That is right for a
+config that the user starts and wrong for one that comes with a file.
 """
 
 import ast
@@ -18,9 +18,9 @@ from .bounds import MAX_DEPTH, MAX_TEXT, VARIABLE, lifted, shallow
 
 NUMBERS = dict(inf=float('inf'), nan=float('nan'))
 PLAIN = (str, int, float, bool, type(None))
-# What loads other files, or is for training alone.
+# Keys that load other files or are for training only.
 DROPPED = ('init_cfg', 'pretrained', 'checkpoint_path', '_delete_')
-# No file, URL or call; some of MMPretrain's transforms pass a string to `eval`.
+# Words: no file, URL or call; some of MMPretrain's transforms pass a string to `eval`.
 WORDS = re.compile(r'[\w .,+-]*')
 FILES = (
     '.bin', '.ckpt', '.json', '.npz', '.onnx', '.pkl', '.pt', '.pth', '.py', '.safetensors',
@@ -29,19 +29,18 @@ FILES = (
 
 
 class SavedConfigError(ValueError):
-    """A config in a file of weights that is more than data, or that cannot be written as such."""
+    """A config in a file of weights that is more than data or cannot be written as data."""
 
 
 def read_saved_config(text: str, keys: Iterable[str]) -> ConfigDict:
     """The named top-level settings of a config's ``pretty_text``.
 
-    The text is parsed. Understood are literals, lists, tuples, dictionaries and calls of ``dict``
-    with them, which is all that ``pretty_text`` writes for such values. Settings that are not
-    asked for may be anything.
+    The text is parsed. It may have literals, lists, tuples, dictionaries and calls of ``dict`` with
+    them, the forms in which ``pretty_text`` writes such values. Other settings may have any form.
 
     Args:
         text (str): A checkpoint's ``meta['cfg']``.
-        keys (Iterable[str]): The settings wanted; those that are not set are left out.
+        keys (Iterable[str]): The wanted settings.
 
     Returns:
         mmengine.ConfigDict: The settings found.
@@ -59,15 +58,15 @@ def read_saved_config(text: str, keys: Iterable[str]) -> ConfigDict:
 
 
 def check_saved_config(part: Any, key: str, registry: Registry) -> Any:
-    """A part of a saved config that may be built, without what would load another file.
+    """Check that a part of a saved config may be built, and remove keys that load other files.
 
     Every ``type`` in it must be registered already: by a package that the user's own command or
     config has imported. Nothing is imported because the part names it.
 
     Args:
-        part (Any): Of :func:`read_saved_config`.
-        key (str): Where it stands, for messages.
-        registry (mmengine.Registry): Where its types are looked up, with those it descends from.
+        part (Any): From :func:`read_saved_config`.
+        key (str): Its config key, for messages.
+        registry (mmengine.Registry): The registry of its types; parent registries count too.
 
     Returns:
         Any: A copy without ``init_cfg``, ``pretrained`` and other keys of this kind.
@@ -113,15 +112,15 @@ def check_saved_config(part: Any, key: str, registry: Registry) -> Any:
 
 
 def registered(name: Any, registry: Registry) -> Optional[type]:
-    """What a registry already holds under a name; unlike ``Registry.get`` it imports nothing.
+    """The class that is registered under a name; unlike ``Registry.get`` it imports nothing.
 
     Args:
-        name (Any): ``'X'``, looked up in the registry and those it descends from, ``'scope.X'``, or
-            ``'package.module.X'``, as configs are saved that import their classes.
-        registry (mmengine.Registry): Where to look.
+        name (Any): ``'X'``, looked up in the registry and its parents, ``'scope.X'``, or
+            ``'package.module.X'``, the form of configs that import their classes.
+        registry (mmengine.Registry): The registry.
 
     Returns:
-        type | None: The class; None where there is none.
+        type | None: The class, or None.
     """
     if not isinstance(name, str):
         return None
@@ -138,9 +137,10 @@ def registered(name: Any, registry: Registry) -> Optional[type]:
 
 @contextlib.contextmanager
 def importing_nothing() -> Iterator[None]:
-    """While a saved config is built, a name that a registry does not hold is not imported.
+    """Forbid imports by name while a saved config is built.
 
-    A ``type`` is checked before; some classes look up other arguments too, timm's ``norm_layer``.
+    Types are checked before; some classes look up other arguments too, such as timm's
+    ``norm_layer``.
     """
     stock = registry_module.get_object_from_string, registry_module.import_module
     registry_module.get_object_from_string = lambda name: None
@@ -158,17 +158,17 @@ def _imported_already(name: str) -> Any:
 
 
 def config_text(config: Config) -> str:
-    """The text of a config that holds nothing but plain values when it is loaded.
+    """Write a config whose text gives plain values when it is loaded.
 
     Args:
-        config (mmengine.Config): Of plain values.
+        config (mmengine.Config): A config of plain values.
 
     Returns:
         str: Its ``pretty_text``.
 
     Raises:
-        SavedConfigError: If that text says anything else than the config, as it does for keys that
-            are no words, or if MMEngine would put something into it.
+        SavedConfigError: If that text differs from the config, as for keys that are no words, or if
+            MMEngine would substitute something in it.
     """
     wanted = config.to_dict()
     try:
@@ -275,7 +275,7 @@ def _lookup(plain: str, node: Optional[Registry]) -> Optional[type]:
 
 
 def _node(registry: Registry, scope: Any) -> Optional[Registry]:
-    """The registry of a scope, of the same kind and already there."""
+    """The existing registry of a scope, of the same kind."""
     return registry.root._search_child(scope) if isinstance(scope, str) else None
 
 

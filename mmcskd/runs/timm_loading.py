@@ -1,4 +1,4 @@
-"""timm's own reading of weights, by this package's loader."""
+"""Make timm read weights by this package's loader."""
 
 import functools
 import pickle
@@ -10,10 +10,9 @@ from .safe_loading import load_from_local
 
 
 def register() -> None:
-    """Let MMPretrain's models of timm read ``checkpoint_path`` as every checkpoint is read.
+    """Let MMPretrain's timm models read ``checkpoint_path`` like every other checkpoint.
 
-    timm reads such files by itself: by which rules, and with which advice where it refuses one,
-    depends on its release and on torch's.
+    timm reads such files itself; its rules and errors depend on the releases of timm and torch.
     """
     from mmpretrain.models import TIMMBackbone, TimmClassifier
 
@@ -25,12 +24,12 @@ def register() -> None:
 def _reading_by_ours(stock):
     @functools.wraps(stock)
     def init(self, *args, **kwargs) -> None:
-        # Imported by whoever builds such a model, not by `import mmcskd`.
+        # Imported when such a model is built, not by `import mmcskd`.
         try:
             from timm.models import _helpers
 
             _helpers.torch = _Torch()
-        except ImportError:  # which the stock constructor says
+        except ImportError:  # the stock constructor raises an error
             pass
         stock(self, *args, **kwargs)
 
@@ -38,7 +37,7 @@ def _reading_by_ours(stock):
 
 
 class _Torch:
-    """``torch`` as timm's helpers see it."""
+    """The ``torch`` of timm's helpers, with another ``load``."""
 
     def load(self, file: Any, map_location: Any = None, **_: Any) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""The model within what a runner wraps around it."""
+"""The model inside the wrapper of a runner."""
 
 from typing import Dict
 
@@ -17,19 +17,19 @@ def unwrapped(runner) -> nn.Module:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether each process holds but a part of the weights.
+    """Whether each process has only a part of the weights.
 
     Args:
-        model (nn.Module): As a runner holds it.
+        model (nn.Module): The model of a runner.
     """
     return any(isinstance(module, FullyShardedDataParallel) for module in model.modules())
 
 
 def own_weights(model: nn.Module) -> Dict[str, Tensor]:
-    """The weights of a model by name; of one in shards this process's part, without the others.
+    """The weights of a model by name; with shards only those of this process.
 
     Args:
-        model (nn.Module): As a runner holds it, or within its wrapper.
+        model (nn.Module): The model of a runner, with or without its wrapper.
     """
     if not is_sharded(model):
         return model.state_dict()

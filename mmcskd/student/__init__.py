@@ -1,1 +1,1 @@
-"""The vision transformer: its heads, its patch tokens and what connects them to the teacher."""
+"""The vision transformer: its heads, its patch tokens and the connectors to the losses."""

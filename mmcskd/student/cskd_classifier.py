@@ -20,16 +20,15 @@ from .token_source import TokenSource, find_norm
 class CSKDClassifier(ImageClassifier):
     """Any stock classifier as a student: its tokens get class logits by a distillation head.
 
-    Take a stock model and change its ``type``, or name its config with ``cfg_path``; backbone, neck
-    and head stay as they are. The base loss is the stock head's own, on its own logits.
+    Change the ``type`` of a stock model, or name its config with ``cfg_path``; backbone, neck and
+    head stay as they are. The base loss is the stock head's own, on its own logits.
 
-    Beside the head stands ``head_dist``, a linear layer that gives class logits of any token. Its
-    tokens are the features that the stock model pools or takes its class token from, see
-    :class:`~mmcskd.student.token_source.TokenSource`. A backbone that normalises only what it has
-    pooled (BEiT, TinyViT …) has that norm applied to them before the layer, as for its own head.
-    Where the stock head has a distillation head already (``DeiTClsHead``, ``LeViTClsHead``,
-    ``EfficientFormerClsHead``), that one is trained instead of a new ``head_dist``, and the base
-    loss is that of the class head alone.
+    A further linear layer, ``head_dist``, gives class logits of any token. Its tokens are the
+    features that the stock model pools or takes its class token from, see
+    :class:`~mmcskd.student.token_source.TokenSource`. If the backbone normalises only the pooled
+    feature (BEiT, TinyViT …), that norm is applied to the tokens first. If the stock head has a
+    distillation head (``DeiTClsHead``, ``LeViTClsHead``, ``EfficientFormerClsHead``), that one is
+    trained and there is no ``head_dist``; the base loss is that of the class head alone.
 
     Source: CSKD, sections 3.2 and 3.4.
 
@@ -40,17 +39,17 @@ class CSKDClassifier(ImageClassifier):
         vote (str | Sequence[str], optional): Whose logits are averaged to the score, of ``'cls'``
             (the stock logits; those of the class head, if there are two), ``'dist'`` (the
             distillation token) and ``'patch'`` (the mean over the patch tokens). Defaults to None:
-            all there are. ``'cls'`` alone is the stock architecture without the distillation head.
+            all that exist. ``'cls'`` alone is the stock architecture without the distillation head.
         source (str, optional): Name of the module that outputs the tokens. Defaults to None: it is
-            found by itself.
+            found automatically.
         finetune (bool): For fine-tuning by labels without a teacher: the base loss is on the score,
-            so that both heads learn from the labels. timm trains its distilled DeiT likewise where
-            there is no teacher. Defaults to False.
-        **kwargs: Of ``mmpretrain.models.ImageClassifier``.
+            so that both heads learn from the labels, as timm trains a distilled DeiT without a
+            teacher. Defaults to False.
+        **kwargs: Arguments of ``mmpretrain.models.ImageClassifier``.
 
     Raises:
         ValueError: If the config is none of an ``ImageClassifier``, no tokens are found, the head
-            does not say its classes and width, a voter is unknown, or ``finetune`` is set and the
+            does not state its classes and width, a voter is unknown, or ``finetune`` is set and the
             voters leave one of the heads without a gradient.
 
     Examples:
@@ -78,7 +77,7 @@ class CSKDClassifier(ImageClassifier):
                 f'CSKDClassifier needs a {missing}: set model.architecture.{missing}, or name a '
                 'stock config that has one with model.architecture.cfg_path.'
             )
-        # Whatever scope the algorithm is built in, a stock model's parts are MMPretrain's.
+        # In any scope of the algorithm, a stock model's parts are MMPretrain's.
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             super().__init__(**kwargs)
         if getattr(self.backbone, 'out_type', None) == 'raw':
@@ -103,7 +102,7 @@ class CSKDClassifier(ImageClassifier):
         """Class logits of any tokens by the distillation head: (…, D) → (…, C)."""
         norm = find_norm(self)
         if isinstance(norm, nn.LayerNorm):
-            # By function: MMPretrain's LayerNorm2d, the same layer, takes maps only.
+            # As a function: MMPretrain's LayerNorm2d, the same layer, accepts maps only.
             tokens = F.layer_norm(tokens, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
         elif norm is not None:
             tokens = norm(tokens)
@@ -117,7 +116,7 @@ class CSKDClassifier(ImageClassifier):
         data_samples: Optional[List[DataSample]] = None,
         mode: str = 'tensor',
     ):
-        """As of every MMPretrain classifier; ``'tensor'`` and ``'predict'`` give the voters' score.
+        """As in every MMPretrain classifier; ``'tensor'`` and ``'predict'`` give the voters' score.
 
         Args:
             inputs (Tensor): (N, 3, height, width), preprocessed.
@@ -153,7 +152,7 @@ class CSKDClassifier(ImageClassifier):
         Args:
             inputs (Tensor): (N, 3, height, width), preprocessed.
             data_samples (list[DataSample], optional): To be filled in. Defaults to None.
-            **kwargs: Of the stock head's ``predict``, where the stock logits alone vote.
+            **kwargs: Arguments of the stock head's ``predict``, if the stock logits alone vote.
 
         Returns:
             list[DataSample]: With ``pred_score`` and ``pred_label``.
@@ -163,7 +162,7 @@ class CSKDClassifier(ImageClassifier):
         return self.head._get_predictions(self._score(inputs), data_samples)
 
     def _is_stock(self) -> bool:
-        """Whether the stock forward pass gives the score; those heads refuse to train."""
+        """Whether the stock forward pass gives the score; heads with two outputs do not train."""
         return self.vote == self.stock_vote and not (self._own and self.training)
 
     def _score(self, inputs: Tensor) -> Tensor:
@@ -198,21 +197,21 @@ class CSKDClassifier(ImageClassifier):
         if self._own:
             return self._own.class_logits(self.head, feats)
         logits = self.head(feats)
-        # Conformer's two branches, added up as its own head does to predict.
+        # Conformer's two branches, summed as in its own prediction.
         return sum(logits) if isinstance(logits, (tuple, list)) else logits
 
 
 class _OwnDistillation(NamedTuple):
-    """How to ask a stock head that has a distillation head, which MMPretrain does not train."""
+    """The distillation head of a stock head, which MMPretrain does not train."""
 
     class_logits: Callable
     """(head, feats) → (N, C), of the class head alone."""
     distillation_logits: Callable
     """(head, tokens (…, D)) → (…, C), of the distillation head."""
     stock_vote: Tuple[str, ...]
-    """Whose average the stock head answers at test time."""
+    """The voters of the stock head's own score."""
     flag: Optional[str] = None
-    """The attribute that says whether there is one."""
+    """The attribute that tells whether it is there."""
 
 
 def _hidden(head: nn.Module, tokens: Tensor) -> Tensor:
@@ -222,7 +221,7 @@ def _hidden(head: nn.Module, tokens: Tensor) -> Tensor:
 
 
 def _by_rows(layer: nn.Module, tokens: Tensor) -> Tensor:
-    """Batch norms want rows (R, D)."""
+    """Apply a layer with batch norm, which needs rows (R, D)."""
     return layer(tokens.reshape(-1, tokens.shape[-1])).unflatten(0, tokens.shape[:-1])
 
 
@@ -232,7 +231,7 @@ OWN = dict(
         lambda head, tokens: head.layers.head_dist(_hidden(head, tokens)),
         ('cls', 'dist'),
     ),
-    # These two distil the pooled feature, whose vote is that of the mean patch.
+    # These two distil the pooled feature, whose logits are those of the mean patch.
     EfficientFormerClsHead=_OwnDistillation(
         lambda head, feats: head.head(head.pre_logits(feats)),
         lambda head, tokens: head.dist_head(tokens),
@@ -279,9 +278,9 @@ def _num_classes(head: nn.Module) -> int:
 
 
 def _width(head: nn.Module) -> int:
-    """D of the tokens, from the head that takes them."""
+    """D of the tokens, from their head."""
     width = getattr(head, 'in_channels', None)
-    if isinstance(width, (tuple, list)):  # Conformer: of its maps and of its tokens
+    if isinstance(width, (tuple, list)):  # Conformer: widths of its maps and of its tokens
         width = width[-1]
     layers = [layer for layer in head.modules() if isinstance(layer, nn.Linear)]
     return _known(head, 'in_channels', width or (layers and layers[0].in_features))

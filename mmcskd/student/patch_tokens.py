@@ -16,12 +16,12 @@ from .token_source import TokenSource
 
 @dataclass(frozen=True, eq=False)
 class PatchTokens:
-    """What a student's forward pass leaves for the connectors."""
+    """The record of a student's forward pass, for the connectors."""
 
     tokens: Tensor
     """(N, L, D): extra tokens first, then h·w patch tokens row by row, after the final norm."""
     num_extra_tokens: int
-    """How many of them are no patches: 2 with a distillation token, 1 with a class token."""
+    """Number of extra tokens: 2 with a distillation token, 1 with a class token alone."""
     grid: Tuple[int, int]
     """(h, w), the grid of the patch tokens."""
     distillation_head: Callable[[Tensor], Tensor]
@@ -31,8 +31,8 @@ class PatchTokens:
     def parts(self) -> Tuple[Tensor, Tensor]:
         """Extra tokens (N, E, D) and patch tokens (N, h·w, D).
 
-        Split once for all who take either: each slice's gradient would fill a tensor of its own, as
-        large as all tokens.
+        One split for all users: the gradient of each slice would need a tensor of the size of all
+        tokens.
         """
         extra = self.num_extra_tokens
         return tuple(self.tokens.split([extra, self.tokens.shape[1] - extra], dim=1))
@@ -40,10 +40,10 @@ class PatchTokens:
 
 @TASK_UTILS.register_module()
 class PatchTokenRecorder(BaseRecorder):
-    """Record the student's tokens with all that a connector needs to respond with them.
+    """Record the student's tokens with their grid and the distillation head.
 
-    The student is a :class:`~mmcskd.CSKDClassifier`. The grid is read from each forward pass, so
-    inputs of any size and aspect are right. A record is a :class:`PatchTokens`.
+    The student is a :class:`~mmcskd.CSKDClassifier`. The grid is read from each forward pass, for
+    inputs of any size and aspect ratio. A record is a :class:`PatchTokens`.
 
     Args:
         source (str, optional): Name of the module that outputs the tokens, as in
@@ -62,7 +62,7 @@ class PatchTokenRecorder(BaseRecorder):
         super().__init__(source)
 
     def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
-        """Hook the tokens and what knows their grid.
+        """Hook the tokens and the modules that know their grid.
 
         Args:
             model (nn.Module): The student.
@@ -90,7 +90,7 @@ class PatchTokenRecorder(BaseRecorder):
         self._tokens.start(self._record)
 
     def _record(self, tokens) -> None:
-        # A module that runs twice in a pass, as Conformer's norm, is read the last time.
+        # Of a module that runs twice in a pass, as Conformer's norm, the last output.
         self._data_buffer = [PatchTokens(*tokens, self._head)]
 
     def __exit__(self, exc_type, exc_value, traceback) -> None:
@@ -101,7 +101,7 @@ class PatchTokenRecorder(BaseRecorder):
 
 @dataclass(frozen=True, eq=False)
 class StudentResponse:
-    """The student's responses z_s as a function of the grid, for whoever knows the teacher's."""
+    """The student's responses z_s as a function of the grid."""
 
     record: PatchTokens
 
@@ -127,22 +127,22 @@ class StudentResponse:
 class PatchTokenConnector(BaseConnector):
     """Turn the student's patch tokens into its responses on the teacher's grid.
 
-    The extra tokens are left out by the backbone's own count, the patches put back on their h × w
-    grid, pooled to H × W and only then given to the student's own distillation head: pooling and a
-    linear head commute, so this equals pooling the logits of all h·w patches, with less work and
-    memory. Grids that do not divide are pooled adaptively. The connector has no weights.
+    The patch tokens, without the extra tokens, are put back on their h × w grid, pooled to H × W
+    and then given to the student's distillation head. Pooling and a linear head commute, so this
+    equals pooling the logits of all h·w patches, with less work and memory. Grids that do not
+    divide are pooled adaptively. The connector has no weights.
 
     Source: CSKD, section 3.2.
 
     Args:
         grid (tuple[int, int], optional): A fixed H × W. Defaults to None: the connector returns
             the response as a function of the grid, which :class:`~mmcskd.CSKDLoss` evaluates on
-            the grid on which it compares. Set it to feed a loss that takes tensors.
+            the grid of the comparison. Set it for a loss that takes tensors.
         init_cfg (dict, optional): As in every MMRazor connector. Defaults to None.
 
     Raises:
         ValueError: If ``grid`` is not two positive numbers.
-        TypeError: If it is given anything but the record of a :class:`PatchTokenRecorder`.
+        TypeError: If its input is not the record of a :class:`PatchTokenRecorder`.
     """
 
     @typed

@@ -1,4 +1,4 @@
-"""Students of release 0.1 under today's names: what ``CSKDDeiTHead`` and its kind have become."""
+"""Rename configs and weights of students of release 0.1, with ``CSKDDeiTHead`` and similar."""
 
 import copy
 from typing import Dict
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..checks.part import type_name
 
-# Their stock heads; the rest of what they did is CSKDClassifier's.
+# The stock heads that replace them, in a CSKDClassifier.
 HEADS = dict(
     CSKDDeiTHead='DeiTClsHead',
     CSKDViTHead='VisionTransformerClsHead',
@@ -16,13 +16,13 @@ HEADS = dict(
 
 
 def rename_weights(state: Dict[str, Tensor], prefix: str = '', *unused) -> None:
-    """Rename the distillation head of a ``CSKDViTHead``, in place; others have their old names.
+    """Rename the distillation head of a ``CSKDViTHead``, in place; other weights keep their names.
 
-    A hook of ``nn.Module.load_state_dict`` too.
+    Also a hook of ``nn.Module.load_state_dict``.
 
     Args:
         state (dict[str, Tensor]): A state dict.
-        prefix (str): What stands before the student's names in it. Defaults to ``''``.
+        prefix (str): Prefix of the student's names in it. Defaults to ``''``.
     """
     if f'{prefix}backbone.dist_token' in state:
         return
@@ -32,14 +32,14 @@ def rename_weights(state: Dict[str, Tensor], prefix: str = '', *unused) -> None:
 
 
 def rename_config(student: dict) -> dict:
-    """The config of a student without the heads of release 0.1.
+    """Replace the heads of release 0.1 in the config of a student.
 
     Args:
-        student (dict): Of an ``ImageClassifier``, or any other.
+        student (dict): The config of the student.
 
     Returns:
-        dict: Of the :class:`~mmcskd.CSKDClassifier` that is the same student; the config itself if
-        it names none of those heads.
+        dict: The config of the same student as a :class:`~mmcskd.CSKDClassifier`; the given one if
+        it has none of those heads.
     """
     head, backbone = student.get('head'), student.get('backbone')
     if type_name(head) not in HEADS or not isinstance(head, dict) or not isinstance(backbone, dict):

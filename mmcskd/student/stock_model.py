@@ -45,7 +45,7 @@ def stock_model(
 
     Args:
         cfg_path (str): A file, or ``'mmpretrain::…'`` for one of a package's own.
-        changes (dict): Keys of the model; ``_delete_=True`` in one replaces instead of merging.
+        changes (dict): Keys of the model; ``_delete_=True`` in one replaces it.
         key (str): Config key of the part that names it. Defaults to ``'model.architecture'``.
         any_type (bool): Whether it may be another model than an ``ImageClassifier``; it then comes
             with the config's ``data_preprocessor`` and the scope of its package. Defaults to False.
@@ -59,7 +59,7 @@ def stock_model(
     given = f'{key}.cfg_path="{cfg_path}"'
     try:
         cfg = get_config(cfg_path) if '::' in cfg_path else Config.fromfile(cfg_path)
-    except Exception as error:  # a missing file, package or entry, each with an error of its own
+    except Exception as error:  # a missing file, package or entry, each with another error
         raise ValueError(f'{given} cannot be read ({type(error).__name__}: {error}).') from error
     model = cfg.get('model') or {}
     kind = model.get('type')
@@ -70,7 +70,7 @@ def stock_model(
     if any_type and cfg.get('data_preprocessor') is not None:
         model.data_preprocessor = cfg.data_preprocessor
     merged = Config(dict(model=model))
-    # Merging takes `_delete_` out of what it is given, which may be built from again.
+    # A copy: merging removes `_delete_`, and the caller may build from the changes again.
     merged.merge_from_dict(dict(model=copy.deepcopy(changes)))
     if any_type:
         merged.model['_scope_'] = cfg_path.partition('::')[0] if '::' in cfg_path else scope

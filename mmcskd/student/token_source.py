@@ -1,4 +1,4 @@
-"""Where a student's patch tokens come from, whatever its architecture."""
+"""Find and read the patch tokens of any student."""
 
 import math
 from typing import Any, Callable, List, NamedTuple, Optional, Tuple
@@ -10,19 +10,19 @@ from ..checks.suggest import nearest
 KEY = 'model.architecture.source'
 POOLING_NECKS = ('GlobalAveragePooling', 'GeneralizedMeanPooling')
 # The last module before pooling or before the class token is taken, by its name in the backbone.
-# RevViT fuses its two streams behind the norm; Conformer's norm is that of its transformer branch.
+# RevViT fuses its two streams behind the norm; Conformer's is the norm of its transformer branch.
 LAST = ('fusion_layer', 'ln1', 'norm', 'trans_norm')
-# Modules that know the grid of the tokens they make.
+# Modules that know the grid of their tokens.
 EMBEDDINGS = ('patch_embed', 'tokens_to_token', 'trans_patch_conv', 'pixel_embed')
 
 
 class Tokens(NamedTuple):
-    """What a student's forward pass leaves."""
+    """The tokens of a student's forward pass."""
 
     tokens: Tensor
     """(N, L, D): extra tokens first, then h·w patch tokens row by row."""
     num_extra_tokens: int
-    """How many of them are no patches."""
+    """Number of extra tokens."""
     grid: Tuple[int, int]
     """(h, w), the grid of the patch tokens."""
 
@@ -31,11 +31,11 @@ class TokenSource:
     """Read the tokens and their grid from each forward pass of a student.
 
     Tokens are the features that the stock classifier pools, or takes the class token from: after
-    the final norm and before pooling. Layouts are told apart by what the backbone says of itself:
+    the final norm and before pooling. Layouts are recognised by attributes of the backbone:
 
-    - sequences (N, L, D), with the extra tokens that the backbone puts first; their grid is that of
-      the patch embedding, divided by the same whole number on both sides where later stages merge
-      patches. It is read from each pass and never guessed;
+    - sequences (N, L, D), with the extra tokens of the backbone first; their grid is that of the
+      patch embedding, divided by the same whole number on both sides where later stages merge
+      patches. It is read in each pass;
     - maps (N, D, H, W) or, where only the last side has the width D, (N, H, W, D);
     - sequences (N, D, L) in front of a ``GlobalAveragePooling`` with ``dim=1``.
 
@@ -43,7 +43,7 @@ class TokenSource:
         model (nn.Module): The student, an MMPretrain ``ImageClassifier``.
         width (int): D.
         source (str, optional): Name of the module that outputs the tokens, as in
-            ``named_modules()``. Defaults to None: it is found by itself.
+            ``named_modules()``. Defaults to None: it is found automatically.
 
     Raises:
         ValueError: If ``source`` is no module of the student or none is found; from a forward pass
@@ -61,7 +61,7 @@ class TokenSource:
             )
         module, backbone = modules[self.source], bare(model.backbone)
         self._stated = stated_extra_tokens(backbone)
-        # TinyViT's stages say it themselves.
+        # TinyViT's stages have their grid as an attribute.
         resolution = getattr(module, 'resolution', None)
         self._resolution = resolution if isinstance(resolution, (tuple, list)) else None
         self._flat_neck = source is None and self.source == 'backbone' and _pools_flat(model)
@@ -70,15 +70,15 @@ class TokenSource:
         module.register_forward_hook(self._record)
 
     def start(self, receive: Callable[[Tokens], None]) -> None:
-        """Read from the forward passes to come.
+        """Read the following forward passes.
 
         Args:
-            receive (Callable): Is given the :class:`Tokens` of each.
+            receive (Callable): Called with the :class:`Tokens` of each.
         """
         self._grid, self._receive = None, receive
 
     def stop(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._grid = self._receive = None
 
     def _note_grid(self, grid: Tuple[int, int]) -> None:
@@ -88,7 +88,7 @@ class TokenSource:
     def _record(self, module: nn.Module, inputs: Tuple, outputs: Any) -> None:
         if self._receive is not None:
             while isinstance(outputs, (tuple, list)) and outputs:
-                # A backbone's last stage; but a block's tokens come before their grid.
+                # Of a backbone the last stage; of a block the tokens, which precede their grid.
                 outputs = outputs[-1 if self.source == 'backbone' else 0]
             self._receive(self._read(outputs))
 
@@ -122,7 +122,7 @@ class TokenSource:
         return sorted({self._stated, 0}, reverse=True)
 
     def _fit(self, patches: int, extra: int) -> Optional[Tuple[int, int]]:
-        """The grid of that many patches, or None if no such is known."""
+        """The grid of this number of patches; None if there is none."""
         if self._resolution is not None and not extra:
             height, width = self._resolution
             return (int(height), int(width)) if height * width == patches else None
@@ -142,19 +142,19 @@ class TokenSource:
 
 
 def bare(backbone: nn.Module) -> nn.Module:
-    """The backbone without what wraps it, such as MMPretrain's ``LoRAModel``."""
+    """The backbone without a wrapper such as MMPretrain's ``LoRAModel``."""
     return backbone.module if type(backbone).__name__ == 'LoRAModel' else backbone
 
 
 def stated_extra_tokens(backbone: nn.Module) -> int:
-    """How many tokens a backbone puts before its patches."""
+    """The number of tokens that a backbone puts before its patches."""
     if hasattr(backbone, 'num_extra_tokens'):
         return backbone.num_extra_tokens
     return sum(getattr(backbone, name, None) is not None for name in ('cls_token', 'dist_token'))
 
 
 def find_tokens(model: nn.Module) -> str:
-    """Name of the module that outputs what the stock classifier pools or takes its token from.
+    """Name of the module whose output the stock classifier pools or takes its class token from.
 
     Args:
         model (nn.Module): The student.
@@ -163,7 +163,7 @@ def find_tokens(model: nn.Module) -> str:
         str: A name in ``named_modules()``.
 
     Raises:
-        ValueError: If there is none known.
+        ValueError: If none is found.
     """
     backbone = getattr(model, 'backbone', None)
     neck = getattr(model, 'neck', None)
@@ -216,8 +216,8 @@ def _pools_flat(model: nn.Module) -> bool:
 
 
 def _hook_grid(backbone: nn.Module, note) -> None:
-    """Have every module that knows the grid tell it in each forward pass."""
-    # EfficientFormer flattens its map for the last blocks.
+    """Hook the module that knows the grid."""
+    # EfficientFormer flattens its map before the last blocks.
     for module in backbone.modules():
         if type(module).__name__ == 'Flat':
             module.register_forward_hook(_Note(note, of_input=True))
@@ -226,7 +226,7 @@ def _hook_grid(backbone: nn.Module, note) -> None:
         module = getattr(backbone, name, None)
         if not isinstance(module, nn.Module):
             continue
-        if name == 'pixel_embed':  # TNT cuts patches out of a map
+        if name == 'pixel_embed':  # TNT cuts patches from a map
             module.proj.register_forward_hook(_Note(note, patch=tuple(module.new_patch_size)))
         else:
             module.register_forward_hook(_Note(note))
@@ -234,7 +234,7 @@ def _hook_grid(backbone: nn.Module, note) -> None:
 
 
 class _Note:
-    """A forward hook that passes on the grid of a map, or the one returned beside the tokens."""
+    """A forward hook that reports the grid of a map, or the grid returned with the tokens."""
 
     def __init__(self, note, of_input: bool = False, patch: Tuple[int, int] = (1, 1)) -> None:
         self.note, self.of_input, self.patch = note, of_input, patch
