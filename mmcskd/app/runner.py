@@ -1,4 +1,4 @@
-"""A Runner whose build errors name the config key."""
+"""A Runner whose build errors name the config key, and that loads completely or not at all."""
 
 import copy
 from functools import partial
@@ -9,6 +9,8 @@ from mmengine.registry import RUNNERS, TRANSFORMS
 from mmengine.runner import Runner
 
 from ..checks.built import built
+from ..runs.weights import complete_weights
+from ..runs.wrapped_model import is_sharded, unwrapped
 
 # Methods of a Runner or of a FlexibleRunner's strategy that build one part, with its config key.
 BUILDS = {
@@ -44,6 +46,10 @@ def build_runner(cfg: Config) -> Runner:
 def naming(kind: type) -> type:
     """A subclass of a runner whose build errors name the key.
 
+    With ``load_from`` it loads every weight of the model, or of an algorithm's student, or refuses
+    the file. It accepts what :func:`mmcskd.runs.weights.load_weights` does, as a student's own
+    checkpoint for a run that distils it and the reverse.
+
     Args:
         kind (type): ``Runner``, ``FlexibleRunner`` or a class that derives from one.
     """
@@ -62,7 +68,22 @@ def naming(kind: type) -> type:
             _name_builds(strategy)
             return strategy
 
+        def call_hook(self, fn_name, **kwargs):
+            if fn_name == 'after_load_checkpoint' and not self._resume:
+                _load_completely(self, kwargs['checkpoint'])
+            super().call_hook(fn_name, **kwargs)
+
     return NamingRunner
+
+
+def _load_completely(runner: Runner, checkpoint: dict) -> None:
+    """Give all weights of ``load_from`` the model's names; MMEngine would take those that fit."""
+    # Where the model is in shards, all processes gather and the first one gets all weights.
+    model = runner.model if is_sharded(runner.model) else unwrapped(runner)
+    given = f'load_from="{runner._load_from}"'
+    checkpoint['state_dict'] = complete_weights(
+        unwrapped(runner), checkpoint, given, model.state_dict()
+    )
 
 
 def _name_builds(owner: Any) -> None:

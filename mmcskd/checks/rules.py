@@ -57,7 +57,7 @@ def check_together(cfg: Any) -> None:
 
 
 def check_run(cfg: Any) -> None:
-    """Losses are steered, averages are whole, schedules begin before the run ends."""
+    """Losses are steered, averages are whole, a start is there, schedules begin before the end."""
     losses = ((cfg.get('model') or {}).get('distiller') or {}).get('distill_losses') or {}
     hooks = [type_name(hook) for hook in cfg.get('custom_hooks') or []]
     for name, loss in losses.items():
@@ -73,6 +73,9 @@ def check_run(cfg: Any) -> None:
             "save the average of the first process's shard alone: take it out of custom_hooks, or "
             'leave out runner_type and strategy.'
         )
+    start = cfg.get('load_from')
+    if isinstance(start, str) and '://' not in start and not Path(start).is_file():
+        raise ValueError(f'load_from="{start}" is no file (looked in {Path.cwd()}).')
     schedules, loop = cfg.get('param_scheduler') or (), cfg.get('train_cfg') or {}
     for index, part in enumerate([schedules] if isinstance(schedules, dict) else schedules):
         key = 'max_epochs' if part.get('by_epoch', True) else 'max_iters'

@@ -12,6 +12,7 @@ from ..checks.suggest import nearest
 
 WRAPPERS = ('state_dict', 'model', 'module', 'state_dict_ema', 'model_ema')
 PREFIXES = ('module.', 'architecture.')
+BELONGS = 'Does the checkpoint belong to this architecture and number of classes?'
 
 
 def read_checkpoint(checkpoint: str, given: str) -> Any:
@@ -106,14 +107,41 @@ def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ck
     if not state:
         raise ValueError(f'{given} holds no weights, expected a state dict.')
     state, wanted = _named_as(model, state), model.state_dict()
-    hint = 'Does the checkpoint belong to this architecture and number of classes?'
-    check_complete(wanted, state, given, type(model).__name__, hint, spare=True)
+    check_complete(wanted, state, given, type(model).__name__, BELONGS, spare=True)
     unused = [name for name in state if name not in wanted]
     if unused:
         MMLogger.get_current_instance().warning(
             f'{checkpoint}: {len(unused)} entries are not used, the first is "{unused[0]}".'
         )
     model.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
+
+
+def complete_weights(
+    model: nn.Module, content: Any, given: str, wanted: Mapping[str, Tensor]
+) -> Dict[str, Tensor]:
+    """The weights of a checkpoint under the names of a model that is to start from them.
+
+    Args:
+        model (nn.Module): The model, or an algorithm, of which the student must be complete.
+        content (Any): Content of the file.
+        given (str): How a message names it.
+        wanted (Mapping[str, Tensor]): The model's state dict. Empty on a process that holds a shard
+            and leaves the check to the first one.
+
+    Returns:
+        dict[str, Tensor]: Also those of an algorithm's other parts, if the file has them.
+
+    Raises:
+        ValueError: As :func:`load_weights`.
+    """
+    found = state_dict_of(content)
+    prefix = 'architecture.' if hasattr(model, 'architecture') else ''
+    student = getattr(model, 'architecture', model)
+    state = {f'{prefix}{name}': value for name, value in _named_as(student, found).items()}
+    if wanted:
+        own = {name: value for name, value in wanted.items() if name.startswith(prefix)}
+        check_complete(own, state, given, type(student).__name__, BELONGS, spare=True)
+    return {**{name: found[name] for name in found if name in wanted}, **state}
 
 
 def state_dict_of(content) -> Dict[str, Tensor]:
