@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+import tool_runs
 import torch
 from mmengine.config import Config
 from mmpretrain import get_model
+from mmpretrain.registry import DATASETS
 from mmpretrain.structures import DataSample
 
 from mmcskd import CSKDLoss, DeiTLoss, DistTokenConnector, PatchTokenConnector, PatchTokenRecorder
@@ -121,3 +123,63 @@ def test_trains_on_by_the_same_losses_and_gradients(name):
         gradient = gradients[key].grad.double()
         assert float(gradient.norm()) == pytest.approx(norm, rel=1e-5, abs=1e-6), key
         assert float(gradient.sum()) == pytest.approx(total, rel=1e-4, abs=2e-6), key
+
+
+@pytest.mark.parametrize('name', EXPECTED)
+def test_average_and_resume_find_the_old_names(name):
+    """MMEngine loads by `load_state_dict`, with whatever stands before the student's names."""
+    content = torch.load(DATA / f'{name}.pth', weights_only=True)
+    model = student(name)
+    before = 'architecture' if name in WITH_TEACHER else 'module'
+    state = content['state_dict']
+    if before == 'module':
+        state = {f'module.{key}': value for key, value in state.items()}
+    around = torch.nn.ModuleDict({before: copy.deepcopy(model)})
+    for parameter in around.parameters():
+        parameter.data.zero_()
+    around.load_state_dict(state, strict=True)
+    torch.testing.assert_close(around[before].state_dict(), model.state_dict(), rtol=0, atol=0)
+    # The optimizer's state is by number: the weights have their old order.
+    names = [key.replace('head.layers.head_dist', 'head_dist') for key in content['state_dict']]
+    ours = [key.replace('head.layers.head_dist', 'head_dist') for key in model.state_dict()]
+    assert [key.replace(f'{before}.', '') for key in names] == ours
+
+
+def test_command_of_the_old_checkpoint(tmp_path):
+    """`tools/test.py CONFIG CHECKPOINT`, by the config that has the same name today."""
+    expected, size = EXPECTED['cskd_vit'], EXPECTED['cskd_vit']['image']
+    loader = dict(
+        _delete_=True,
+        batch_size=8,
+        num_workers=0,
+        dataset=dict(
+            type='ClutteredDigits',
+            split='test',
+            length=16,
+            canvas=size,
+            pipeline=[dict(type='PackInputs')],
+        ),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+    )
+    cfg = Config.fromfile(ROOT / 'configs' / expected['config'])
+    cfg.merge_from_dict(copy.deepcopy(expected['options']))
+    cfg.merge_from_dict(
+        dict(
+            test_dataloader=loader,
+            data_preprocessor=dict(num_classes=10, mean=[32.0] * 3, std=[64.0] * 3),
+            custom_hooks=[],
+        )
+    )
+    cfg.visualizer.vis_backends = []
+    cfg.dump(tmp_path / 'config.py')
+    checkpoint = str(DATA / 'cskd_vit.pth')
+    tool_runs.call('test', 'config.py', checkpoint, '--out', 'out.json', cwd=tmp_path)
+    found = json.loads((tmp_path / 'out.json').read_text())['student']['accuracy/top1']
+    model = student('cskd_vit').eval()
+    dataset = DATASETS.build(dict(loader['dataset'], pipeline=[]))
+    items = [dataset.get_data_info(index) for index in range(16)]
+    canvases = torch.stack([torch.tensor(item['img']) for item in items]).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        classes = model((canvases - 32.0) / 64.0).argmax(1)
+    right = classes == torch.tensor([item['gt_label'] for item in items])
+    assert found == pytest.approx(100 * float(right.float().mean()))
