@@ -1,14 +1,17 @@
 """A Runner whose build errors name the config key, and that loads completely or not at all."""
 
 import copy
+import math
 from functools import partial
 from typing import Any, Callable, Iterator, Tuple
 
 from mmengine.config import Config
+from mmengine.hooks import EMAHook
 from mmengine.registry import RUNNERS, TRANSFORMS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from ..checks.built import built
+from ..checks.part import type_name
 from ..runs.weights import complete_weights
 from ..runs.wrapped_model import is_sharded, unwrapped
 
@@ -48,7 +51,8 @@ def naming(kind: type) -> type:
 
     With ``load_from`` it loads every weight of the model, or of an algorithm's student, or refuses
     the file. It accepts what :func:`mmcskd.runs.weights.load_weights` does, as a student's own
-    checkpoint for a run that distils it and the reverse.
+    checkpoint for a run that distils it and the reverse. It does not start with an ``EMAHook`` that
+    averages over more iterations than the run has.
 
     Args:
         kind (type): ``Runner``, ``FlexibleRunner`` or a class that derives from one.
@@ -71,9 +75,31 @@ def naming(kind: type) -> type:
         def call_hook(self, fn_name, **kwargs):
             if fn_name == 'after_load_checkpoint' and not self._resume:
                 _load_completely(self, kwargs['checkpoint'])
+            if fn_name == 'before_run' and isinstance(self._train_loop, BaseLoop):
+                _check_averages(self)
             super().call_hook(fn_name, **kwargs)
 
     return NamingRunner
+
+
+def _check_averages(runner: Runner) -> None:
+    """Refuse an average that the run is too short for."""
+    for hook in runner.hooks:
+        # The other types warm up or forget nothing.
+        if not isinstance(hook, EMAHook) or type_name(hook.ema_cfg) != 'ExponentialMovingAverage':
+            continue
+        momentum, every = hook.ema_cfg.get('momentum', 0.0002), hook.ema_cfg.get('interval', 1)
+        iterations, span = runner.max_iters, every / momentum
+        begin = hook.begin_iter or hook.begin_epoch * len(runner.train_dataloader)
+        if span > iterations and begin < iterations / 2:
+            raise ValueError(
+                f'The EMAHook in custom_hooks averages over some {span:.0f} iterations '
+                f'(momentum={momentum:g}), but the run has {iterations}: validation, best '
+                'checkpoint and export would be of nearly the first weights. Set its momentum to '
+                f'{every / iterations:.2g} or more, its ema_type to "MomentumAnnealingEMA", which '
+                f'warms up, or its begin_iter to {math.ceil(iterations / 2)} or more; or take it '
+                'out.'
+            )
 
 
 def _load_completely(runner: Runner, checkpoint: dict) -> None:
