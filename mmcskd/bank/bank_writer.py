@@ -75,7 +75,8 @@ class BankWriter:
         self.error: Optional[dict] = None
         self.seed = runner.seed
         self.loader = runner.build_dataloader(runner._train_dataloader, seed=self.seed)
-        if not key_views(self.loader, self.seed):
+        self._epoch = 0
+        if not key_views(self.loader, self.seed, lambda: self._epoch):
             raise ValueError(
                 'train_dataloader.batch_sampler has no sampler, so views have no place to be known '
                 'by: use train_dataloader.sampler.'
@@ -135,6 +136,7 @@ class BankWriter:
         return size
 
     def _write_epoch(self, epoch: int, path: Path, steps: tqdm) -> Tuple[int, Optional[dict]]:
+        self._epoch = epoch
         if hasattr(self.loader.sampler, 'set_epoch'):
             self.loader.sampler.set_epoch(epoch)
         first = epoch * len(self.loader)

@@ -1,6 +1,7 @@
 import hashlib
 import random
 import struct
+from functools import partial
 from itertools import islice
 from typing import Optional
 
@@ -84,7 +85,7 @@ class ExactResumeHook(Hook):
         loader.generator = torch.Generator().manual_seed(iteration_key(seed, 0, 'loader') >> 1)
         by_iteration = type(loop) is IterBasedTrainLoop
         if by_iteration or isinstance(loop, EpochBasedTrainLoop):
-            key_views(loader, seed, self.period)
+            key_views(loader, seed, partial(_epoch, runner), self.period)
         if self._resumed_gradients is not None:
             _restore(unwrapped(runner), self._resumed_gradients)
             self._resumed_gradients = None
@@ -139,6 +140,19 @@ class ExactResumeHook(Hook):
         seed_iteration(iteration_key(runner.seed or 0, iteration, purpose))
 
 
+def _epoch(runner) -> int:
+    """How often the data began anew, asked when it does."""
+    loader = runner.train_dataloader
+    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        return runner.epoch
+    return 0 if _never_ends(loader.sampler) else runner.iter // len(loader)
+
+
+def _never_ends(sampler) -> bool:
+    """Whether this is MMEngine's InfiniteSampler, of any length."""
+    return hasattr(sampler, '_indices_of_rank')
+
+
 class _SkipFirst:
     """A sampler that skips its first items once."""
 
@@ -168,7 +182,7 @@ class _Ahead:
 
         self.left = iteration
         sampler = loader.sampler
-        if hasattr(sampler, '_indices_of_rank'):  # MMEngine's InfiniteSampler, of any length
+        if _never_ends(sampler):
             sampler.indices = sampler._indices_of_rank()
             epoch, seen = 0, iteration
         else:

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import random
 import struct
-from typing import Iterator, Optional
+from typing import Callable, Iterator, Optional
 
 import numpy as np
 import torch
@@ -31,20 +31,25 @@ class KeyedSampler:
     Args:
         sampler (Sampler): The sampler of a dataloader.
         seed (int): Seed of the run.
+        epoch (Callable[[], int]): Tells the epoch when one begins. A sampler need not know it.
         period (int, optional): Epochs after which order and views repeat. Defaults to None:
             never.
     """
 
-    def __init__(self, sampler, seed: int, period: Optional[int] = None) -> None:
+    def __init__(
+        self, sampler, seed: int, epoch: Callable[[], int], period: Optional[int] = None
+    ) -> None:
         self.sampler = sampler
         self.seed = seed
+        self.current = epoch
         self.period = period
 
     def __iter__(self) -> Iterator[View]:
-        epoch = getattr(self.sampler, 'epoch', 0)
+        epoch = self.current()
         if self.period is not None:
             epoch %= self.period
-            self.sampler.set_epoch(epoch)
+            if hasattr(self.sampler, 'set_epoch'):
+                self.sampler.set_epoch(epoch)
         step, place = get_world_size(), get_rank()
         for index in self.sampler:
             yield _view(int(index), struct.pack('<4q', self.seed, epoch, index, place))
@@ -89,7 +94,9 @@ class KeyedDataset:
         setattr(self.dataset, name, value)
 
 
-def key_views(loader: DataLoader, seed: int, period: Optional[int] = None) -> bool:
+def key_views(
+    loader: DataLoader, seed: int, epoch: Callable[[], int], period: Optional[int] = None
+) -> bool:
     """Make the views of a dataloader functions of seed, epoch, sample and place.
 
     They are then the same with any number of workers and after a resume.
@@ -97,6 +104,7 @@ def key_views(loader: DataLoader, seed: int, period: Optional[int] = None) -> bo
     Args:
         loader (DataLoader): A loader that has not been iterated.
         seed (int): Seed of the run.
+        epoch (Callable[[], int]): Tells the epoch when one begins.
         period (int, optional): Epochs after which order and views repeat. Defaults to None:
             never.
 
@@ -109,7 +117,7 @@ def key_views(loader: DataLoader, seed: int, period: Optional[int] = None) -> bo
     if isinstance(batches.sampler, KeyedSampler):
         batches.sampler.period = period
         return True
-    batches.sampler = KeyedSampler(batches.sampler, seed, period)
+    batches.sampler = KeyedSampler(batches.sampler, seed, epoch, period)
     # torch forbids the assignment, as workers that run already would not see it.
     loader.__dict__['dataset'] = KeyedDataset(loader.dataset)
     return True

@@ -1,0 +1,67 @@
+"""The views of a run's images, with samplers of a user's own."""
+
+import pytest
+import torch
+from fault_runs import runner
+from mmengine.hooks import Hook
+from mmengine.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+
+@DATA_SAMPLERS.register_module()
+class InOrder(Sampler):
+    """All that torch asks of a sampler, and no more."""
+
+    def __init__(self, dataset, seed=None):
+        self.dataset = dataset
+
+    def __iter__(self):
+        return iter(range(len(self.dataset)))
+
+    def __len__(self):
+        return len(self.dataset)
+
+
+class Views(Hook):
+    """Keeps one number of each image, by iteration."""
+
+    def __init__(self):
+        self.seen = {}
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.seen[runner.iter] = torch.stack(list(data_batch['inputs']))[:, 0, 0, 0].tolist()
+
+
+LOOPS = {
+    'epochs': dict(epochs=3),
+    'iterations': dict(iterations=18, checkpoint=dict(interval=6)),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    """MMEngine sleeps two seconds where an iteration-based loop starts its loader again."""
+    monkeypatch.setattr('mmengine.runner.loops.time.sleep', lambda seconds: None)
+
+
+def views(place, **options):
+    options.setdefault('sampler', dict(type='InOrder'))
+    run = runner(place, dataset=dict(type='Pictures', noise=True), **options)
+    kept = Views()
+    run.register_hook(kept)
+    run.train()
+    return kept.seen
+
+
+@pytest.mark.parametrize('loop', LOOPS)
+def test_each_epoch_has_other_views_with_a_sampler_that_knows_no_epoch(tmp_path, loop):
+    seen = views(tmp_path, **LOOPS[loop])
+    assert sorted(seen) == list(range(18))
+    # The same images in the same order: without noise all epochs would be equal.
+    for first, second in ((0, 6), (0, 12), (6, 12)):
+        assert all(a != b for a, b in zip(seen[first], seen[second]))
+    last = tmp_path / ('epoch_3.pth' if loop == 'epochs' else 'iter_18.pth')
+    last.unlink()
+    (tmp_path / 'last_checkpoint').unlink()
+    resumed = views(tmp_path, resume=True, **LOOPS[loop])
+    assert resumed == {step: seen[step] for step in range(12, 18)}
