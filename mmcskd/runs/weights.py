@@ -1,5 +1,6 @@
 """Load weights completely or not at all."""
 
+import math
 import re
 from typing import Any, Dict, Mapping, Tuple
 
@@ -59,7 +60,7 @@ def check_complete(
         resized (tuple[str]): Names of weights that may have another shape. Defaults to none.
 
     Raises:
-        ValueError: If a weight is missing, unknown or has another shape.
+        ValueError: If a weight is missing, unknown or has another shape, or one holds NaN.
     """
     missing = [
         name for name in wanted if name not in state and not name.endswith('num_batches_tracked')
@@ -83,6 +84,14 @@ def check_complete(
                 f'{given}: "{name}" has shape {tuple(state[name].shape)}, expected '
                 f'{tuple(wanted[name].shape)} by {owner}. {hint}'
             )
+    for name in wanted:
+        value = state.get(name)
+        # NaN compares as false. Minus infinity is what a mask may hold.
+        if value is not None and value.is_floating_point() and not bool((value < math.inf).all()):
+            raise ValueError(
+                f'{given}: "{name}" of {owner} holds NaN or infinity: the file is damaged, or of a '
+                'run that diverged. Give another one.'
+            )
 
 
 def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ckpt') -> None:
@@ -100,7 +109,7 @@ def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ck
 
     Raises:
         ValueError: If the file is missing, unreadable or has no weights, or if a weight of the
-            model is missing in it or has another shape.
+            model is missing in it, has another shape, or holds NaN.
     """
     given = f'{key}="{checkpoint}"'
     state = state_dict_of(read_checkpoint(checkpoint, given))

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmrazor.registry import MODELS
 from models import NUM_CLASSES, algorithm_config, build, teacher_config
 
 from mmcskd.runs.weights import digest, load_weights
@@ -96,6 +97,16 @@ def test_incomplete_weights(tmp_path, weights, change, message):
     with pytest.raises(ValueError, match=r'model\.teacher_ckpt=.*' + message):
         load_weights(model, str(path))
     assert_filled(model, before)
+
+
+@pytest.mark.parametrize('name', ['head.fc.bias', 'backbone.bn1.running_var'])
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_numbers_gone_bad_are_named(tmp_path, weights, name, value):
+    weights[name][0] = value
+    torch.save(weights, tmp_path / 'teacher.pth')
+    given = dict(random_teacher=False, teacher_ckpt=str(tmp_path / 'teacher.pth'))
+    with pytest.raises(ValueError, match=rf'model\.teacher_ckpt=".*teacher\.pth": "{name}" .* NaN'):
+        MODELS.build(algorithm_config(**given))
 
 
 def test_unreadable_file(tmp_path):
