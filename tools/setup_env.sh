@@ -4,8 +4,9 @@
 #
 #   PYTHON   the interpreter to make it from; default: python3
 #   TORCH    the torch to install; default: the newest that was tested
+#   STACK    openmmlab, or onedl for OneDL's packages in .venv-onedl; default: openmmlab
 #   VENV     another folder
-#   EXTRAS   extras of pyproject.toml beside the OpenMMLab packages; default: test
+#   EXTRAS   extras of pyproject.toml beside the stack; default: test
 #   BESIDE   an environment of this checkout that has most of it: its files are linked, so that
 #            torch's gigabytes are on the disk once
 set -euo pipefail
@@ -13,12 +14,18 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python3}
 TORCH=${TORCH:-"torch==2.14.1 torchvision==0.29.1"}
-VENV=${VENV:-.venv}
+STACK=${STACK:-openmmlab}
+case $STACK in
+    openmmlab) VENV=${VENV:-.venv} build=(--no-build-isolation) ;;
+    # pip builds onedl-mmcv where it sees no torch: without ops, in seconds.
+    onedl) VENV=${VENV:-.venv-onedl} build=() ;;
+    *) echo "setup_env.sh: STACK=\"$STACK\", expected openmmlab or onedl." >&2; exit 1 ;;
+esac
 EXTRAS=${EXTRAS:-test}
 
 # One line for each set of extras that was installed from the same state.
 stamp=$VENV/mmcskd.stamp
-state=$({ echo "$TORCH" "$PWD"; "$PYTHON" --version; cat setup.py pyproject.toml tools/setup_env.sh; } | cksum)
+state=$({ echo "$TORCH" "$STACK" "$PWD"; "$PYTHON" --version; cat setup.py pyproject.toml tools/setup_env.sh; } | cksum)
 if grep -sqxF "$state $EXTRAS" "$stamp"; then
     exit 0
 fi
@@ -41,11 +48,17 @@ pip install 'setuptools>=77,<81' wheel
 # them, or the NumPy that goes with them.
 # shellcheck disable=SC2086
 pip install $TORCH
-# mmcv and mmcv-lite fill one directory: mmcv with its ops, from tools/install_mmcv.sh, stays.
-stack=openmmlab
-if has mmcv; then stack=openmmlab-without-mmcv; fi
+stack=$STACK
+if [ "$STACK" = onedl ]; then
+    # What was linked of the other stack fills the same folders.
+    for name in mmengine mmcv mmcv-lite mmpretrain mmdet mmsegmentation; do
+        if has "$name"; then pip uninstall -y "$name"; fi
+    done
+elif has mmcv; then # with its ops, from tools/install_mmcv.sh; mmcv-lite would overwrite it
+    stack=openmmlab-without-mmcv
+fi
 # shellcheck disable=SC2086
-pip install --no-build-isolation $TORCH -e ".[$stack,$EXTRAS]"
+pip install ${build[@]+"${build[@]}"} $TORCH -e ".[$stack,$EXTRAS]"
 "$VENV/bin/python" -W ignore -c 'import mmcskd; print("mmcskd", mmcskd.__version__, "is ready.")'
 
 earlier=$(grep -sF "$state " "$stamp" || true)

@@ -23,17 +23,21 @@ def ci_run(folder, run_tests, run_transfer_tests, **environment):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize('failing', [None, 'tests ', 'tests --all -m slow', 'transfer'])
+@pytest.mark.parametrize(
+    'failing', [None, 'tests ', 'tests --all -m slow', 'tests --stack onedl', 'transfer']
+)
 def test_all_run_and_any_fails_it(failing, tmp_path):
-    scripts = [
-        f'echo "{name} $*"\n[ "{name} $*" != "{failing}" ]\n'.replace('transfer $*', 'transfer')
-        for name in ('tests', 'transfer')
-    ]
+    # The first words are enough to tell the suites apart.
+    check = f'echo "$said"\n[ "$said" != "{failing}" ]\n'
+    scripts = ['said="tests ${*:1:3}"\nsaid="${said% -k}"\n' + check, 'said=transfer\n' + check]
     done = ci_run(tmp_path, *scripts)
     assert (done.returncode != 0) == bool(failing)
     ran, closing = done.stdout.split('\n\n')
-    assert ran.splitlines() == ['tests ', 'tests --all -m slow', 'transfer']
-    assert closing == 'transfer:\ntransfer\nquick:\ntests \nrest:\ntests --all -m slow\n'
+    assert ran.splitlines() == ['tests ', 'tests --all -m slow', 'tests --stack onedl', 'transfer']
+    assert closing == (
+        'transfer:\ntransfer\nquick:\ntests \nrest:\ntests --all -m slow\n'
+        'onedl:\ntests --stack onedl\n'
+    )
 
 
 @pytest.mark.slow

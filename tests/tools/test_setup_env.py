@@ -56,6 +56,30 @@ def test_mmcv_with_its_ops_stays(tmp_path, beside):
     assert '.[openmmlab-without-mmcv,docs]' in set_up(place, EXTRAS='docs').stdout
 
 
+def test_the_other_stack_is_removed_from_what_was_linked(tmp_path, beside):
+    """And stays where it was linked from; pip builds onedl-mmcv apart from torch."""
+    (packages,) = beside.rglob('site-packages')
+    for name in ('mmengine', 'mmcv-lite'):
+        folder = packages / f'{name.replace("-", "_")}-0.10.7.dist-info'
+        folder.mkdir()
+        (folder / 'METADATA').write_text(f'Name: {name}\nVersion: 0.10.7\n')
+    done = set_up(tmp_path / 'two', BESIDE=str(beside), STACK='onedl')
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert [line.split()[-1] for line in said if ' uninstall -y ' in line] == [
+        'mmengine', 'mmcv-lite',
+    ]  # fmt: skip
+    (last,) = (line for line in said if '-e .[onedl,test]' in line)
+    assert '--no-build-isolation' not in last
+    assert (packages / 'mmcv_lite-0.10.7.dist-info' / 'METADATA').is_file()
+
+
+def test_another_stack_is_refused(tmp_path):
+    done = set_up(tmp_path / 'two', STACK='mmlab')
+    assert done.returncode == 1 and 'STACK="mmlab", expected openmmlab or onedl.' in done.stderr
+    assert not (tmp_path / 'two').exists()
+
+
 def test_extras_are_kept_until_torch_changes(tmp_path, beside):
     place = tmp_path / 'two'
 
