@@ -73,8 +73,11 @@ class ExactResumeHook(Hook):
                 f'would be something else. Make the product {then}.'
             )
         sampler = runner.train_dataloader.sampler
-        if meta.get('seed') is not None and hasattr(sampler, 'seed'):
-            sampler.seed = meta['seed']
+        own = getattr(sampler, 'seed', None)
+        # An older checkpoint has the run's seed alone, which is the sampler's if it has no own one.
+        then = meta.get('sampler_seed', meta.get('seed') if own == runner.seed else None)
+        if own is not None and then is not None:
+            sampler.seed = then
         self._resumed_gradients = checkpoint.pop('gradients', None)
 
     def before_train(self, runner) -> None:
@@ -131,6 +134,9 @@ class ExactResumeHook(Hook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add the data for the resumed run."""
         checkpoint['meta']['global_batch'] = _global_batch(runner)
+        seed = getattr(runner.train_dataloader.sampler, 'seed', None)
+        if isinstance(seed, (int, np.integer)):
+            checkpoint['meta']['sampler_seed'] = int(seed)
         if self._gradients is not None and 'optimizer' in checkpoint:
             checkpoint['gradients'] = self._gradients
 

@@ -65,3 +65,20 @@ def test_each_epoch_has_other_views_with_a_sampler_that_knows_no_epoch(tmp_path,
     (tmp_path / 'last_checkpoint').unlink()
     resumed = views(tmp_path, resume=True, **LOOPS[loop])
     assert resumed == {step: seen[step] for step in range(12, 18)}
+
+
+RANDOMNESS = {
+    'of the sampler': dict(sampler=dict(type='DefaultSampler', shuffle=True, seed=11)),
+    'of each process': dict(randomness=dict(seed=3, diff_rank_seed=True)),
+    'of nobody': dict(randomness=dict(seed=None)),
+}
+
+
+@pytest.mark.parametrize('seed', RANDOMNESS)
+def test_the_order_of_the_data_goes_on(tmp_path, seed):
+    """Whichever seed the sampler had, it has again after a resume."""
+    options = {'sampler': dict(type='DefaultSampler', shuffle=True), **RANDOMNESS[seed]}
+    whole = views(tmp_path, **options)
+    (tmp_path / 'epoch_3.pth').unlink()
+    resumed = views(tmp_path, resume=True, **options)
+    assert resumed == {step: whole[step] for step in range(12, 18)}
