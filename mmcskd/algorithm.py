@@ -53,7 +53,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         random_teacher (bool): Accept a teacher config without weights. Defaults to False.
         teacher_view (dict, optional): Normalisation and size of the teacher's images, any of
             ``mean``, ``std``, ``to_rgb`` and ``size``. Defaults to None: those of its own
-            ``data_preprocessor``, which a stock config has; else the student's.
+            ``data_preprocessor``, which a stock config has; else those of timm's
+            ``pretrained_cfg``; else the student's.
         bank (dict, optional): A bank of responses of ``tools/bank_responses.py`` in place of a
             running teacher: its ``path``; ``cycle``, whether to use its epochs again where they
             end; ``top_k``, how many classes of each response it keeps for approximate soft targets.

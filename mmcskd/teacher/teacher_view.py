@@ -2,6 +2,7 @@ from typing import Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
 
@@ -74,8 +75,9 @@ def fit_view(teacher: nn.Module, preprocessor: nn.Module, config: Optional[dict]
         preprocessor (nn.Module): MMPretrain's ``ClsDataPreprocessor`` that normalised the batch.
         config (dict, optional): Any of ``mean`` and ``std`` (channels in 0 … 255), ``to_rgb``
             (bool) and ``size`` (height and width). What is not given comes from the teacher's own
-            ``data_preprocessor`` if that normalises, as in a stock config by ``cfg_path``, else
-            from ``preprocessor``. Defaults to None.
+            ``data_preprocessor`` if that normalises, as in a stock config by ``cfg_path``; else
+            from the ``pretrained_cfg`` of a model of timm, which is in RGB order; else from
+            ``preprocessor``. Defaults to None.
 
     Raises:
         ValueError: For an unknown key or a value of a wrong form.
@@ -84,6 +86,15 @@ def fit_view(teacher: nn.Module, preprocessor: nn.Module, config: Optional[dict]
     student = _normalisation(preprocessor)
     own = getattr(teacher, 'data_preprocessor', None)
     mean, std, rgb = _normalisation(own) if hasattr(own, 'mean') else student
+    timm = None if hasattr(own, 'mean') else _timm_normalisation(teacher)
+    if timm is not None and hasattr(preprocessor, 'mean'):
+        # What it says of colours is no word about grey images.
+        mean, std, rgb = timm if len(mean) == len(timm[0]) else student
+    elif timm is not None and not {'mean', 'std'} <= set(config):
+        MMLogger.get_current_instance().warning(
+            f"The teacher's pretrained_cfg asks for mean {timm[0]} and std {timm[1]}, but the "
+            'data_preprocessor does not normalise: set them there, or in model.teacher_view.'
+        )
     mean = _channels('mean', config.pop('mean', mean))
     std = _channels('std', config.pop('std', std))
     rgb = config.pop('to_rgb', rgb)
@@ -118,6 +129,18 @@ def _normalisation(preprocessor: Optional[nn.Module]) -> Tuple[list, list, bool]
         getattr(preprocessor, name).double().flatten().tolist() for name in ('mean', 'std')
     )
     return mean, std, rgb
+
+
+def _timm_normalisation(teacher: nn.Module) -> Optional[Tuple[list, list, bool]]:
+    """What a model of timm says of its images, which it takes in 0 … 1 and in RGB order."""
+    # Of MMPretrain's TimmClassifier and TIMMBackbone.
+    backbone = getattr(teacher, 'backbone', None)
+    for model in (getattr(teacher, 'model', None), getattr(backbone, 'timm_model', None)):
+        says = getattr(model, 'pretrained_cfg', None) or {}
+        if says.get('mean') and says.get('std'):
+            mean, std = ([value * 255 for value in says[name]] for name in ('mean', 'std'))
+            return mean, std, True
+    return None
 
 
 def _channels(key: str, values: Sequence[float]) -> list:

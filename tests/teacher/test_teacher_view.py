@@ -119,3 +119,41 @@ def test_numbers_are_moved_once():
     for _ in range(2):
         assert view(torch.ones(1, 3, 2, 2, device='meta')).device.type == 'meta'
         assert view.scale.device.type == view.shift.device.type == 'meta'
+
+
+def timm_algorithm(name, preprocessor=OURS, **parts):
+    pytest.importorskip('timm')
+    return build(
+        algorithm_config(
+            data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor', **preprocessor),
+            teacher=name,
+            **parts,
+        )
+    )
+
+
+LITE = 'tf_efficientnet_lite0'  # mean and standard deviation 0.5, of images in 0 to 1
+WRAPPED = dict(
+    _scope_='mmpretrain', type='TimmClassifier', model_name=LITE, num_classes=NUM_CLASSES
+)
+AS_BACKBONE = teacher_config(
+    backbone=dict(type='TIMMBackbone', model_name=LITE),
+    head=dict(type='LinearClsHead', num_classes=NUM_CLASSES, in_channels=1280),
+)
+
+
+@pytest.mark.parametrize('teacher', [WRAPPED, AS_BACKBONE])
+@pytest.mark.parametrize(
+    'view, expected', [(None, (1, 1, 1)), (dict(mean=[0.0, 255.0, 255.0]), (2, 0, 0))]
+)
+def test_timm_says_how_it_wants_its_images(teacher, view, expected):
+    """White, as it arrives; what teacher_view says wins."""
+    model = timm_algorithm(teacher, teacher_view=view)
+    white = model.data_preprocessor(dict(inputs=torch.full((2, 3, 40, 40), 255.0)))['inputs']
+    (first, *_) = (m for m in model.teacher.modules() if isinstance(m, torch.nn.Conv2d))
+    seen = []
+    first.register_forward_pre_hook(lambda m, args: seen.append(args[0]))
+    with torch.no_grad():
+        model.teacher(white, mode='tensor')
+    pixel = seen[0][0, :, 20, 20]
+    torch.testing.assert_close(pixel, torch.tensor(expected, dtype=torch.float32))
