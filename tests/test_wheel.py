@@ -1,5 +1,6 @@
 """The package as it is built and installed elsewhere."""
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import pytest
 from mmengine.config import Config
 
 from mmcskd import __version__
+from mmcskd.compat import is_onedl
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
@@ -124,6 +126,25 @@ def test_installing_it_takes_nothing_away(installed):
     """No version is asked for, and no package that comes in another build or of another fork."""
     plain = [line for line in requirements(installed) if 'extra ==' not in line]
     assert plain == ['numpy', 'packaging', 'scikit-learn', 'tqdm']
+
+
+@pytest.mark.parametrize('stack', ['', 'stack'])
+def test_pip_adds_nothing_else_to_a_whole_stack(built, tmp_path, stack):
+    """Beside OpenMMLab's packages or OneDL's, whichever these tests run with."""
+    if stack:
+        lite = 'openmmlab-without-mmcv' if has('mmcv') else 'openmmlab'
+        stack = '[onedl]' if is_onedl() else f'[{lite}]'
+    report = tmp_path / 'report.json'
+    run(
+        sys.executable, '-m', 'pip', 'install', '--quiet', '--dry-run', '--no-index', '--report',
+        report, f'{built}{stack}', cwd=tmp_path,
+    )  # fmt: skip
+    added = [one['metadata']['name'] for one in json.loads(report.read_text())['install']]
+    assert set(added) <= {'mmcskd'}
+
+
+def has(distribution):
+    return any(metadata.distributions(name=distribution))
 
 
 def test_mmcv_is_the_choice_of_an_extra(installed):
