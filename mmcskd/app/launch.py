@@ -20,6 +20,8 @@ from ..runs.weights import load_weights
 from ..student.stock_model import named_model
 from ..teacher.teacher_view import fit_view
 
+STOCK_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that the MM toolboxes share.
@@ -111,8 +113,16 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
     trust_checkpoints(getattr(args, 'trust', []))
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         check_config(cfg, [name[: -len('_dataloader')] for name in loaders])
+    _leave_out_hooks(cfg)
     bridge_cpu_processes(cfg)
     return cfg
+
+
+def _leave_out_hooks(cfg: Config) -> None:
+    """Let None take out every default hook; MMEngine knows it for its own ones alone."""
+    hooks = cfg.get('default_hooks') or {}
+    for name in [name for name in hooks if hooks[name] is None and name not in STOCK_HOOKS]:
+        hooks.pop(name)
 
 
 def _fill_loader(loader: ConfigDict, scope: str) -> None:

@@ -120,7 +120,7 @@ def check_config(cfg: Any, phases: Iterable[str] = ('train', 'val', 'test')) -> 
     hints = typing.get_type_hints(FlexibleRunner.__init__)
     hints.update(typing.get_type_hints(Runner.__init__), work_dir=Optional[str])
     for key in cfg:
-        if key in hints and key not in ('model', 'cfg'):
+        if key in hints and key not in ('model', 'cfg', 'default_hooks'):
             check_value(cfg[key], hints[key], key)
     check_model(cfg.get('model'))
     check_hooks(cfg)

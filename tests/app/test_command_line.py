@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from tool_runs import ROOT, TOOLS, call, losses, run
 
 from mmcskd.app import launch
+from mmcskd.app.runner import build_runner
 
 
 @pytest.fixture(scope='module')
@@ -196,6 +197,20 @@ def test_loaders_are_filled_after_the_command_line():
         cfg = launch.load_config(Arguments(config, cfg_options=options), ['train_dataloader'])
         assert cfg.train_dataloader.persistent_workers == (workers > 0)
         assert cfg.train_dataloader.collate_fn.type == 'default_collate'
+
+
+def test_any_default_hook_can_be_left_out(tmp_path):
+    """By None, as docs/configuring.md says: those of this package and MMEngine's own."""
+    config = ROOT / 'configs' / 'demo' / 'none_vit.py'
+    names = list(Config.fromfile(config).default_hooks)
+    own = {'data_check', 'exact_resume', 'preemption', 'finite_loss'}
+    assert own < set(names)
+    options = {f'default_hooks.{name}': None for name in (*own, 'timer')}
+    cfg = launch.load_config(Arguments(config, cfg_options=options), ['train_dataloader'])
+    cfg.work_dir, cfg.experiment_name = str(tmp_path), tmp_path.name
+    kinds = {type(hook).__name__ for hook in build_runner(cfg).hooks}
+    left_out = {'DataCheckHook', 'ExactResumeHook', 'PreemptionHook', 'FiniteLossHook'}
+    assert not kinds & {*left_out, 'IterTimerHook'} and 'AtomicCheckpointHook' in kinds
 
 
 def test_work_dir_is_named_after_the_config(tmp_path, monkeypatch):
