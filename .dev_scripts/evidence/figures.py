@@ -8,34 +8,19 @@ from arms import ARMS
 
 # CSKD with its schedules in one hue, what lacks a part of it in another, what goes beyond it in a
 # third, the rest in greys.
-STYLES = dict(
-    none=('0.6', '-'),
-    deit_hard=('0.0', '-'),
-    deit_soft=('0.0', '--'),
-    fitnet=('0.6', '--'),
-    cskd_local=('C1', '-'),
-    cskd_global=('C1', '--'),
-    cskd_linear=('C0', '-'),
-    cskd_x2=('C0', '--'),
-    cskd_cos=('C0', ':'),
-    cskd_soft=('C2', '-'),
-    cskd_local_soft=('C2', '--'),
-    cskd_heavy=('C4', '-'),
-    cskd_agreement=('C3', '-'),
-    cskd_confidence=('C3', '--'),
-    cskd_mixture=('C3', ':'),
-    cskd_teachers=('C3', '-.'),
-)
+STYLES = {
+    **dict(none=('0.6', '-'), fitnet=('0.6', '--')),
+    **dict(deit_hard=('0.0', '-'), deit_soft=('0.0', '--')),
+    **dict(cskd_local=('C1', '-'), cskd_global=('C1', '--'), cskd_heavy=('C4', '-')),
+    **dict(cskd_linear=('C0', '-'), cskd_x2=('C0', '--'), cskd_cos=('C0', ':')),
+    **dict(cskd_soft=('C2', '-'), cskd_local_soft=('C2', '--')),
+    **dict(cskd_agreement=('C3', '-'), cskd_confidence=('C3', '--')),
+    **dict(cskd_mixture=('C3', ':'), cskd_teachers=('C3', '-.')),
+}
 
 
 def draw_curves(results, settings, path):
-    """One panel for each setting: means over seeds, with bands of a standard deviation.
-
-    Args:
-        results (Results): Of report.py.
-        settings (list[str]): Those to draw.
-        path (Path): PNG, SVG or whatever else matplotlib writes.
-    """
+    """One panel for each setting: means over seeds, with bands of a standard deviation."""
     columns = min(2, len(settings))
     rows = -(-len(settings) // columns)
     spare = rows * columns - len(settings)
