@@ -162,7 +162,7 @@ class CSKDClassifier(ImageClassifier):
         return self.head._get_predictions(self._score(inputs), data_samples)
 
     def _is_stock(self) -> bool:
-        """Whether the stock forward pass gives the score; heads with two outputs do not train."""
+        """Whether the stock forward pass gives the score; those heads raise errors in training mode."""
         return self.vote == self.stock_vote and not (self._own and self.training)
 
     def _score(self, inputs: Tensor) -> Tensor:
