@@ -162,7 +162,7 @@ class CSKDClassifier(ImageClassifier):
         return self.head._get_predictions(self._score(inputs), data_samples)
 
     def _is_stock(self) -> bool:
-        """Whether the stock forward pass gives the score; those heads raise errors in training mode."""
+        """Whether the stock pass gives the score; heads that distil raise errors in training."""
         return self.vote == self.stock_vote and not (self._own and self.training)
 
     def _score(self, inputs: Tensor) -> Tensor:
