@@ -1,12 +1,14 @@
 import math
-from typing import Dict, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
+from mmpretrain.models.utils import resize_pos_embed, to_2tuple
 from mmrazor.registry import HOOKS
 from torch import Tensor, nn
 
 from ..checks.typed import typed
+from .saved_config import SavedConfigError, read_saved_config
 from .weights import check_complete, read_checkpoint, state_dict_of, unprefixed
 from .wrapped_model import unwrapped
 
@@ -30,6 +32,10 @@ class DistilledInitHook(Hook):
             is refused before training, so that no run starts from random weights unnoticed.
         head (bool): Whether to load the head too, for the same classes. Defaults to False.
 
+        grid (tuple[int, int], optional): Height and width in patches of the distilled student's
+            images, from which position embeddings are interpolated. Defaults to None: as the
+            config in the checkpoint says. Without either, they must have the model's shape.
+
     Raises:
         ValueError: Before training, if the checkpoint is not set, cannot be read, has no backbone,
             lacks a weight or has one that the model does not have, if shapes differ, or if
@@ -39,9 +45,16 @@ class DistilledInitHook(Hook):
     priority = 'VERY_HIGH'
 
     @typed
-    def __init__(self, checkpoint: Optional[str] = None, head: bool = False) -> None:
+    def __init__(
+        self,
+        checkpoint: Optional[str] = None,
+        head: bool = False,
+        grid: Optional[Tuple[int, int]] = None,
+    ) -> None:
         self.checkpoint = checkpoint
         self.head = head
+        self.grid = None if grid is None else (grid[0], grid[1])
+        self._saved_grid: Optional[Tuple[int, int]] = self.grid
 
     @property
     def key(self) -> str:
@@ -92,7 +105,9 @@ class DistilledInitHook(Hook):
                 'DistilledInitHook has no checkpoint, fine-tuning would start from random weights: '
                 'set its "checkpoint" in custom_hooks to a distilled student.'
             )
-        state = unprefixed(state_dict_of(read_checkpoint(self.checkpoint, self.key)))
+        content = read_checkpoint(self.checkpoint, self.key)
+        self._saved_grid = self.grid or _grid_of(content)
+        state = unprefixed(state_dict_of(content))
         if 'pos_embed' in state:
             return {f'backbone.{name}': value for name, value in state.items()}
         return state if 'backbone.pos_embed' in state else {}
@@ -108,20 +123,43 @@ class DistilledInitHook(Hook):
             resized=('backbone.pos_embed',),
         )
         if 'pos_embed' in wanted:
-            self._check_grid(module, state['pos_embed'])
+            state = {**state, 'pos_embed': self._on_grid(module, state['pos_embed'])}
         module.load_state_dict(state, strict=False)
 
-    def _check_grid(self, backbone: nn.Module, pos_embed: Tensor) -> None:
-        """MMPretrain interpolates square grids only; others count as the next smaller one."""
-        wanted = tuple(backbone.pos_embed.shape)
-        patches = pos_embed.shape[1] - backbone.num_extra_tokens
-        square = patches > 0 and math.isqrt(patches) ** 2 == patches
-        if tuple(pos_embed.shape) != wanted and (pos_embed.shape[2] != wanted[2] or not square):
+    def _on_grid(self, backbone: nn.Module, pos_embed: Tensor) -> Tensor:
+        """Interpolate from the checkpoint's grid; MMPretrain takes any number for a square."""
+        wanted, extra = tuple(backbone.pos_embed.shape), backbone.num_extra_tokens
+        grid, own = self._saved_grid, tuple(backbone.patch_embed.init_out_size)
+        same = tuple(pos_embed.shape) == wanted
+        if same and grid in (None, own):
+            return pos_embed
+        patches = pos_embed.shape[1] - extra
+        if grid is None or math.prod(grid) != patches or pos_embed.shape[2] != wanted[2]:
+            said = 'an unknown grid' if grid is None else f'a grid of {grid[0]} × {grid[1]}'
             raise ValueError(
                 f'{self.key}: "backbone.pos_embed" has shape {tuple(pos_embed.shape)}, which '
-                f'cannot be interpolated to {wanted}: expected a square grid behind '
-                f'{backbone.num_extra_tokens} tokens, of the same width.'
+                f'cannot be interpolated to {wanted}: {patches} patches on {said} behind {extra} '
+                'tokens. Set "grid" of the hook to (height, width) of the distilled student in '
+                'patches, and the width of model.backbone as it was distilled.'
             )
+        return resize_pos_embed(pos_embed, grid, own, backbone.interpolate_mode, extra)
+
+
+def _grid_of(content: Any) -> Optional[Tuple[int, int]]:
+    """Height and width in patches by the training config in a checkpoint, if it says both."""
+    meta = content.get('meta') if isinstance(content, Mapping) else None
+    text = meta.get('cfg') if isinstance(meta, Mapping) else None
+    try:
+        model = read_saved_config(text, ['model']).get('model') if isinstance(text, str) else {}
+    except SavedConfigError:
+        return None
+    model = model or {}
+    backbone = (model.get('architecture') or model).get('backbone') or {}
+    size, patch = to_2tuple(backbone.get('img_size', 224)), backbone.get('patch_size', 16)
+    whole = all(type(each) is int and each > 0 for each in (*size, patch))
+    if 'type' not in backbone or not whole or len(size) != 2:
+        return None
+    return size[0] // patch, size[1] // patch
 
 
 def _fit_tokens(backbone: nn.Module, state: Dict[str, Tensor]) -> Dict[str, Tensor]:

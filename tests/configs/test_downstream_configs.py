@@ -148,8 +148,12 @@ def student():
 def checkpoint(student, tmp_path):
     """As this project saves it: the student inside the algorithm."""
     path = tmp_path / 'epoch_300.pth'
-    torch.save(dict(state_dict={f'architecture.{k}': v for k, v in student.items()}), path)
+    state = {f'architecture.{k}': v for k, v in student.items()}
+    torch.save(dict(state_dict=state, meta=dict(cfg=GRID.format(224))), path)
     return str(path)
+
+
+GRID = "model = dict(architecture=dict(backbone=dict(type='ViT', img_size={}, patch_size=16)))"
 
 
 class Watch(Hook):
@@ -318,6 +322,31 @@ def test_added_distillation_head_is_taken_over_or_missed(tmp_path):
     torch.save({k: v for k, v in first.state_dict().items() if 'head_dist' not in k}, path)
     with pytest.raises(ValueError, match='lacks 2 of the 2 weights of model.head_dist.*random'):
         DistilledInitHook(path, head=True).load(second)
+
+
+def test_grid_comes_from_the_config(student, tmp_path):
+    """36 patches are 6 × 6 or 4 × 9: the checkpoint's config or the hook says it, or nothing."""
+    embed = torch.randn(1, 2 + 36, WIDTH)
+    state, path = {**student, 'backbone.pos_embed': embed}, str(tmp_path / 'a.pth')
+    wide = resize_pos_embed(embed, (4, 9), (14, 14), mode='bicubic', num_extra_tokens=2)
+    torch.save(dict(state_dict=state), path)
+    with pytest.raises(ValueError, match='36 patches on an unknown grid.*Set "grid" of the hook'):
+        DistilledInitHook(path).load(distilled())
+    model = distilled()
+    DistilledInitHook(path, grid=(4, 9)).load(model)
+    assert torch.equal(model.backbone.pos_embed, wide)
+    torch.save(dict(state_dict=state, meta=dict(cfg=GRID.format((64, 144)))), path)
+    model = distilled()
+    DistilledInitHook(path).load(model)
+    assert torch.equal(model.backbone.pos_embed, wide)
+    # Equal shapes are no proof of equal grids.
+    state['backbone.pos_embed'] = embed = torch.randn(1, 2 + 196, WIDTH)
+    torch.save(dict(state_dict=state, meta=dict(cfg=GRID.format((112, 448)))), path)
+    DistilledInitHook(path).load(model)
+    tall = resize_pos_embed(embed, (7, 28), (14, 14), mode='bicubic', num_extra_tokens=2)
+    assert torch.equal(model.backbone.pos_embed, tall)
+    with pytest.raises(ValueError, match='on a grid of 6 × 6'):
+        DistilledInitHook(path, grid=(6, 6)).load(model)
 
 
 def test_refusals(student, checkpoint, tmp_path):
