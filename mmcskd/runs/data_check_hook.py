@@ -1,7 +1,7 @@
 from collections import Counter
 from typing import Optional
 
-from mmengine.dist import all_gather_object
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import IterBasedTrainLoop
@@ -31,9 +31,13 @@ class DataCheckHook(Hook):
     """
 
     priority = 'VERY_HIGH'
+    _before = 0  # skipped images of the run that is resumed
 
     def before_train(self, runner) -> None:
         """Check shards and labels."""
+        # The hub of a resumed run is that of the first process.
+        hub = runner.message_hub
+        self._before = hub.get_info('skipped_images', 0) if is_main_process() else 0
         loader = runner.train_dataloader
         lengths = all_gather_object(len(loader))
         if min(lengths) == 0 or len(set(lengths)) > 1:
@@ -82,12 +86,20 @@ class DataCheckHook(Hook):
 
     def after_train_epoch(self, runner) -> None:
         """Report the images that were skipped on this process."""
-        # Several datasets may share a transform.
-        steps = {id(step): step for step in _steps(runner.train_dataloader.dataset)}.values()
-        skipped = sum(int(step.skipped) for step in steps if isinstance(step, LoadWholeImage))
+        skipped = self._skipped(runner)
         if skipped:
             runner.logger.warning(f'{skipped} images could not be used so far, others were taken.')
             runner.message_hub.update_info('skipped_images', skipped)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Let a resumed run count on, also from within an epoch."""
+        checkpoint['message_hub']['runtime_info']['skipped_images'] = self._skipped(runner)
+
+    def _skipped(self, runner) -> int:
+        # Several datasets may share a transform.
+        steps = {id(step): step for step in _steps(runner.train_dataloader.dataset)}.values()
+        loading = (step for step in steps if isinstance(step, LoadWholeImage))
+        return self._before + sum(int(step.skipped) for step in loading)
 
 
 def _steps(dataset) -> list:

@@ -125,8 +125,8 @@ def dataset(folder, on_error='skip', **options):
     )
 
 
-def tiny(place, data, *hooks, **options):
-    return runner(place / 'run', *hooks, epochs=1, dataset=data, model=scaled(), **options)
+def tiny(place, data, *hooks, epochs=1, **options):
+    return runner(place / 'run', *hooks, epochs=epochs, dataset=data, model=scaled(), **options)
 
 
 def scaled():
@@ -148,6 +148,16 @@ def test_skipped_and_counted(folder, tmp_path, workers):
         assert run.message_hub.get_info('skipped_images') >= 2
 
     assert forked(train, timeout=60) == 0
+
+
+def test_counted_on_after_a_resume(folder, tmp_path):
+    HARM['truncated_jpeg'][0](folder / 'class_0' / 'a.jpg')
+    counts = []
+    for epochs in (1, 2):
+        run = tiny(tmp_path, dataset(folder), epochs=epochs, resume=epochs == 2)
+        run.train()
+        counts.append(run.message_hub.get_info('skipped_images'))
+    assert 1 <= counts[0] < counts[1]
 
 
 @pytest.mark.parametrize('wrapper', ['RepeatDataset', 'ConcatDataset', 'KeyedDataset'])
