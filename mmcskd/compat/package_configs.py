@@ -28,9 +28,8 @@ def bridge_package_configs() -> None:
         if not (configs / path).is_file():
             known = [str(config.relative_to(configs)) for config in configs.rglob('*.py')]
             near = difflib.get_close_matches(path, known, cutoff=0.5) or known
-            raise ValueError(
-                f'_base_="{cfg_path}" in {filename} is no config. Nearest: {", ".join(near)}.'
-            )
+            nearest = ', '.join(f'"{name}"' for name in near)
+            raise ValueError(f'_base_="{cfg_path}" in {filename} is no config. Nearest: {nearest}.')
         return str(configs / path), None
 
     Config._get_cfg_path = staticmethod(get_cfg_path)
