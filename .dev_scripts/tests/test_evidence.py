@@ -375,7 +375,7 @@ def test_direction(tmp_path):
     training.train_teacher(arms.Run('plain', arms.TEACHER, 0), tmp_path)
     found = {}
     for name in ('cskd_local', 'deit_hard'):
-        chosen = runs.read(setting='plain', arm=name).options[0]
+        chosen = runs.read(setting='plain', arm=name).options.iloc[0]
         one = arms.Run('plain', name, 0, ((arms.RATE, float(chosen.removeprefix('lr='))),))
         curve = training.train(one, tmp_path, tuning=True, last=half).curve
         assert max(curve) == half
