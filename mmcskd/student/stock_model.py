@@ -68,7 +68,7 @@ def stock_model(
         raise ValueError(f'{given} has a model of type "{kind}", expected {wanted}.')
     scope = model.pop('_scope_', None) or cfg.get('default_scope')
     if any_type and cfg.get('data_preprocessor') is not None:
-        model.data_preprocessor = cfg.data_preprocessor
+        model['data_preprocessor'] = cfg.data_preprocessor
     merged = Config(dict(model=model))
     # A copy: merging removes `_delete_`, and the caller may build from the changes again.
     merged.merge_from_dict(dict(model=copy.deepcopy(changes)))
