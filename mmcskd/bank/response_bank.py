@@ -130,7 +130,7 @@ class Shard:
             'digest'
         ):
             raise ValueError(self._damaged('its content is not what was written'))
-        self.meta = meta.get('meta')
+        self.meta: dict = meta.get('meta') or {}
         if not _plausible(self.meta):
             raise ValueError(self._damaged('its grids or classes are no counts'))
         self._at = {

@@ -28,7 +28,7 @@ def _reading_by_ours(stock):
         try:
             from timm.models import _helpers
 
-            _helpers.torch = _Torch()
+            vars(_helpers)['torch'] = _Torch()
         except ImportError:  # the stock constructor raises an error
             pass
         stock(self, *args, **kwargs)
