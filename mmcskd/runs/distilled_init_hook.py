@@ -31,7 +31,6 @@ class DistilledInitHook(Hook):
         checkpoint (str, optional): File or URL of the distilled student. Defaults to None, which
             is refused before training, so that no run starts from random weights unnoticed.
         head (bool): Whether to load the head too, for the same classes. Defaults to False.
-
         grid (tuple[int, int], optional): Height and width in patches of the distilled student's
             images, from which position embeddings are interpolated. Defaults to None: as the
             config in the checkpoint says. Without either, they must have the model's shape.

@@ -86,6 +86,7 @@ def test_shards_refuse(place, change, message):
     assert re.search(message, log), log[-3000:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
 def test_amp_accumulation_and_clipping(place, dtype, tmp_path):
     """All at once in a run that goes on by itself: `--resume auto`."""
