@@ -7,6 +7,7 @@ interrupted one resumes. The old results of a changed stage are renamed.
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -41,7 +42,16 @@ def run(*command):
     command = [str(part) for part in command]
     print('$', *command, flush=True)
     environment = dict(os.environ, PYTHON=sys.executable, PORT=free_port())
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
+        stopped = []
+
+        def stop(*_):  # the run as well, which would go on for nobody
+            stopped.append(True)
+            process.terminate()
+
+        signal.signal(signal.SIGTERM, stop)
+        if process.wait() or stopped:
+            sys.exit(f'{command[0]} was stopped or failed; the same command goes on from there.')
 
 
 def fingerprint(config, teacher):
