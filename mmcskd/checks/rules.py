@@ -176,6 +176,7 @@ def check_optim_wrapper(part: dict, kind: Callable, key: str) -> None:
     registered(constructor, OPTIM_WRAPPER_CONSTRUCTORS, f'{key}.constructor')
     for name in ('paramwise_cfg', 'clip_grad'):
         check_value(part.get(name), Optional[dict], f'{key}.{name}')
+    check_finite(part.get('paramwise_cfg') or {}, f'{key}.paramwise_cfg')
     # Another constructor may build several optimizers.
     if 'optimizer' not in part and constructor == 'DefaultOptimWrapperConstructor':
         raise ValueError(f'{key} lacks "optimizer". ' + nearest('optimizer', part, most=1))
@@ -190,8 +191,15 @@ def check_optim_wrapper(part: dict, kind: Callable, key: str) -> None:
 
 def check_optimizer(part: dict, kind: Callable, key: str) -> None:
     """An optimizer's numbers are finite."""
+    check_finite(part, key)
+
+
+def check_finite(part: dict, key: str) -> None:
+    """Refuse NaN and infinity, in inner dictionaries too."""
     for name, value in part.items():
-        if isinstance(value, float) and not math.isfinite(value):
+        if isinstance(value, dict):
+            check_finite(value, f'{key}.{name}')
+        elif isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f'{key}.{name} is {value!r}, expected a finite number.')
 
 

@@ -52,7 +52,7 @@ def build_schedule(schedule: Union[str, Dict[str, Any], Schedule]) -> Schedule:
         known = FUSION_SCHEDULES.module_dict
         if function not in known:
             raise ValueError(
-                f'CKFHook.schedule: "{function}" is no registered fusion schedule. '
+                f'CKFHook.schedule: type "{function}" is no registered fusion schedule. '
                 + nearest(function, known)
             )
         function = known[function]

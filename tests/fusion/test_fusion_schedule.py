@@ -35,7 +35,7 @@ def test_registered_schedule():
 @pytest.mark.parametrize(
     'schedule, error, message',
     [
-        ('liner', ValueError, r'CKFHook\.schedule: "liner" .*Nearest: "linear"'),
+        ('liner', ValueError, r'CKFHook\.schedule: type "liner" .*Nearest: "linear"'),
         (dict(type='constant', weight=1), ValueError, r'CKFHook\.schedule=.*weight'),
         (dict(type='constant', value=3), ValueError, r'CKFHook\.schedule=.*value.* begins with 3'),
         (dict(type='constant', value=float('nan')), ValueError, r'begins with nan, expected a fu'),
