@@ -104,9 +104,13 @@ def _to_safetensors(student: Student, out: Path) -> List[str]:
 
 
 def _to_backbone(student: Student, out: Path) -> List[str]:
-    torch.save(dict(state_dict=_contiguous(student.model.backbone.state_dict())), out)
+    backbone = student.model.backbone
+    # From which DistilledInitHook interpolates position embeddings.
+    sides = getattr(getattr(backbone, 'patch_embed', None), 'init_out_size', None)
+    meta = {} if sides is None else dict(grid=[int(side) for side in sides])
+    torch.save(dict(state_dict=_contiguous(backbone.state_dict()), meta=meta), out)
     # Without a `prefix`, MMEngine expects the names of the module itself.
-    kind = type(student.model.backbone).__name__
+    kind = type(backbone).__name__
     return [
         f"Load: backbone=dict(type='mmpretrain.{kind}', …, "
         f"init_cfg=dict(type='Pretrained', checkpoint='{out}'))"

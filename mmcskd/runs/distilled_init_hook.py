@@ -33,7 +33,7 @@ class DistilledInitHook(Hook):
         head (bool): Whether to load the head too, for the same classes. Defaults to False.
         grid (tuple[int, int], optional): Height and width in patches of the distilled student's
             images, from which position embeddings are interpolated. Defaults to None: as the
-            config in the checkpoint says. Without either, they must have the model's shape.
+            checkpoint says. Without either, they must have the model's shape.
 
     Raises:
         ValueError: Before training, if the checkpoint is not set, cannot be read, has no backbone,
@@ -145,9 +145,15 @@ class DistilledInitHook(Hook):
 
 
 def _grid_of(content: Any) -> Optional[Tuple[int, int]]:
-    """Height and width in patches by the training config in a checkpoint, if it says both."""
+    """Height and width in patches by a checkpoint, if it says both."""
     meta = content.get('meta') if isinstance(content, Mapping) else None
-    text = meta.get('cfg') if isinstance(meta, Mapping) else None
+    if not isinstance(meta, Mapping):
+        return None
+    grid = meta.get('grid')  # of an exported backbone
+    sides = isinstance(grid, list) and len(grid) == 2
+    if sides and all(type(side) is int and side > 0 for side in grid):
+        return grid[0], grid[1]
+    text = meta.get('cfg')
     try:
         model = read_saved_config(text, ['model']).get('model') if isinstance(text, str) else {}
     except SavedConfigError:

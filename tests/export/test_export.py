@@ -220,6 +220,8 @@ def test_backbone_of_a_detector_or_segmentor(tmp_path, dist_token):
     patches = tokens_of(student, images())[:, 1 + dist_token :]
     expected = patches.transpose(1, 2).unflatten(2, (8, 8))
     torch.testing.assert_close(backbone(images())[-1], expected)
+    # From which DistilledInitHook interpolates position embeddings.
+    assert torch.load(tmp_path / 'b.pth', weights_only=True)['meta'] == dict(grid=[8, 8])
 
 
 DEIT_TINY = dict(arch='deit-tiny', img_size=224, patch_size=16)

@@ -76,7 +76,8 @@ def make_small_demo(place, teachers=TEACHERS):
     arch = demo('seg_digits').vit.arch
     backbone = DistilledVisionTransformer(arch=arch, img_size=40, patch_size=8, out_type='raw')
     backbone.init_weights()
-    torch.save(dict(state_dict=backbone.state_dict()), place / 'backbone.pth')
+    content = dict(state_dict=backbone.state_dict(), meta=dict(grid=[5, 5]))
+    torch.save(content, place / 'backbone.pth')
     for name in (*TEACHERS, *STUDENTS):
         (place / f'{name}.py').write_text(small_config(name, place))
     for name in teachers:

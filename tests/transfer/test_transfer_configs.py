@@ -39,7 +39,7 @@ def exported(tmp_path_factory):
         for parameter in backbone.parameters():
             parameter.normal_(std=0.02)
     path = tmp_path_factory.mktemp('exported') / 'backbone.pth'
-    torch.save(dict(state_dict=backbone.state_dict()), path)
+    torch.save(dict(state_dict=backbone.state_dict(), meta=dict(grid=[14, 14])), path)
     return path
 
 
