@@ -273,7 +273,7 @@ def test_unknown_schedule_is_refused_when_the_run_is_built(tmp_path):
     cfg.model.update(teacher_ckpt=None, random_teacher=True)
     cfg.custom_hooks[0].schedule = 'cosine'
     cfg.work_dir, cfg.experiment_name = str(tmp_path), tmp_path.name
-    with pytest.raises(ValueError, match=r'CKFHook\.schedule: "cosine" .*Nearest: .*"cos"'):
+    with pytest.raises(ValueError, match=r'CKFHook\.schedule: type "cosine" .*Nearest: .*"cos"'):
         Runner.from_cfg(cfg)
 
 
