@@ -1,6 +1,7 @@
 from typing import Optional
 
 import mmcv
+import numpy as np
 import torch
 from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
@@ -50,23 +51,16 @@ class LoadWholeImage(LoadImageFromFile):
             dict | None: With ``img`` (height, width, 3), ``img_shape`` and ``ori_shape``.
         """
         name = results['img_path']
-        image = None
         try:
-            content = fileio.get(name, backend_args=self.backend_args)
-            reason = _fault(content)
-            if reason is None:
-                image = mmcv.imfrombytes(
-                    content, flag=self.color_type, backend=self.imdecode_backend
-                )
-                reason = 'is no image' if image is None else None
+            image = self.decode(fileio.get(name, backend_args=self.backend_args))
         except Exception as error:  # any error of the file system or the decoder
-            reason = f'cannot be read ({type(error).__name__}: {error})'
-        if reason is not None:
+            known = isinstance(error, BrokenImage)
+            reason = error if known else f'cannot be read ({type(error).__name__}: {error})'
             if self.on_error == 'raise':
                 raise ValueError(
                     f'{name} {reason}: replace it, or set on_error="skip" of LoadWholeImage in '
                     'train_dataloader.dataset.pipeline.'
-                )
+                ) from None
             self.skipped += 1
             print_log(f'{name} {reason}: skipped.', 'current', 30)
             return None
@@ -74,6 +68,30 @@ class LoadWholeImage(LoadImageFromFile):
             image = image.astype('float32')
         results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
         return results
+
+    def decode(self, content: bytes) -> np.ndarray:
+        """Decode the content of a file.
+
+        Args:
+            content (bytes): The whole file.
+
+        Returns:
+            ndarray: Of shape (height, width, 3), 8 bits, BGR.
+
+        Raises:
+            BrokenImage: If it is empty, cut short or no image.
+        """
+        reason = _fault(content)
+        if reason is not None:
+            raise BrokenImage(reason)
+        image = mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
+        if image is None:
+            raise BrokenImage('is no image')
+        return image
+
+
+class BrokenImage(ValueError):
+    """A file that is no whole image, with the reason as message."""
 
 
 def _fault(content: bytes) -> Optional[str]:

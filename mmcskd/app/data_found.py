@@ -1,0 +1,137 @@
+"""What an inspection of a user's data found."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from mmengine.fileio import list_from_file
+
+from ..runs.atomic_file import AtomicBackend
+from .image_files import shown
+
+SPLITS = ('train', 'val', 'test')
+
+
+@dataclass
+class DataFound:
+    """Classes, splits and faults of a user's data, as ``OUT/data/found.json`` has them.
+
+    Attributes:
+        root (str): What the paths of pictures are relative to.
+        out (str): Absolute path of ``OUT/data``.
+        classes (list[str]): Names, in the order of the labels.
+        counts (dict[str, dict[str, int]]): Pictures by split and class; without ``test`` if there
+            is none.
+        size (dict[str, list[int]]): ``median``, ``min`` and ``max`` width and height.
+        left_out (list[dict[str, str]]): ``file`` and ``reason``.
+        duplicates (list[dict[str, list[str]]]): ``files`` of equal content and their ``splits``.
+        notes (list[str]): Sentences about what a user may not expect.
+        listing (str): Fingerprint of the files and the arguments.
+        splits (dict[str, list[tuple[str, int]]]): Path and label of each picture by split.
+    """
+
+    root: str
+    out: str
+    classes: List[str]
+    counts: Dict[str, Dict[str, int]]
+    size: Dict[str, List[int]]
+    left_out: List[Dict[str, str]]
+    duplicates: List[Dict[str, List[str]]]
+    notes: List[str]
+    listing: str
+    splits: Dict[str, List[Tuple[str, int]]] = field(repr=False)
+
+    def split(self, name: str) -> List[Tuple[str, int]]:
+        """Path, relative to the root, and label of each picture of ``train``, ``val``, ``test``."""
+        return self.splits[name]
+
+    def dataset(self, split: str, pipeline: Sequence[dict]) -> Dict[str, Any]:
+        """The dataset of a split in a config of MMPretrain.
+
+        Args:
+            split (str): ``'train'``, ``'val'`` or ``'test'``.
+            pipeline (Sequence[dict]): Transforms, the first of type ``LoadWholeImage``.
+
+        Returns:
+            dict: Of type ``CustomDataset``, with absolute paths.
+        """
+        return dict(
+            type='CustomDataset',
+            data_root=self.root,
+            ann_file=str(Path(self.out) / f'{split}.txt'),
+            metainfo=dict(classes=list(self.classes)),
+            pipeline=list(pipeline),
+        )
+
+    def lines(self) -> List[str]:
+        """What was found, for the terminal."""
+        counts = {name: sum(classes.values()) for name, classes in self.counts.items()}
+        train = Counter(self.counts['train'])
+        most, fewest = train.most_common()[0], train.most_common()[-1]
+        width, height = self.size['median']
+        lines = [
+            f'{sum(counts.values()):,} pictures of {len(self.classes)} classes in '
+            f'{shown(self.root)}: '
+            + ', '.join(f'{name} {count:,}' for name, count in counts.items()),
+            f'Median size {width} x {height}; of train, class "{shown(most[0])}" has '
+            f'{most[1]:,} pictures and "{shown(fewest[0])}" {fewest[1]:,}',
+        ]
+        reasons: Dict[str, List[Dict[str, str]]] = {}
+        for entry in self.left_out:
+            reasons.setdefault(entry['reason'].split(':')[0], []).append(entry)
+        for entries in sorted(reasons.values(), key=len, reverse=True)[:5]:
+            first = f'{entries[0]["file"]} {entries[0]["reason"]}'
+            if len(entries) == 1:
+                lines.append(f'Left out: {first}')
+            else:
+                lines.append(f'Left out, {len(entries):,} files of one kind: {first}')
+        lines += self.notes[:5]
+        if len(reasons) > 5 or len(self.notes) > 5:
+            lines.append(f'… and more in {shown(str(Path(self.out) / "found.json"))}')
+        return lines
+
+    def write(self) -> None:
+        """Write annotation files, ``classes.txt`` and, last, ``found.json`` below ``out``."""
+        files = AtomicBackend()
+        folder = Path(self.out)
+        for name in SPLITS:
+            if name in self.splits:
+                text = ''.join(f'{path} {label}\n' for path, label in self.splits[name])
+                files.put_text(text, folder / f'{name}.txt')
+            else:
+                (folder / f'{name}.txt').unlink(missing_ok=True)
+        files.put_text(''.join(f'{name}\n' for name in self.classes), folder / 'classes.txt')
+        record = {key: value for key, value in vars(self).items() if key not in ('out', 'splits')}
+        files.put_text(
+            json.dumps(record, indent=1, ensure_ascii=False) + '\n', folder / 'found.json'
+        )
+
+    @classmethod
+    def read(cls, out: Path, listing: Optional[str] = None) -> Optional['DataFound']:
+        """What was written into a folder.
+
+        Args:
+            out (Path): ``OUT/data``.
+            listing (str, optional): Fingerprint that it must be of. Defaults to None: any.
+
+        Returns:
+            DataFound | None: None if there is none of that fingerprint.
+        """
+        try:
+            record = json.loads((out / 'found.json').read_text(encoding='utf-8'))
+            if listing not in (None, record['listing']):
+                return None
+            splits = {}
+            for name in record['counts']:
+                lines = (line.rsplit(' ', 1) for line in list_from_file(str(out / f'{name}.txt')))
+                splits[name] = [(path, int(label)) for path, label in lines]
+            return cls(out=str(out), splits=splits, **record)
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ):  # absent, cut short, another version
+            return None
