@@ -1,12 +1,16 @@
 """Write a short config in which one stock model teaches another by CSKD."""
 
 import argparse
+import shlex
+import tempfile
 from pathlib import Path
 
 from mmengine.config import Config
-from mmpretrain import ModelHub, list_models
+from mmengine.registry import DefaultScope
+from mmrazor.registry import MODELS
 
 import mmcskd  # noqa: F401, registers everything
+from mmcskd.app.published import named, published
 from mmcskd.student.stock_model import stock_model
 
 RECIPE = 'mmcskd::cskd_deit-s_regnety.py'
@@ -16,11 +20,11 @@ def parse_args(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('out', metavar='OUT', help='config to write, such as my_pair.py')
     parser.add_argument(
-        '--teacher', required=True, help="stock CNN config: 'mmpretrain::…' or a file"
+        '--teacher',
+        required=True,
+        help="stock CNN: 'mmpretrain::…', a file, or a name of mmpretrain.list_models()",
     )
-    parser.add_argument(
-        '--student', required=True, help="stock transformer config: 'mmpretrain::…' or a file"
-    )
+    parser.add_argument('--student', required=True, help='stock transformer, in the same ways')
     parser.add_argument(
         '--teacher-ckpt',
         help="the teacher's weights, a file or URL; default: those that MMPretrain publishes",
@@ -34,31 +38,45 @@ def parse_args(arguments=None):
     return parser.parse_args(arguments)
 
 
-def published_weights(teacher):
-    """URL of the weights that MMPretrain publishes for a config, by its name.
+def named_config(name, key):
+    """A config, and the weights that MMPretrain publishes for it, of a name on the command line.
 
     Args:
-        teacher (str): ``'mmpretrain::…'`` or a file.
+        name (str): ``'mmpretrain::…'``, a file, or the name of a model of MMPretrain.
+        key (str): The argument, for messages.
 
     Returns:
-        str: The URL.
+        tuple[str, list[Published]]: The config, and its weights, the best choice first.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there is no such file or model.
     """
-    name = Path(teacher.split('::')[-1]).stem
-    weights = ModelHub.get(name).weights if name in list_models(name) else None
-    if not weights:
+    if '::' in name:
+        return name, published(name)
+    if name.endswith('.py'):
+        return str(Path(name).resolve()), published(name)
+    try:
+        model = named(name)
+    except ValueError as error:
+        raise ValueError(f'{key} {error} Or give a config.') from None
+    return model.config, [model]
+
+
+def teacher_weights(args, known):
+    """File or URL of the teacher's weights, and a line that says which they are."""
+    if args.teacher_ckpt:
+        local = '://' not in args.teacher_ckpt
+        return str(Path(args.teacher_ckpt).resolve()) if local else args.teacher_ckpt, []
+    if not known:
         raise ValueError(
-            f'--teacher "{teacher}": MMPretrain publishes no weights by this name, and a random '
-            'teacher teaches noise: name a file or URL with --teacher-ckpt.'
+            f'--teacher "{args.teacher}": MMPretrain publishes no weights for this config, and a '
+            'random teacher teaches noise: name a file or URL with --teacher-ckpt.'
         )
-    return weights
-
-
-def reference(path):
-    """Name of another config in the written one."""
-    return path if '::' in path else str(Path(path).resolve())
+    others = ', '.join(f'{each.name} ({each.top1:g} %)' for each in known[1:])
+    return known[0].weights, [
+        f'Teacher: {known[0].name}, {known[0].top1:g} % top-1 by MMPretrain.'
+        + (f' As well for this config, by --teacher NAME: {others}.' if others else '')
+    ]
 
 
 def write(args):
@@ -68,39 +86,71 @@ def write(args):
         args (argparse.Namespace): From :func:`parse_args`.
 
     Returns:
-        str: Python, under twenty lines.
+        tuple[str, list[str]]: Python, some twenty lines, and what to tell the user.
 
     Raises:
         ValueError: If a config cannot be read, has no image classifier, classes differ, or there
             are no weights for the teacher.
     """
-    student = stock_model(args.student, {})
-    teacher = stock_model(args.teacher, {})
+    (student_config, _), (teacher_config, known) = (
+        named_config(getattr(args, key), f'--{key}') for key in ('student', 'teacher')
+    )
+    student, teacher = stock_model(student_config, {}), stock_model(teacher_config, {})
     classes = [model.head.get('num_classes') for model in (student, teacher)]
     if None not in classes and classes[0] != classes[1]:
         raise ValueError(
             f'--student has {classes[0]} classes and --teacher {classes[1]}: name two models of '
             'the same classes.'
         )
-    weights = args.teacher_ckpt or published_weights(args.teacher)
+    weights, lines = teacher_weights(args, known)
+    recipe = args.recipe if '::' in args.recipe else str(Path(args.recipe).resolve())
     token = student.head.type == 'DeiTClsHead'
     # 1 - alpha, beside the DeiT term.
     weighed = '        head=dict(loss=dict(loss_weight=0.5)),\n' if token else ''
     distiller = 'cskd_distiller' if token else 'patch_distiller'
     return (
-        f'# {Path(args.teacher.split("::")[-1]).stem} teaches '
-        f'{Path(args.student.split("::")[-1]).stem}.\n'
-        f"_base_ = '{reference(args.recipe)}'\n\n"
+        f'# {stem(teacher_config)!a} teaches {stem(student_config)!a}.\n'
+        f'_base_ = {recipe!r}\n\n'
         'model = dict(\n'
         '    architecture=dict(\n'
         "        _delete_=True,\n        type='mmpretrain.CSKDClassifier',\n"
-        f"        cfg_path='{reference(args.student)}',\n{weighed}"
+        f'        cfg_path={student_config!r},\n{weighed}'
         '    ),\n'
-        f"    teacher=dict(_delete_=True, cfg_path='{reference(args.teacher)}'),\n"
-        f"    teacher_ckpt='{weights}',\n"
+        f'    teacher=dict(_delete_=True, cfg_path={teacher_config!r}),\n'
+        f'    teacher_ckpt={weights!r},\n'
         f'    distiller=dict(_delete_=True, **_base_.{distiller}),\n'
-        ')\n'
-    )
+        ')\n' + for_classes(recipe, classes[0] or classes[1])
+    ), lines
+
+
+def stem(config):
+    return Path(config.split('::')[-1]).stem
+
+
+def for_classes(recipe, classes):
+    """What the recipe's data says of another number of classes."""
+    cfg = Config.fromstring(f'_base_ = {recipe!r}\n', '.py')
+    text = ''
+    if classes and cfg.get('data_preprocessor', {}).get('num_classes', classes) != classes:
+        text += f'data_preprocessor = dict(num_classes={classes})\n'
+    for name in ('val_evaluator', 'test_evaluator'):
+        topk = (cfg.get(name) or {}).get('topk', 1)
+        if classes and isinstance(topk, (tuple, list)) and max(topk) > classes:
+            kept = tuple(k for k in topk if k <= classes)
+            text += f'{name} = dict(topk={kept})\n'
+    return text
+
+
+def check(path):
+    """Read a config and build its model, as a run does; weights of a URL are not loaded."""
+    cfg = Config.fromfile(path)  # names the keys that the recipe lacks
+    model = cfg.model
+    if cfg.get('data_preprocessor') is not None:
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    if '://' in model.teacher_ckpt:
+        model.update(teacher_ckpt=None, random_teacher=True)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        MODELS.build(model)
 
 
 def main(arguments=None):
@@ -110,11 +160,15 @@ def main(arguments=None):
         raise ValueError(f'OUT "{out}": configs end in ".py".')
     if out.exists() and not args.force:
         raise ValueError(f'OUT "{out}" exists: take another name or add --force.')
-    text = write(args)
+    text, lines = write(args)
     out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / 'pair.py'
+        written.write_text(text, encoding='utf-8')
+        check(written)
     out.write_text(text, encoding='utf-8')
-    Config.fromfile(out)  # names the keys that the recipe lacks
-    print(f'Wrote {out}; train it with tools/dist_train.sh {out} 8')
+    print(*lines, sep='\n')
+    print(f'Wrote {out}; train it with tools/dist_train.sh {shlex.quote(str(out))} 8')
 
 
 if __name__ == '__main__':

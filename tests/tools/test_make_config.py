@@ -4,7 +4,10 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
+from models import build
 from tool_runs import ROOT, load_tool
+
+from mmcskd.student.stock_model import stock_model
 
 RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
 DEIT = 'mmpretrain::deit/deit-tiny_4xb256_in1k.py'
@@ -41,19 +44,44 @@ def test_a_pair_takes_a_step(tool, tmp_path, student, terms):
 
 
 def test_local_files_serve_as_well(tool, tmp_path):
+    """In a folder whose name has quotes, with classes that the recipe does not have."""
+    home = tmp_path / 'my "own" kid\'s'
+    home.mkdir()
     for name, base in (('cnn', RESNET), ('vit', DEIT)):
-        (tmp_path / f'{name}.py').write_text(
-            f"_base_ = '{base}'\nmodel = dict(head=dict(num_classes=9))\n"
+        (home / f'{name}.py').write_text(
+            f"_base_ = '{base}'\nmodel = dict(head=dict(num_classes=3))\n"
         )
-    out = tmp_path / 'pair.py'
+    teacher = build(Config(dict(model=stock_model(str(home / 'cnn.py'), {}))).model)
+    torch.save(teacher.state_dict(), home / 'cnn.pth')
+    out, recipe = home / 'pair.py', ROOT / 'configs' / 'cskd_deit-ti_regnety.py'
     tool.main([
-        str(out), '--teacher', str(tmp_path / 'cnn.py'), '--student', str(tmp_path / 'vit.py'),
-        '--teacher-ckpt', 'cnn.pth', '--recipe', str(ROOT / 'configs' / 'cskd_deit-ti_regnety.py'),
+        str(out), '--teacher', str(home / 'cnn.py'), '--student', str(home / 'vit.py'),
+        '--teacher-ckpt', str(home / 'cnn.pth'), '--recipe', str(recipe),
     ])  # fmt: skip
     cfg = Config.fromfile(out)
-    assert cfg.model.teacher_ckpt == 'cnn.pth'
-    assert cfg.model.architecture.cfg_path == str(tmp_path / 'vit.py')
+    assert cfg.model.teacher_ckpt == str(home / 'cnn.pth')
+    assert cfg.model.architecture.cfg_path == str(home / 'vit.py')
     assert cfg.optim_wrapper.optimizer.lr == 1e-3  # of that recipe
+    assert cfg.data_preprocessor.num_classes == 3 and cfg.test_evaluator.topk == (1,)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        algorithm = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))
+    assert torch.equal(algorithm.teacher.head.fc.weight, teacher.head.fc.weight)
+
+
+def test_weights_are_found_by_the_config_that_the_metafile_names(tool, tmp_path, capsys):
+    """A config that weights of other names fit, and each of them by its name."""
+    out = tmp_path / 'pair.py'
+    given = [str(out), '--force', '--student', DEIT, '--teacher']
+    tool.main([*given, 'mmpretrain::efficientnet/efficientnet-b0_8xb32_in1k.py'])
+    assert (
+        'efficientnet-b0_3rdparty-ra-noisystudent_in1k' in Config.fromfile(out).model.teacher_ckpt
+    )
+    name = 'efficientnet-b0_3rdparty_8xb32-aa_in1k'
+    assert f'{name} (77.26 %)' in capsys.readouterr().out
+    tool.main([*given, name])
+    model = Config.fromfile(out).model
+    assert name in model.teacher_ckpt
+    assert model.teacher.cfg_path == 'mmpretrain::efficientnet/efficientnet-b0_8xb32_in1k.py'
 
 
 @pytest.mark.parametrize(
@@ -63,6 +91,11 @@ def test_local_files_serve_as_well(tool, tmp_path):
         (['there.py', '--teacher', RESNET, '--student', DEIT], r'OUT ".*there\.py" exists'),
         (['pair.py', '--teacher', 'mmpretrain::resnet/resnet19.py', '--student', DEIT], 'resnet19'),
         (['pair.py', '--teacher', 'here.py', '--student', DEIT], r'publishes no weights'),
+        (['pair.py', '--teacher', 'resnet19', '--student', DEIT], '--teacher "resnet19" is no'),
+        (
+            ['pair.py', '--teacher', RESNET, '--student', DEIT, '--teacher-ckpt', 'gone.pth'],
+            'gone.pth',
+        ),
         (
             ['pair.py', '--teacher', 'mmpretrain::resnet/resnet18_8xb16_cifar10.py',
              '--student', DEIT],
