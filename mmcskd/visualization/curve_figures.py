@@ -28,6 +28,9 @@ class Theme(NamedTuple):
     lines: Sequence[str] = ('#0969a8', '#c2560a', '#127a53', '#a03d7c', '#8a6d00', '#5b5fc7')
 
 
+ON_WHITE = Theme()
+
+
 class Line(NamedTuple):
     """One line of a panel."""
 
@@ -46,7 +49,7 @@ class Panel(NamedTuple):
     """Of the y axis."""
 
 
-def panels_of(runs: Dict[str, Dict[str, Curve]], theme: Theme = Theme()) -> List[Panel]:
+def panels_of(runs: Dict[str, Dict[str, Curve]], theme: Theme = ON_WHITE) -> List[Panel]:
     """Choose what to draw of some runs.
 
     Args:
@@ -82,7 +85,7 @@ def panels_of(runs: Dict[str, Dict[str, Curve]], theme: Theme = Theme()) -> List
     return panels
 
 
-def figure_of(panels: Sequence[Panel], theme: Theme = Theme()) -> Figure:
+def figure_of(panels: Sequence[Panel], theme: Theme = ON_WHITE) -> Figure:
     """Draw panels in two columns.
 
     Args:
@@ -100,7 +103,7 @@ def figure_of(panels: Sequence[Panel], theme: Theme = Theme()) -> Figure:
     return figure
 
 
-def draw_panel(axis: Axes, panel: Panel, theme: Theme = Theme()) -> None:
+def draw_panel(axis: Axes, panel: Panel, theme: Theme = ON_WHITE) -> None:
     """Draw one panel, with name and last value of each line behind its end.
 
     Args:
@@ -141,8 +144,7 @@ def _label_ends(axis: Axes, lines: Sequence[Line]) -> None:
     if not lines:
         return
     low, high = axis.get_ylim()
-    height = axis.figure.get_size_inches()[1] * axis.get_position().height * 72
-    gap = 1.25 * LABEL_SIZE / height
+    gap = 1.25 * LABEL_SIZE / (72 * axis.bbox.height / axis.figure.dpi)
     ends = [(line.curve.values[-1] - low) / (high - low) for line in lines]
     for line, place in zip(lines, spread(ends, gap)):
         label = f'{line.label} {line.curve.values[-1]:.3g}'.strip()
@@ -166,8 +168,9 @@ def spread(places: Sequence[float], gap: float) -> List[float]:
     clusters: List[List[int]] = []
     for index in sorted(range(len(places)), key=lambda each: places[each]):
         clusters.append([index])
-        while len(clusters) > 1 and _span(places, clusters[-2], gap)[1] + gap > (
-            _span(places, clusters[-1], gap)[0]
+        while (
+            len(clusters) > 1
+            and _span(places, clusters[-2], gap)[1] + gap > (_span(places, clusters[-1], gap)[0])
         ):
             clusters[-2:] = [clusters[-2] + clusters[-1]]
     found = [0.0] * len(places)
