@@ -38,6 +38,8 @@ safe_loading.register()
 timm_loading.register()
 
 from .algorithm import FrozenTeacherDistill  # noqa: E402
+from .app.distill import distill  # noqa: E402
+from .app.run import Run  # noqa: E402
 from .bank.response_bank_hook import ResponseBankHook  # noqa: E402
 from .datasets.cluttered_digits import ClutteredDigits  # noqa: E402
 from .datasets.digit_scenes import DigitScenes  # noqa: E402
@@ -101,11 +103,13 @@ __all__ = [
     'PatchTokens',
     'PreemptionHook',
     'ResponseBankHook',
+    'Run',
     'SimpleFeaturePyramid',
     'SpatialResponseRecorder',
     'StudentFSDPStrategy',
     'WindowedVisionTransformer',
     '__version__',
     'build_schedule',
+    'distill',
     'trust_checkpoints',
 ]

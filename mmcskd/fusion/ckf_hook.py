@@ -57,8 +57,11 @@ class CKFHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Find the losses, and refuse a run without any."""
         # Of the class: a wrapper such as FSDP's forwards attributes of the wrapped module.
-        modules = runner.model.modules()
-        self.losses = [each for each in modules if hasattr(type(each), 'set_fusion_weight')]
+        self.losses = [
+            module
+            for module in runner.model.modules()
+            if hasattr(type(module), 'set_fusion_weight')
+        ]
         if not self.losses:
             raise ValueError(
                 'CKFHook found no CSKDLoss in the model: add one to '
@@ -77,9 +80,15 @@ class CKFHook(Hook):
             )
 
     def progress(self, runner: Runner) -> float:
-        """The run's progress in [0, 1] between ``begin`` and ``end``."""
-        now = runner.epoch if self.by_epoch else runner.iter
-        end = self.end or (runner.max_epochs if self.by_epoch else runner.max_iters)
+        """The run's progress in [0, 1] between ``begin`` and ``end``.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        now, last = (
+            (runner.epoch, runner.max_epochs) if self.by_epoch else (runner.iter, runner.max_iters)
+        )
+        end = last if self.end is None else self.end
         return float(min(max((now - self.begin) / (end - self.begin), 0.0), 1.0))
 
     def before_train_iter(

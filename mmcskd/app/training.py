@@ -1,0 +1,78 @@
+"""One step of `mmcskd distill`: a config, trained by tools/train.py in a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import List
+
+# Files in a wheel, links in a checkout.
+PACKAGE = Path(__file__).resolve().parents[1]
+TOOLS = PACKAGE / '.mim' / 'tools'
+TAIL = 15
+
+
+class StepStopped(Exception):
+    """A training that was interrupted: Ctrl-C, SIGTERM."""
+
+
+def command(config: Path, devices: int) -> List[str]:
+    """The command that trains a config, which a user may type too.
+
+    Args:
+        config (Path): With its own ``work_dir``.
+        devices (int): Number of processes.
+    """
+    if devices == 1:
+        return [sys.executable, str(TOOLS / 'train.py'), str(config), '--resume']
+    return ['bash', str(TOOLS / 'dist_train.sh'), str(config), str(devices), '--resume']
+
+
+def train(config: Path, devices: int, verbose: bool) -> None:
+    """Train a config to its end; from its last checkpoint if there is one.
+
+    Args:
+        config (Path): With its own ``work_dir``.
+        devices (int): Number of processes.
+        verbose (bool): Whether MMEngine's log goes to the terminal.
+
+    Raises:
+        StepStopped: If it was interrupted; its last checkpoint is there.
+        RuntimeError: If it failed, with the last lines of what it said.
+    """
+    errors = config.with_name('stderr.log')
+    parts = command(config, devices)
+    if verbose:
+        parts += ['--cfg-options', 'default_hooks.progress=None']
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        port = str(server.getsockname()[1])
+    # The child imports this very package, installed or not.
+    path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get('PYTHONPATH')]))
+    environment = dict(os.environ, PYTHON=sys.executable, PORT=port, PYTHONPATH=path)
+    stopped = []
+    with open(errors, 'wb') as file:
+        process = subprocess.Popen(
+            parts, env=environment, stdin=subprocess.DEVNULL, stderr=None if verbose else file,
+            start_new_session=True,
+        )  # fmt: skip
+
+        def stop(*_):
+            stopped.append(True)
+            process.terminate()
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            status = process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    if stopped or status in (-signal.SIGTERM, 128 + signal.SIGTERM):
+        raise StepStopped
+    if status:
+        raise RuntimeError(
+            f'The training of {config} ended with status {status}. Its last words:\n'
+            + '\n'.join(errors.read_text('utf-8', 'replace').splitlines()[-TAIL:])
+        )
