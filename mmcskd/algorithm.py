@@ -1,5 +1,5 @@
 import copy
-from typing import Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 import torch
 from mmengine.logging import MMLogger
@@ -130,12 +130,16 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             load_weights(self.teacher, teacher_ckpt)
         if bank is None:
             fit_view(self.teacher, self.data_preprocessor, teacher_view)
+        # Of a bank its own content, for the path may be another.
+        weights = digest(self.teacher) if bank is None else self.teacher.content
+        self._depends_on = {'model.teacher_ckpt': weights, 'model.compile': None}
+        if bank is not None:
+            self._depends_on['model.bank.path'] = None
         origin = teacher_ckpt or ('random numbers' if random_teacher else 'the caller')
         MMLogger.get_current_instance().info(
             f'No teacher but its responses in the bank {bank["path"]}.'
             if bank is not None
-            else f'Teacher {type(self.teacher).__name__} with weights {digest(self.teacher)} from '
-            f'{origin}.'
+            else f'Teacher {type(self.teacher).__name__} with weights {weights} from {origin}.'
         )
         self._own_teacher = own_teacher
         self._compile = compile or {}
@@ -184,6 +188,13 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     def watched_modules(self) -> Dict[str, nn.Module]:
         """What ``FiniteLossHook`` checks beside the losses: hard labels hide a teacher's NaN."""
         return {"the teacher's answer (model.teacher_ckpt)": self.teacher}
+
+    def depends_on(self) -> Dict[str, Any]:
+        """What the weights of a run depend on, for ``ExactResumeHook``: the teacher's by content.
+
+        A bank stands for the teacher of which it was made. Compilation changes the speed.
+        """
+        return self._depends_on
 
     def _prepare_teacher(self, batch_inputs: Tensor) -> None:
         """Choose the layout, fold norms and compile, on the first batch."""

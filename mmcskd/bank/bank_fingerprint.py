@@ -1,6 +1,5 @@
 """What the responses of a bank depend on, to refuse the bank of another run."""
 
-import hashlib
 import json
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +11,7 @@ from mmengine.dist import get_world_size
 from ..checks.part import type_name
 from ..runs.amp_optim_wrapper import cast_dtype
 from ..runs.bounds import shallow
+from ..runs.run_fingerprint import SPEED, content_digest, differences, plain, short
 
 FILE = 'fingerprint.json'
 WEIGHTS = 'content of model.teacher_ckpt'
@@ -30,8 +30,6 @@ ALTERNATIVES = {
         'opencv-contrib-python-headless',
     ),
 }
-# Keys of a loader that change the speed, not the batches.
-SPEED = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
 
 
 def fingerprint(cfg: Config, seed: int, views: int, top_k: Optional[int]) -> Dict[str, Any]:
@@ -67,7 +65,7 @@ def fingerprint(cfg: Config, seed: int, views: int, top_k: Optional[int]) -> Dic
         **{f'version of {name}': _version((name,)) for name in LIBRARIES},
         **{f'version of {name}': _version(names) for name, names in ALTERNATIVES.items()},
     }
-    return json.loads(json.dumps(found, sort_keys=True, default=_name))
+    return plain(found)
 
 
 def difference(banked: Dict[str, Any], now: Dict[str, Any]) -> Optional[str]:
@@ -80,12 +78,8 @@ def difference(banked: Dict[str, Any], now: Dict[str, Any]) -> Optional[str]:
     Returns:
         str | None: A sentence with the key and both values; None if they are equal.
     """
-    for key in sorted({*banked, *now}):
-        path, first, second = _first_difference(key, banked.get(key), now.get(key))
-        if path is not None:
-            return (
-                f'"{path}" was {_short(first)} when the bank was made and is {_short(second)} now.'
-            )
+    for key, then, value in differences(banked, now):
+        return f'"{key}" was {short(then)} when the bank was made and is {short(value)} now.'
     return None
 
 
@@ -117,27 +111,6 @@ def read(root: Path) -> Optional[Dict[str, Any]]:
     return found
 
 
-def _first_difference(path: str, first: Any, second: Any):
-    if isinstance(first, dict) and isinstance(second, dict):
-        for key in sorted({*first, *second}):
-            found = _first_difference(f'{path}.{key}', first.get(key), second.get(key))
-            if found[0] is not None:
-                return found
-        return None, None, None
-    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        for index, pair in enumerate(zip(first, second)):
-            found = _first_difference(f'{path}.{index}', *pair)
-            if found[0] is not None:
-                return found
-        return None, None, None
-    return (path, first, second) if first != second else (None, None, None)
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) < 120 else text[:117] + '…'
-
-
 def _grids(model: dict) -> Dict[str, str]:
     return _of_losses(model, 'grid', 'coarser', ('CSKDLoss',))
 
@@ -156,22 +129,16 @@ def _of_losses(model: dict, key: str, default: Any, types: Tuple[str, ...]) -> D
 def _precision(wrapper: dict) -> list:
     """The wrapper and its dtype, whose default depends on the device."""
     kind = wrapper.get('type', 'OptimWrapper')
-    kind = _name(kind) if isinstance(kind, type) else kind
+    kind = plain(kind)
     amp = type_name(kind).endswith('AmpOptimWrapper')
     return [kind, str(cast_dtype(wrapper.get('dtype'))) if amp else None]
 
 
 def _weights(path: Optional[str]) -> Optional[str]:
-    """The digest of a file, in any folder; a URL as it is."""
+    """The digest of a file; a URL as it is."""
     if path is None or '://' in path:
         return path
-    if not Path(path).is_file():
-        return ABSENT
-    sha = hashlib.sha256()
-    with open(path, 'rb') as file:
-        for block in iter(lambda: file.read(1 << 20), b''):
-            sha.update(block)
-    return sha.hexdigest()
+    return content_digest(path) or ABSENT
 
 
 def _version(distributions: Tuple[str, ...]) -> Optional[str]:
@@ -181,9 +148,3 @@ def _version(distributions: Tuple[str, ...]) -> Optional[str]:
         except metadata.PackageNotFoundError:
             continue
     return None
-
-
-def _name(value: Any) -> str:
-    """Name of a class or function in a config, without its address."""
-    named = value if hasattr(value, '__qualname__') else type(value)
-    return f'{named.__module__}.{named.__qualname__}'

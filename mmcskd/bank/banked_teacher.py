@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from ..checks.part import check_keys, type_name
 from ..losses.response_loss import ResponseLoss
+from ..runs.run_fingerprint import content_digest
+from .bank_fingerprint import FILE
 from .banked_response import BankedResponse
 from .image_checksum import image_checksum
 from .response_bank import Shard, shard_path
@@ -44,6 +46,7 @@ class BankedTeacher(BaseModel):
                 'tools/bank_responses.py, or correct the path.'
             )
         self.path = Path(path)
+        self.content = f'in the bank {(content_digest(self.path / FILE) or "")[:12]}'
         self.cycle = cycle
         self.top_k = top_k
         self.epochs: Optional[int] = None  # set by the hook

@@ -3,7 +3,7 @@ import random
 import struct
 from functools import partial
 from itertools import islice
-from typing import Optional
+from typing import Optional, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmrazor.registry import HOOKS
 
+from ..checks.typed import typed
 from .keyed_views import key_views
+from .run_fingerprint import check_changes, run_fingerprint
 from .weights import check_complete
 from .wrapped_model import is_sharded, unwrapped
 
@@ -38,9 +40,18 @@ class ExactResumeHook(Hook):
     - A checkpoint that does not fit is refused: one with other weights than the model's, which
       MMEngine would leave random, or of another global batch size, with which an iteration is
       another number of images. The number of processes may change.
+    - What else the weights depend on is in the checkpoint, see
+      :func:`~mmcskd.runs.run_fingerprint.run_fingerprint`: teacher, losses, schedules, length of
+      the run, data. A resume with another value is refused, by key and both values.
 
     With a batch sampler that has no sampler, views have no keys: transforms in data workers then
     use the workers' own generators, which no checkpoint can store.
+
+    Args:
+        allowed_changes (Sequence[str]): Config keys that may have other values than in the run that
+            is resumed, with all that is below them. The resumed run then is none that a single
+            start could be: schedules of the optimizer go on as saved, all else is as the config
+            says. Defaults to none.
 
     Raises:
         ValueError: On resume, if the checkpoint does not fit the run.
@@ -48,7 +59,9 @@ class ExactResumeHook(Hook):
 
     priority = 'VERY_HIGH'
 
-    def __init__(self) -> None:
+    @typed
+    def __init__(self, allowed_changes: Sequence[str] = ()) -> None:
+        self.allowed_changes = tuple(allowed_changes)
         self.period: Optional[int] = None  # epochs after which all random numbers repeat
         self._gradients: Optional[list] = None
         self._resumed_gradients: Optional[list] = None
@@ -72,6 +85,7 @@ class ExactResumeHook(Hook):
                 f'({get_world_size()} processes × train_dataloader.batch_size): an iteration '
                 f'would be something else. Make the product {then}.'
             )
+        check_changes(runner, meta.get('fingerprint'), self.allowed_changes)
         sampler = runner.train_dataloader.sampler
         own = getattr(sampler, 'seed', None)
         # An older checkpoint has the run's seed alone, which is the sampler's if it has no own one.
@@ -134,6 +148,7 @@ class ExactResumeHook(Hook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add the data for the resumed run."""
         checkpoint['meta']['global_batch'] = _global_batch(runner)
+        checkpoint['meta']['fingerprint'] = run_fingerprint(runner)
         seed = getattr(runner.train_dataloader.sampler, 'seed', None)
         if isinstance(seed, (int, np.integer)):
             checkpoint['meta']['sampler_seed'] = int(seed)
