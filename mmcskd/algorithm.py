@@ -31,18 +31,16 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     Differences from the stock algorithm:
 
     - The teacher is no part of the model's state: checkpoints, the optimizer, EMA and
-      DistributedDataParallel see the student alone. It is rebuilt from its config and weights.
-    - The teacher runs in ``mode='tensor'``, in evaluation mode and without gradients, so it
-      computes no loss and ignores the labels. It runs in channels-last layout if it can, and in
+      DistributedDataParallel see the student alone. It is rebuilt from its config and weights,
+      which are loaded completely or refused.
+    - The teacher runs in ``mode='tensor'``, in evaluation mode and without gradients, under its own
+      normalisation, channel order and resolution, in channels-last layout if it can, and in
       inference mode if all losses are this package's (another loss may save its records).
     - The first batch folds its batch norms into its convolutions and checks the output; not if the
       caller built it, or if anything but its responses is recorded.
-    - Its weights are loaded completely or refused; a random teacher needs ``random_teacher=True``.
-    - It sees the batch under its own normalisation, channel order and resolution, if they differ.
     - Losses are logged by their own names; the student's ``loss`` becomes ``loss_base``. The
       ``agreement`` is logged too: the share of locations at which the student's class is that of
       the fused response.
-    - Records are dropped after each step.
 
     Args:
         architecture (dict | BaseModel): The student.
@@ -136,10 +134,11 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         if bank is not None:
             self._depends_on['model.bank.path'] = None
         origin = teacher_ckpt or ('random numbers' if random_teacher else 'the caller')
+        kind = type(self.teacher).__name__
         MMLogger.get_current_instance().info(
-            f'No teacher but its responses in the bank {bank["path"]}.'
-            if bank is not None
-            else f'Teacher {type(self.teacher).__name__} with weights {weights} from {origin}.'
+            f'Teacher {kind} with weights {weights} from {origin}.'
+            if bank is None
+            else f'No teacher but its responses in the bank {bank["path"]}.'
         )
         self._own_teacher = own_teacher
         self._compile = compile or {}
@@ -174,14 +173,13 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         return losses
 
     def respond(self, batch_inputs: Tensor) -> None:
-        """Run the teacher under its recorders.
-
-        Args:
-            batch_inputs (Tensor): (N, 3, height, width), preprocessed for the student.
-        """
+        """Run the teacher under its recorders, on (N, 3, height, width) as for the student."""
         if not self._prepared:
             self._prepare_teacher(batch_inputs)
-        with self.distiller.teacher_recorders, self._ungraded():
+        # A loss of another package may save a record for its backward pass.
+        losses = self.distiller.distill_losses.values()
+        own = all(isinstance(loss, ResponseLoss) for loss in losses)
+        with self.distiller.teacher_recorders, torch.inference_mode() if own else torch.no_grad():
             images = batch_inputs.contiguous(memory_format=self._layout)
             self.teacher(images, mode='tensor')
 
@@ -208,23 +206,14 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         _compile(self.teacher, self._compile.get('teacher', False))
         self._prepared = True
 
-    def _ungraded(self):
-        """Inference mode, unless a loss may save a record for its backward pass."""
-        losses = self.distiller.distill_losses.values()
-        if all(isinstance(loss, ResponseLoss) for loss in losses):
-            return torch.inference_mode()
-        return torch.no_grad()
-
     def _agreements(self) -> LossResults:
         """``agreement`` of the losses that have one, by their names if there are several."""
-        found = {
-            name: loss.agreement
-            for name, loss in self.distiller.distill_losses.items()
-            if getattr(loss, 'agreement', None) is not None
-        }
-        if len(found) == 1:
-            return {'agreement': next(iter(found.values()))}
-        return {f'agreement_{name.replace("loss_", "")}': share for name, share in found.items()}
+        losses = self.distiller.distill_losses.items()
+        shares = {name: getattr(loss, 'agreement', None) for name, loss in losses}
+        shares = {name: share for name, share in shares.items() if share is not None}
+        if len(shares) == 1:
+            return {'agreement': next(iter(shares.values()))}
+        return {f'agreement_{name.replace("loss_", "")}': share for name, share in shares.items()}
 
     def train(self, mode: bool = True) -> 'FrozenTeacherDistill':
         """Set the student's mode; the teacher stays in evaluation mode."""

@@ -26,26 +26,18 @@ class TeacherResponse(ABC):
 
     @abstractmethod
     def on(self, grid: Grid) -> 'TeacherResponse':
-        """The same response on the grid of the comparison.
-
-        Args:
-            grid (tuple[int, int]): (H, W) of what the methods below return.
-        """
+        """The same response on the grid (H, W) of the comparison, for the methods below."""
 
     @abstractmethod
     def fused_classes(self, fusion_weight: float) -> Tensor:
-        """argmax_C of the fused response t, (N, H, W), int64.
-
-        Args:
-            fusion_weight (float): λ in [0, 1].
-        """
+        """argmax_C of the fused response t at λ in [0, 1]: (N, H, W), int64."""
 
     @abstractmethod
     def fused_target(self, fusion_weight: float, temperature: float) -> Tensor:
-        """The fused response t, (N, C, H, W).
+        """The fused response t at λ in [0, 1]: (N, C, H, W).
 
         Args:
-            fusion_weight (float): λ in [0, 1].
+            fusion_weight (float): λ.
             temperature (float): T of the loss. Logits that are known only as a sum over classes
                 depend on it.
         """
@@ -56,11 +48,7 @@ class TeacherResponse(ABC):
 
     @abstractmethod
     def global_target(self, temperature: float) -> Tensor:
-        """The global response g, (N, C).
-
-        Args:
-            temperature (float): As in :meth:`fused_target`.
-        """
+        """The global response g, (N, C); the temperature as in :meth:`fused_target`."""
 
 
 class TensorResponse(TeacherResponse):
@@ -79,25 +67,20 @@ class TensorResponse(TeacherResponse):
         self.grid = spatial_response.shape[2], spatial_response.shape[3]
 
     def on(self, grid: Grid) -> 'TensorResponse':
-        """Pooled to a grid, adaptively where the sides do not divide."""
         return TensorResponse(pool(self.spatial_response, grid), self.global_response)
 
     @torch.no_grad()
     def fused_classes(self, fusion_weight: float) -> Tensor:
-        """argmax_C of λ·d + (1 − λ)·g."""
         return self.fused_target(fusion_weight).argmax(dim=1)
 
     @torch.no_grad()
     def fused_target(self, fusion_weight: float, temperature: float = 1.0) -> Tensor:
-        """λ·d + (1 − λ)·g, at every temperature."""
         return fuse(self.spatial_response, self.global_response, fusion_weight)
 
     def global_classes(self) -> Tensor:
-        """argmax_C of g."""
         return self.global_response.argmax(dim=1)
 
     def global_target(self, temperature: float = 1.0) -> Tensor:
-        """g, at every temperature."""
         return self.global_response.detach()
 
 
@@ -118,10 +101,7 @@ def as_response(loss: str, spatial_response: Any, global_response: Any) -> Teach
         return global_response
     if isinstance(global_response, Tensor) and spatial_response is None:
         spatial_response = global_response[..., None, None]
-    for name, given, sides in (
-        ('global', global_response, 2),
-        ('spatial', spatial_response, 4),
-    ):
+    for name, given, sides in (('global', global_response, 2), ('spatial', spatial_response, 4)):
         if not isinstance(given, Tensor) or given.dim() != sides:
             raise TypeError(
                 f"{loss}: the teacher's {name} response is {what_is(given)}, expected a tensor "

@@ -3,21 +3,8 @@
 import argparse
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use('Agg')
-import matplotlib.pyplot as plt
-
+from mmcskd.visualization.curve_figures import figure_of, panels_of
 from mmcskd.visualization.run_curves import read_curves
-
-# Panels: title, x axis, and its curves by the start of their names.
-PANELS = (
-    ('losses', 'iteration', ('loss',)),
-    ('fusion weight λ', 'iteration', ('fusion_weight',)),
-    ('agreement with the target', 'iteration', ('agreement',)),
-    ('learning rate', 'iteration', ('lr',)),
-    ('accuracy, %', 'validation', ('accuracy/',)),
-)
 
 
 def draw(runs, path):
@@ -27,42 +14,13 @@ def draw(runs, path):
         runs (dict[str, dict[str, Curve]]): Curves of each run by its name.
         path (Path): PNG, SVG or another format of matplotlib.
 
-    Returns:
-        dict[str, list[str]]: Labels of the lines in each panel.
-
     Raises:
         ValueError: If there is nothing to draw.
     """
-    panels = [
-        (title, x, names) for title, x, prefixes in PANELS if (names := _names(runs, prefixes))
-    ]
+    panels = panels_of(runs)
     if not panels:
         raise ValueError(f'{", ".join(runs)}: no losses and no accuracies are logged yet.')
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(4.2 * len(panels), 3.6), layout='constrained', squeeze=False
-    )
-    drawn = {}
-    for axis, (title, x, names) in zip(axes[0], panels):
-        styles = dict(zip(names, ('-', '--', ':', '-.') * len(names)))
-        for color, (run, curves) in enumerate(runs.items()):
-            for name in names:
-                if name in curves:
-                    label = run if len(names) == 1 else f'{run}: {name}'
-                    marker = '.' if len(curves[name].steps) == 1 else None
-                    axis.plot(
-                        *curves[name], styles[name], color=f'C{color}', label=label, marker=marker
-                    )
-        axis.set(title=title, xlabel=x)
-        axis.legend(fontsize=7)
-        drawn[title] = axis.get_legend_handles_labels()[1]
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-    return drawn
-
-
-def _names(runs, prefixes):
-    found = {name for curves in runs.values() for name in curves}
-    return sorted(name for name in found if name.startswith(prefixes))
+    figure_of(panels).savefig(path, dpi=120)
 
 
 def parse_args(arguments=None):

@@ -78,9 +78,9 @@ def try_pair(teacher: ConfigDict, student: ConfigDict, size: int, distiller: dic
 
     algorithm.train()
     seen: List[Tuple] = []
-    (tokens,) = algorithm.distiller.student_recorders.recorders.values()
-    keep = tokens._record
-    tokens._record = lambda record: (seen.append(record), keep(record))
+    tokens = algorithm.student.token_source
+    read = tokens.stop
+    tokens.stop = lambda: seen.append(read()) or seen[-1]
     losses = algorithm(images, samples, mode='loss')
     total = sum(value for key, value in losses.items() if key.startswith('loss'))
     assert torch.isfinite(total), f'losses {losses}'

@@ -13,7 +13,7 @@ from ..checks.suggest import nearest
 from ..checks.typed import typed
 from ..compat import bridge_exported_attention, bridge_window_batch
 from ..runs.saved_config import config_text
-from ..student.token_source import bare
+from ..student.find_tokens import bare
 from .student_checkpoint import Student, load_student
 from .timm_names import timm_call, timm_state
 

@@ -57,11 +57,8 @@ class CKFHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Find the losses, and refuse a run without any."""
         # Of the class: a wrapper such as FSDP's forwards attributes of the wrapped module.
-        self.losses = [
-            module
-            for module in runner.model.modules()
-            if hasattr(type(module), 'set_fusion_weight')
-        ]
+        modules = runner.model.modules()
+        self.losses = [each for each in modules if hasattr(type(each), 'set_fusion_weight')]
         if not self.losses:
             raise ValueError(
                 'CKFHook found no CSKDLoss in the model: add one to '
@@ -80,15 +77,9 @@ class CKFHook(Hook):
             )
 
     def progress(self, runner: Runner) -> float:
-        """The run's progress in [0, 1] between ``begin`` and ``end``.
-
-        Args:
-            runner (Runner): The runner of the training process.
-        """
-        now, last = (
-            (runner.epoch, runner.max_epochs) if self.by_epoch else (runner.iter, runner.max_iters)
-        )
-        end = last if self.end is None else self.end
+        """The run's progress in [0, 1] between ``begin`` and ``end``."""
+        now = runner.epoch if self.by_epoch else runner.iter
+        end = self.end or (runner.max_epochs if self.by_epoch else runner.max_iters)
         return float(min(max((now - self.begin) / (end - self.begin), 0.0), 1.0))
 
     def before_train_iter(

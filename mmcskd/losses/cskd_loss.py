@@ -67,21 +67,16 @@ class CSKDLoss(ResponseLoss):
     ) -> None:
         super().__init__(mode, temperature, loss_weight)
         if grid not in GRIDS:
-            raise ValueError(
-                f'CSKDLoss.grid: "{grid}" is none of them. ' + nearest(str(grid), GRIDS)
-            )
+            raise ValueError(f'CSKDLoss.grid: "{grid}" is none of them. {nearest(grid, GRIDS)}')
         self.grid = grid
         self.set_fusion_weight(fusion_weight)
         self.agreement: Optional[Tensor] = None
 
     def set_fusion_weight(self, fusion_weight: Optional[float]) -> None:
-        """Set λ for the following iterations.
+        """Set λ in [0, 1] for the following iterations; a ValueError if it is out of range.
 
         Args:
-            fusion_weight (float, optional): λ in [0, 1], or None for "not set yet".
-
-        Raises:
-            ValueError: If it is out of range.
+            fusion_weight (float, optional): λ, or None for "not set yet".
         """
         given: Any = fusion_weight  # by a schedule of the user's
         number = isinstance(given, numbers.Real) and not isinstance(given, bool)
@@ -93,11 +88,7 @@ class CSKDLoss(ResponseLoss):
         self.fusion_weight = fusion_weight
 
     def current_fusion_weight(self) -> float:
-        """λ of this iteration.
-
-        Raises:
-            ValueError: If it was never set.
-        """
+        """λ of this iteration; a ValueError if it was never set."""
         if self.fusion_weight is None:
             raise ValueError(
                 'CSKDLoss has no fusion weight: add dict(type="mmrazor.CKFHook") to '
@@ -116,10 +107,8 @@ class CSKDLoss(ResponseLoss):
         Args:
             student_response (Tensor | Callable): z_s (N, C, H, W), or a function that gives it
                 for a grid (H, W), as :class:`~mmcskd.PatchTokenConnector` returns.
-            spatial_response (Tensor | TeacherResponse): d (N, C, H, W), the teacher's response at
-                each location, or its whole response.
-            global_response (Tensor | TeacherResponse): g (N, C), the teacher's logits, or its
-                whole response.
+            spatial_response (Tensor | TeacherResponse): d (N, C, H, W), or the whole response.
+            global_response (Tensor | TeacherResponse): g (N, C), or the whole response.
 
         Returns:
             Tensor: A scalar, ``loss_weight`` applied.
@@ -145,18 +134,12 @@ class CSKDLoss(ResponseLoss):
         return self.loss_weight * loss
 
     def common_grid(self, student_response: StudentResponse, teacher: TeacherResponse) -> Grid:
-        """The grid of the comparison.
+        """(H, W) of the comparison; a ValueError if the teacher has no spatial responses.
 
         Args:
             student_response (Tensor | Callable): As in :meth:`forward`. A tensor is compared on
                 the teacher's grid.
             teacher (TeacherResponse): The teacher's response.
-
-        Returns:
-            tuple[int, int]: (H, W).
-
-        Raises:
-            ValueError: If the teacher has no spatial responses.
         """
         theirs = teacher.grid
         if theirs == (1, 1):

@@ -92,6 +92,10 @@ class AtomicCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if self._is_local():
             self._check_folder(runner)
+            came_from = os.path.dirname(os.path.abspath(runner._load_from or ''))
+            if runner._resume and came_from == os.path.abspath(self.out_dir):
+                # A validation may come first; a new best one is then noted in a checkpoint at once.
+                self.last_ckpt = runner._load_from
         if is_main_process() and self._is_local():
             for path in Path(self.out_dir).glob(f'*{SUFFIX}'):
                 path.unlink()

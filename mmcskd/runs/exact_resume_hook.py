@@ -1,21 +1,29 @@
 import hashlib
 import random
 import struct
-from functools import partial
+from functools import partial, wraps
 from itertools import islice
 from typing import Optional, Sequence
 
 import numpy as np
 import torch
 from mmengine.dist import gather_object, get_rank, get_world_size, is_main_process
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop
 from mmrazor.registry import HOOKS
 
 from ..checks.typed import typed
 from .keyed_views import key_views
 from .run_fingerprint import check_changes, run_fingerprint
+from .validations import (
+    DONE,
+    OverdueValidation,
+    check_hooks,
+    decide_before_checkpoints,
+    restore_stopping,
+    stopping_state,
+)
 from .weights import check_complete
 from .wrapped_model import is_sharded, unwrapped
 
@@ -35,8 +43,14 @@ class ExactResumeHook(Hook):
     - The order of the data follows the checkpoint's seed, even if the config sets none.
     - A run resumed in the middle of an epoch continues behind the last batch of the checkpoint; an
       iteration-based loop skips the batches before it without loading them.
-    - Gradients under accumulation are part of the checkpoint, those of each process. With a student
-      in shards they are not, and a warning says so.
+    - Gradients under accumulation are part of every checkpoint, those of each process, so all
+      processes must call ``runner.save_checkpoint``. With a student in shards they are not, and a
+      warning says so.
+    - A resumed run begins with the validation that its checkpoint precedes. So best checkpoints,
+      ``ReduceOnPlateauLR`` and ``EarlyStoppingHook``, whose count is part of the checkpoint, go on
+      as they would have. An ``EarlyStoppingHook`` is moved before the ``CheckpointHook``.
+    - A hook of MMPretrain that has state elsewhere is refused before training. A hook of your own
+      with state needs ``before_save_checkpoint`` and ``after_load_checkpoint``.
     - A checkpoint that does not fit is refused: one with other weights than the model's, which
       MMEngine would leave random, or of another global batch size, with which an iteration is
       another number of images. The number of processes may change.
@@ -54,7 +68,8 @@ class ExactResumeHook(Hook):
             says. Defaults to none.
 
     Raises:
-        ValueError: On resume, if the checkpoint does not fit the run.
+        ValueError: On resume, if the checkpoint does not fit the run; before training, for a hook
+            whose state no checkpoint has.
     """
 
     priority = 'VERY_HIGH'
@@ -65,6 +80,14 @@ class ExactResumeHook(Hook):
         self.period: Optional[int] = None  # epochs after which all random numbers repeat
         self._gradients: Optional[list] = None
         self._resumed_gradients: Optional[list] = None
+
+    def before_run(self, runner) -> None:
+        """Refuse hooks that cannot resume; prepare for a validation that is overdue."""
+        if isinstance(runner._train_loop, BaseLoop):
+            check_hooks(runner)
+            decide_before_checkpoints(runner)
+            if not any(isinstance(hook, OverdueValidation) for hook in runner.hooks):
+                runner.register_hook(OverdueValidation(), 'LOWEST')
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Refuse a checkpoint that does not fit; restore its seed and gradients."""
@@ -93,10 +116,13 @@ class ExactResumeHook(Hook):
         if own is not None and then is not None:
             sampler.seed = then
         self._resumed_gradients = checkpoint.pop('gradients', None)
+        restore_stopping(runner, **meta.get('early_stopping', {}))
 
     def before_train(self, runner) -> None:
         """Restore gradients and the position in the data."""
         loader, loop = runner.train_dataloader, runner.train_loop
+        if 'save_checkpoint' not in vars(runner):
+            runner.save_checkpoint = self._with_gradients(runner)
         # An iterator draws a seed for its workers; this generator is not that of the transforms.
         seed = runner.seed or 0
         loader.generator = torch.Generator().manual_seed(iteration_key(seed, 0, 'loader') >> 1)
@@ -135,25 +161,48 @@ class ExactResumeHook(Hook):
         outputs: Optional[dict] = None,
     ) -> None:
         """Seed the loading of the next batch."""
-        self._gradients = None
-        if not runner.optim_wrapper.should_update() and _saves_now(runner):
-            self._gradients = _gather(runner)
         self._seed(runner, runner.iter + 1, 'data')
 
-    def after_train_epoch(self, runner) -> None:
-        """Collect gradients under accumulation, before the checkpoint is made."""
-        if not runner.optim_wrapper.should_update():
-            self._gradients = _gather(runner)
+    def before_val(self, runner) -> None:
+        """Seed the validation."""
+        if isinstance(runner._train_loop, BaseLoop):
+            self._seed(runner, runner.iter, 'val')
+
+    def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+        """Note for the next checkpoint, which a new best one brings, that it follows this one."""
+        runner.message_hub.update_info(DONE, runner.iter)
+
+    def after_val(self, runner) -> None:
+        """Seed the loading of the next batch."""
+        if isinstance(runner._train_loop, BaseLoop):
+            self._seed(runner, runner.iter, 'data')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add the data for the resumed run."""
         checkpoint['meta']['global_batch'] = _global_batch(runner)
         checkpoint['meta']['fingerprint'] = run_fingerprint(runner)
+        checkpoint['meta']['early_stopping'] = stopping_state(runner)
         seed = getattr(runner.train_dataloader.sampler, 'seed', None)
         if isinstance(seed, (int, np.integer)):
             checkpoint['meta']['sampler_seed'] = int(seed)
         if self._gradients is not None and 'optimizer' in checkpoint:
             checkpoint['gradients'] = self._gradients
+
+    def _with_gradients(self, runner):
+        """``save_checkpoint``, which one process executes, behind a gathering of all."""
+        save = runner.save_checkpoint
+
+        @wraps(save)
+        def save_checkpoint(*args, **kwargs):
+            pending = not runner.optim_wrapper.should_update()
+            if pending and kwargs.get('save_optimizer', True):
+                self._gradients = _gather(runner)
+            try:
+                return save(*args, **kwargs)
+            finally:
+                self._gradients = None
+
+        return save_checkpoint
 
     def _seed(self, runner, iteration: int, purpose: str) -> None:
         if self.period is not None:
@@ -249,18 +298,6 @@ def seed_iteration(key: int) -> None:
     random.seed(key)
     np.random.seed(key & 0xFFFFFFFF)
     torch.manual_seed(key >> 1)
-
-
-def _saves_now(runner) -> bool:
-    return any(
-        not hook.by_epoch
-        and (
-            hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
-            or hook.is_last_train_iter(runner)
-        )
-        for hook in runner.hooks
-        if isinstance(hook, CheckpointHook)
-    )
 
 
 def _gather(runner) -> Optional[list]:

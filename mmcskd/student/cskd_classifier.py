@@ -1,4 +1,4 @@
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +11,18 @@ from torch import Tensor, nn
 from ..checks.suggest import nearest
 from ..checks.typed import typed
 from ..compat import bridge_unused_norms
+from .find_tokens import find_norm
 from .release_0_1 import rename_weights
 from .stock_model import stock_model
-from .token_source import TokenSource, find_norm
+from .token_source import TokenSource
+
+# Stock heads with a distillation head, which MMPretrain does not train: its name, and the voters of
+# the stock score. The last two distil the pooled feature, whose logits are those of the mean patch.
+OWN = dict(
+    DeiTClsHead=('layers.head_dist', ('cls', 'dist')),
+    EfficientFormerClsHead=('dist_head', ('cls', 'patch')),
+    LeViTClsHead=('head_dist', ('cls', 'patch')),
+)
 
 
 @MODELS.register_module()
@@ -86,29 +95,37 @@ class CSKDClassifier(ImageClassifier):
                 'model.architecture.backbone.out_type is "raw", all tokens: leave it out.'
             )
         bridge_unused_norms(self.backbone)
-        self.width = _width(self.head)
-        self._own = _own_distillation(self.head)
-        if self._own is None:
-            self.head_dist = nn.Linear(self.width, _num_classes(self.head))
+        self.width = _size(self.head, 'in_channels')
+        own, vote_with_own = OWN.get(type(self.head).__name__, ('', ()))
+        # Two of the heads have it as an option.
+        self._own = own if own in dict(self.head.named_modules()) else ''
+        self.stock_vote = vote_with_own if self._own else ('cls',)
+        if not self._own:
+            self.head_dist = nn.Linear(self.width, _size(self.head, 'num_classes'))
         self._register_load_state_dict_pre_hook(rename_weights)
-        self.source = source
-        self.token_source = TokenSource(self, self.width, source)
-        self.stock_vote = self._own.stock_vote if self._own else ('cls',)
+        self._norm = find_norm(self)
+        self.token_source = TokenSource(self, source)
         voters = ('cls', 'dist', 'patch') if 'dist' in self.stock_vote else ('cls', 'patch')
         self.finetune = finetune
         self.vote = _check_vote(vote, voters, finetune)
 
     def distillation_logits(self, tokens: Tensor) -> Tensor:
         """Class logits of any tokens by the distillation head: (…, D) → (…, C)."""
-        norm = find_norm(self)
+        norm = self.get_submodule(self._norm) if self._norm else None
         if isinstance(norm, nn.LayerNorm):
             # As a function: MMPretrain's LayerNorm2d, the same layer, accepts maps only.
             tokens = F.layer_norm(tokens, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
         elif norm is not None:
             tokens = norm(tokens)
-        if self._own:
-            return self._own.distillation_logits(self.head, tokens)
-        return self.head_dist(tokens)
+        if not self._own:
+            return self.head_dist(tokens)
+        if getattr(self.head, 'hidden_dim', None) is not None:
+            tokens = self.head.layers.act(self.head.layers.pre_logits(tokens))
+        layer = self.head.get_submodule(self._own)
+        if isinstance(layer, nn.Linear):
+            return layer(tokens)
+        # LeViT's has a batch norm, which needs rows.
+        return layer(tokens.reshape(-1, tokens.shape[-1])).unflatten(0, tokens.shape[:-1])
 
     def forward(
         self,
@@ -139,10 +156,10 @@ class CSKDClassifier(ImageClassifier):
         """
         if self.finetune:
             return self.head._get_loss(self._score(inputs), data_samples)
-        if self._own is None:
+        if not self._own:
             return super().loss(inputs, data_samples)
-        feats = self.extract_feat(inputs)
-        return self.head._get_loss(self._own.class_logits(self.head, feats), data_samples)
+        logits = self._class_logits(self.extract_feat(inputs))
+        return self.head._get_loss(logits, data_samples)
 
     def predict(
         self, inputs: Tensor, data_samples: Optional[List[DataSample]] = None, **kwargs
@@ -167,89 +184,41 @@ class CSKDClassifier(ImageClassifier):
 
     def _score(self, inputs: Tensor) -> Tensor:
         """(N, C), the average of the voters."""
-        read = []
-        self.token_source.start(read.append)
+        self.token_source.start()
         try:
             feats = self.extract_feat(inputs)
         finally:
-            self.token_source.stop()
+            tokens = self.token_source.stop()
         place = f'"{self.token_source.source}"'
-        if not read:
+        if tokens is None:
             raise ValueError(
                 f'model.architecture.source: the student did not run {place}, name the module that '
                 'outputs its patch tokens.'
             )
-        tokens, extra, _ = read[-1]
-        if 'dist' in self.vote and extra < 2:
+        if 'dist' in self.vote and tokens.num_extra_tokens < 2:
             raise ValueError(
                 f'model.architecture.source: {place} gave no distillation token, name the module '
                 'that outputs all tokens.'
             )
+        extra, patches = tokens.parts
         votes = dict(
             cls=lambda: self._class_logits(feats),
-            dist=lambda: self.distillation_logits(tokens[:, 1]),
+            dist=lambda: self.distillation_logits(extra[:, 1]),
             # The logits of the mean token are the mean of the logits.
-            patch=lambda: self.distillation_logits(tokens[:, extra:].mean(dim=1)),
+            patch=lambda: self.distillation_logits(patches.mean(dim=1)),
         )
         return torch.stack([votes[voter]() for voter in self.vote]).mean(dim=0)
 
     def _class_logits(self, feats) -> Tensor:
+        """(N, C), of the class head alone."""
         if self._own:
-            return self._own.class_logits(self.head, feats)
+            feats = self.head.pre_logits(feats)
+            if isinstance(feats, tuple):  # DeiT: of both tokens
+                return self.head.layers.head(feats[0])
+            return self.head.head(feats)
         logits = self.head(feats)
         # Conformer's two branches, summed as in its own prediction.
-        return sum(logits) if isinstance(logits, (tuple, list)) else logits
-
-
-class _OwnDistillation(NamedTuple):
-    """The distillation head of a stock head, which MMPretrain does not train."""
-
-    class_logits: Callable
-    """(head, feats) → (N, C), of the class head alone."""
-    distillation_logits: Callable
-    """(head, tokens (…, D)) → (…, C), of the distillation head."""
-    stock_vote: Tuple[str, ...]
-    """The voters of the stock head's own score."""
-    flag: Optional[str] = None
-    """The attribute that tells whether it is there."""
-
-
-def _hidden(head: nn.Module, tokens: Tensor) -> Tensor:
-    if head.hidden_dim is None:
-        return tokens
-    return head.layers.act(head.layers.pre_logits(tokens))
-
-
-def _by_rows(layer: nn.Module, tokens: Tensor) -> Tensor:
-    """Apply a layer with batch norm, which needs rows (R, D)."""
-    return layer(tokens.reshape(-1, tokens.shape[-1])).unflatten(0, tokens.shape[:-1])
-
-
-OWN = dict(
-    DeiTClsHead=_OwnDistillation(
-        lambda head, feats: head.layers.head(head.pre_logits(feats)[0]),
-        lambda head, tokens: head.layers.head_dist(_hidden(head, tokens)),
-        ('cls', 'dist'),
-    ),
-    # These two distil the pooled feature, whose logits are those of the mean patch.
-    EfficientFormerClsHead=_OwnDistillation(
-        lambda head, feats: head.head(head.pre_logits(feats)),
-        lambda head, tokens: head.dist_head(tokens),
-        ('cls', 'patch'),
-        'dist',
-    ),
-    LeViTClsHead=_OwnDistillation(
-        lambda head, feats: head.head(head.pre_logits(feats)),
-        lambda head, tokens: _by_rows(head.head_dist, tokens),
-        ('cls', 'patch'),
-        'distillation',
-    ),
-)
-
-
-def _own_distillation(head: nn.Module) -> Optional[_OwnDistillation]:
-    own = OWN.get(type(head).__name__)
-    return own if own and (own.flag is None or getattr(head, own.flag)) else None
+        return logits[0] + logits[1] if isinstance(logits, (tuple, list)) else logits
 
 
 def _check_vote(
@@ -271,25 +240,17 @@ def _check_vote(
     return vote
 
 
-def _num_classes(head: nn.Module) -> int:
+def _size(head: nn.Module, key: str) -> int:
+    """``in_channels`` or ``num_classes`` of a head, stated or of its first or last layer."""
+    size = getattr(head, key, None)
+    if isinstance(size, (tuple, list)):  # Conformer: widths of its maps and of its tokens
+        size = size[-1]
     layers = [layer for layer in head.modules() if isinstance(layer, nn.Linear)]
-    classes = getattr(head, 'num_classes', None) or (layers and layers[-1].out_features)
-    return _known(head, 'num_classes', classes)
-
-
-def _width(head: nn.Module) -> int:
-    """D of the tokens, from their head."""
-    width = getattr(head, 'in_channels', None)
-    if isinstance(width, (tuple, list)):  # Conformer: widths of its maps and of its tokens
-        width = width[-1]
-    layers = [layer for layer in head.modules() if isinstance(layer, nn.Linear)]
-    return _known(head, 'in_channels', width or (layers and layers[0].in_features))
-
-
-def _known(head: nn.Module, key: str, number) -> int:
-    if not isinstance(number, int) or number < 1:
+    if not size and layers:
+        size = layers[0].in_features if key == 'in_channels' else layers[-1].out_features
+    if not isinstance(size, int) or size < 1:
         raise ValueError(
             f'{type(head).__name__} has no {key}, from which the distillation head takes its size: '
             'set model.architecture.head.type to a head with a linear classifier.'
         )
-    return number
+    return size

@@ -1,6 +1,6 @@
 """Fold a frozen CNN's batch norms into the convolutions before them."""
 
-from typing import Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 from mmengine.logging import MMLogger
@@ -71,7 +71,7 @@ def _watch(model: nn.Module, inputs: Tensor) -> Tuple[List[Tuple], Tensor]:
     return [pair for pair in pairs if all(calls[module] == 1 for module in pair)], output
 
 
-def _remainder(norm: nn.Module):
+def _remainder(norm: Any) -> Optional[Callable]:
     """What a folded norm still computes; None for a module that cannot be folded."""
     if not isinstance(norm, nn.BatchNorm2d) or norm.training or norm.running_mean is None:
         return None
@@ -80,11 +80,11 @@ def _remainder(norm: nn.Module):
     if type(norm) is nn.BatchNorm2d:
         return nn.Identity().forward
     if type(norm).__name__ == 'BatchNormAct2d':  # timm's: norm, dropout and activation
-        return nn.Sequential(norm.drop, norm.act).forward
+        return nn.Sequential(*map(norm.get_submodule, ('drop', 'act'))).forward
     return None
 
 
-def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d):
+def _fold(conv: nn.Conv2d, norm: Any) -> Callable[[], None]:
     """Fold one norm and return the function that restores it."""
     weight, bias = conv.weight, conv.bias
     layout = torch.channels_last

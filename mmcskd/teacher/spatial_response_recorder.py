@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from ..checks.suggest import nearest
 from ..checks.typed import typed
-from .connected_layer import connected_features, takes_all
-from .global_pooling import POOLINGS, check_head, find_logits, find_pooling
-from .tail_check import KEY, check_pooling, check_tail, close
+from .connected_layer import connected_features
+from .global_pooling import check_head, find_logits, find_pooling
+from .tail_check import KEY, check_map, check_pooling, check_tail, shape_of
 
 # torch.compile would trace a hook anew for each state of the recorder.
 uncompiled = torch._dynamo.disable
@@ -74,21 +74,20 @@ class SpatialResponseRecorder(BaseRecorder):
                 f'SpatialResponse.feature: "{feature}" needs the module that takes the pooled '
                 f'feature: set {KEY}.source.'
             )
-        self._logits = logits
-        self._feature = feature
+        self._source: Any = source
+        self._logits: Any = logits
+        self._feature: Any = feature
         self._recording = False
         self._checked = False
-        self._map: Optional[Tensor] = None  # between ``feature`` and ``source``
-        self._grid: Optional[Tuple[int, int, int]] = (
-            None  # N, H, W between ``source`` and ``logits``
-        )
+        self._forget()
+
+    def _forget(self) -> None:
+        # The map between ``feature`` and ``source``; N, H, W between ``source`` and ``logits``.
+        self._map: Any = None
+        self._grid: Optional[Tuple[int, int, int]] = None
 
     def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
-        """Hook the pooling and the end of the tail.
-
-        Args:
-            model (nn.Module): The teacher.
-        """
+        """Hook the pooling and the end of the teacher's tail."""
         if model is None:
             raise ValueError('SpatialResponseRecorder needs the teacher it records from.')
         check_head(model)
@@ -121,14 +120,8 @@ class SpatialResponseRecorder(BaseRecorder):
         if not self._recording:
             return None
         feature, pooled = last_of(inputs[:1]), last_of(outputs)
-        if not is_map(feature) or not is_pooled(pooled, feature):
-            raise ValueError(
-                f'SpatialResponse.source: "{self._source}" maps {shape_of(feature)} to '
-                f'{shape_of(pooled)}, expected (N, K, H, W) to (N, K) or (N, K, 1, 1) (tokens '
-                f'have no grid): name the module that pools the last feature map with {KEY}.source.'
-            )
-        if not self._checked and type(module).__name__ not in POOLINGS:
-            check_pooling(lambda x: last_of(module.forward(x)), feature, self._source)
+        if not self._checked:
+            check_pooling(module, feature, pooled, self._source)
         return with_last(outputs, self._widen(pooled, local_features(feature), feature))
 
     @uncompiled
@@ -141,32 +134,12 @@ class SpatialResponseRecorder(BaseRecorder):
         """Behind a function that averages the map: widen the input of the next module."""
         if not self._recording:
             return None
-        feature, given = self._map, last_of(inputs[:1])
-        if feature is None:
-            raise ValueError(
-                f'SpatialResponse.feature: "{self._feature}" did not run before '
-                f'"{self._source}": name the module that gives the last feature map with '
-                f'{KEY}.feature.'
-            )
-        if not is_map(feature) or not (takes_all(module, feature) or is_pooled(given, feature)):
-            raise ValueError(
-                f'SpatialResponse.source: "{self._source}" takes {shape_of(given)} of the map '
-                f'{shape_of(feature)} of "{self._feature}", expected (N, K) or (N, K, 1, 1), or '
-                f'all of it in a linear or convolution layer, of (N, K, H, W): set {KEY}.source '
-                'and .feature to the modules right behind and before the pooling.'
-            )
-        connected = takes_all(module, feature)
-        expected = feature if connected else feature.mean((2, 3))
-        if not self._checked and not close(given.flatten(1), expected.flatten(1)):
-            raise ValueError(
-                f'SpatialResponse.feature: what "{self._source}" takes is not '
-                f'{"the map" if connected else "the mean of the map"} of "{self._feature}": '
-                f'set {KEY}.source and .feature to the modules right behind and before the '
-                'pooling.'
-            )
-        if connected:
+        given = last_of(inputs[:1])
+        if not self._checked:
+            self._connected = check_map(module, self._map, given, self._feature, self._source)
+        if self._connected:
             return None  # its output is what is widened
-        self._map = None
+        feature, self._map = self._map, None
         widened = self._widen(given, local_features(feature), feature)
         return (with_last(inputs[0], widened), *inputs[1:])
 
@@ -215,9 +188,6 @@ class SpatialResponseRecorder(BaseRecorder):
             self._recording = True
         self._checked = True
 
-    def _forget(self) -> None:
-        self._grid = self._map = None
-
     def __enter__(self) -> None:
         """Start to record; what was recorded before is dropped."""
         super().__enter__()
@@ -254,16 +224,6 @@ def local_features(feature: Tensor) -> Tensor:
     return feature.permute(0, 2, 3, 1).flatten(0, 2)
 
 
-def is_map(feature: Any) -> bool:
-    """Whether this is a tensor (N, K, H, W)."""
-    return isinstance(feature, Tensor) and feature.dim() == 4
-
-
-def is_pooled(pooled: Any, feature: Tensor) -> bool:
-    """Whether this is a tensor (N, K) or (N, K, 1, 1), for a map (N, K, H, W)."""
-    return isinstance(pooled, Tensor) and pooled.flatten(1).shape == feature.shape[:2]
-
-
 def last_of(value: Any) -> Any:
     """The last entry of a tuple over stages; any other value as it is."""
     while isinstance(value, (tuple, list)) and len(value):
@@ -274,8 +234,3 @@ def last_of(value: Any) -> Any:
 def with_last(value: Any, last: Tensor) -> Any:
     """A tuple over stages with another last entry; in place of a tensor, that entry."""
     return type(value)([*value[:-1], last]) if isinstance(value, (tuple, list)) else last
-
-
-def shape_of(value: Any) -> str:
-    """A tensor's shape or anything else's type, for a message."""
-    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__

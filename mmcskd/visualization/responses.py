@@ -14,7 +14,6 @@ from mmrazor.models.task_modules.recorder import RecorderManager
 from torch import Tensor, nn
 
 from ..method import fuse
-from ..student.patch_tokens import StudentResponse
 
 
 class Responses(NamedTuple):
@@ -96,7 +95,7 @@ class ResponseReader:
             with manager:
                 self.student(inputs, mode='tensor')
             grid = spatial_response.shape[-2:]
-            student_response = StudentResponse(recorder.get_record_data())(grid)[0].float()
+            student_response = recorder.get_record_data()(grid)[0].float()
         image = _denormalised(inputs[0], self.teacher.data_preprocessor)
         return Responses(
             image,

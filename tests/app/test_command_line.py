@@ -225,7 +225,7 @@ def test_work_dir_is_named_after_the_config(tmp_path, monkeypatch):
         ({'teacher_ckpt': None}, r'set model\.teacher_ckpt'),
         ({'teacher.head.num_classes': 12}, r'10 classes and the teacher 12'),
         ({'distiller.teacher_recorders.response.source': 'nek'}, r'source: "nek".*Nearest: "neck"'),
-        ({'distiller.student_recorders.tokens.source': 'backbone.ln'}, r'"backbone\.ln1"'),
+        ({'architecture.source': 'backbone.ln'}, r'"backbone\.ln1"'),
         ({'distiller.distill_losses.loss_cskd.temperature': -1}, r'CSKDLoss\.temperature is -1'),
         ({'distiller.distill_losses.loss_deit.mode': 'sfot'}, r"DeiTLoss\.mode is 'sfot'"),
         ({'architecture.vote': ['patches']}, r'architecture\.vote.*Nearest: "patch"'),

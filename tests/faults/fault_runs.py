@@ -11,8 +11,9 @@ import traceback
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
-from mmengine.registry import DATASETS, HOOKS
+from mmengine.registry import DATASETS, HOOKS, METRICS
 from mmengine.runner import FlexibleRunner, Runner
 from mmpretrain.structures import DataSample
 from models import NUM_CLASSES, algorithm_config
@@ -58,6 +59,20 @@ class At(Hook):
             act(runner)
 
 
+@METRICS.register_module()
+class Score(BaseMetric):
+    """The mean score of the right class: one number of the weights, which all their bits change."""
+
+    def process(self, data_batch, data_samples):
+        self.results += [
+            sample['pred_score'][sample['gt_label']].double().sum().item()
+            for sample in data_samples
+        ]
+
+    def compute_metrics(self, results):
+        return dict(score=sum(results) / len(results))
+
+
 class Lines(logging.Handler):
     """What a run logs."""
 
@@ -80,6 +95,7 @@ def kill(*_):
 def runner(
     work_dir, *hooks, epochs=3, iterations=None, batch=2, dataset=None, model=None, checkpoint=None,
     ema=False, resume=False, accumulate=1, optim=None, sampler=None, workers=0, seed=3, log=100,
+    validate=None,
     **options,
 ):  # fmt: skip
     """A Runner over 12 images; 6 iterations an epoch."""
@@ -122,6 +138,17 @@ def runner(
         experiment_name=f'fault_{os.getpid()}_{next(_numbers)}',
         resume=resume,
     )
+    if validate is not None:
+        config['train_cfg']['val_interval'] = validate
+        config.update(
+            val_dataloader=dict(
+                batch_size=4,
+                dataset=dict(type='Pictures', length=4),
+                sampler=dict(type='DefaultSampler', shuffle=False),
+            ),
+            val_cfg=dict(),
+            val_evaluator=dict(type='Score'),
+        )
     config.update(options)
     kind = FlexibleRunner if 'strategy' in options else Runner
     if 'RANK' in os.environ:

@@ -54,6 +54,15 @@ LOOPS = dict(
         iterations=18, sampler=REPEATED, workers=2, checkpoint=dict(interval=4),
         dataset=dict(type='Pictures', noise=True),
     ),
+    # A new best one is saved between two checkpoints, and between two steps of the optimizer.
+    validated_iterations=dict(
+        iterations=18, dataset=dict(type='Pictures', noise=True), accumulate=2, validate=3,
+        checkpoint=dict(interval=5, save_best='score', rule='less', max_keep_ckpts=9),
+    ),
+    validated_epochs=dict(
+        sampler=REPEATED, dataset=dict(type='Pictures', noise=True), ema=True, accumulate=4,
+        validate=1, checkpoint=dict(save_best='score', rule='less'),
+    ),
 )  # fmt: skip
 
 
@@ -79,11 +88,12 @@ def whole(tmp_path_factory):
 
     def get(name, options=None):
         if name not in made:
-            place = tmp_path_factory.mktemp(name)
+            place = get.places[name] = tmp_path_factory.mktemp(name)
             assert forked(train, place, options or LOOPS[name]) == 0
             made[name] = last(place, options or LOOPS[name])
         return made[name]
 
+    get.places = {}
     return get
 
 
@@ -93,7 +103,7 @@ def kept(checkpoint):
     histories = {
         name: [history._log_history.tolist(), history._count_history.tolist()]
         for name, history in scalars.items()
-        if name not in ('train/time', 'train/data_time')
+        if not name.endswith('time')
     }
     return {**{part: checkpoint[part] for part in PARTS if part in checkpoint}, 'log': histories}
 
@@ -124,6 +134,44 @@ def test_killed_at_a_random_iteration(tmp_path, whole, name, iteration, when):
     assert forked(train, tmp_path, options, At(iteration, kill, when)) == KILLED
     assert forked(lambda: train(tmp_path, options, resume=True)) == 0
     assert differs(last(tmp_path, options), whole(name)) is None
+
+
+def test_killed_after_the_extra_checkpoint_of_a_new_best(tmp_path, whole):
+    """It is saved behind a validation, between two steps of the optimizer."""
+    options = LOOPS['validated_iterations']
+    assert forked(train, tmp_path, options, At(9, kill, 'before_train_iter')) == KILLED
+    newest = read(tmp_path / 'iter_9.pth')
+    assert (tmp_path / 'last_checkpoint').read_text().endswith('iter_9.pth')
+    assert len(newest['gradients'][0]) > 0
+    assert forked(lambda: train(tmp_path, options, resume=True)) == 0
+    assert differs(last(tmp_path, options), whole('validated_iterations')) is None
+
+
+def best(place):
+    """The name of the best checkpoint and its weights."""
+    (path,) = place.glob('best_*.pth')
+    return path.name, read(path)['state_dict']
+
+
+VALIDATED = ['validated_iterations', 'validated_epochs']
+
+
+@pytest.mark.parametrize('name', VALIDATED)
+@pytest.mark.parametrize('iteration', [12, 18])
+@pytest.mark.parametrize(
+    'act, when, code', [(lambda _: os.kill(os.getpid(), 15), 'after_train_iter', 143),
+                        (kill, 'before_val_epoch', KILLED), (kill, 'after_val', KILLED)],
+    ids=['preempted', 'killed_before', 'killed_after'],
+)  # fmt: skip
+def test_a_validation_that_is_due_comes(tmp_path, whole, name, iteration, act, when, code):
+    """The one of the last iteration too, with the best checkpoint that it brings."""
+    if code == 143:
+        iteration, when = iteration - 1, 'before_train_iter'
+    assert forked(train, tmp_path, LOOPS[name], At(iteration, act, when)) == code
+    assert forked(lambda: train(tmp_path, LOOPS[name], resume=True)) == 0
+    assert differs(last(tmp_path, LOOPS[name]), whole(name)) is None
+    expected, found = best(whole.places[name]), best(tmp_path)
+    assert found[0] == expected[0] and same(found[1], expected[1]) is None
 
 
 @pytest.mark.parametrize('when', ['before_train_epoch', 'after_train_epoch'])

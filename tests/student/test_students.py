@@ -20,8 +20,8 @@ from models import (
 
 from mmcskd import CSKDClassifier, PatchTokenConnector, PatchTokenRecorder
 from mmcskd.export.export_student import export_student
+from mmcskd.student.find_tokens import find_tokens
 from mmcskd.student.stock_model import stock_model
-from mmcskd.student.token_source import find_tokens
 
 VIT = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 SMALL = dict(arch=VIT, img_size=32, patch_size=4)
@@ -610,11 +610,3 @@ def test_source_of_another_width():
 def test_refused(parts, message):
     with pytest.raises(ValueError, match=message):
         MODELS.build({**student_of('vit'), **parts})
-
-
-def test_two_sources_are_refused():
-    recorder = PatchTokenRecorder('backbone.layers.0')
-    with pytest.raises(
-        ValueError, match=r'student takes its tokens from "backbone\.ln1": set model'
-    ):
-        recorder.initialize(build(student_of('vit')))

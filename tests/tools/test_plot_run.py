@@ -61,14 +61,6 @@ def test_runs_side_by_side(plot_run, tmp_path, suffix, magic):
     out = tmp_path / 'new' / f'curves.{suffix}'
     plot_run.main([str(tmp_path / 'a'), str(tmp_path / 'b'), '--out', str(out)])
     assert out.read_bytes().startswith(magic)
-    runs = {name: read_curves(tmp_path / name) for name in 'ab'}
-    drawn = plot_run.draw(runs, out)
-    assert drawn == {
-        'losses': ['a: loss', 'a: loss_cskd', 'b: loss'],
-        'fusion weight λ': ['a'],
-        'agreement with the target': ['a'],
-        'learning rate': ['a', 'b'],
-    }
 
 
 def test_nothing_logged_yet(plot_run, tmp_path):
