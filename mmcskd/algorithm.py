@@ -20,6 +20,7 @@ from .runs.weights import digest, load_weights
 from .student.stock_model import named_model
 from .teacher.convolution_layout import to_channels_last
 from .teacher.folded_norms import fold_norms
+from .teacher.own_weights import brings_weights, check_own_weights
 from .teacher.spatial_response_recorder import SpatialResponseRecorder
 from .teacher.teacher_view import fit_view
 
@@ -47,7 +48,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         teacher (dict | BaseModel): The teacher, as a config or built. A built one keeps its weights
             unless ``teacher_ckpt`` is given.
         distiller (dict): As in the stock algorithm.
-        teacher_ckpt (str, optional): File or URL of the teacher's weights. Defaults to None.
+        teacher_ckpt (str, optional): File or URL of the teacher's weights. Defaults to None: a
+            ``TimmClassifier`` or ``HuggingFaceClassifier`` with ``pretrained=True`` brings them.
         random_teacher (bool): Accept a teacher config without weights. Defaults to False.
         teacher_view (dict, optional): Normalisation and size of the teacher's images, any of
             ``mean``, ``std``, ``to_rgb`` and ``size``. Defaults to None: those of its own
@@ -100,18 +102,21 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             reader = dict(type='mmrazor.read_bank', bank=bank, distiller=distiller)
             teacher, distiller = MODELS.build(reader)
             teacher_ckpt = None
-        elif teacher_ckpt is None and isinstance(teacher, dict) and not random_teacher:
+        own_teacher, own_weights = isinstance(teacher, dict), False
+        if own_teacher:
+            teacher = named_model(teacher, 'model.teacher')
+            own_weights = teacher_ckpt is None and brings_weights(teacher)
+        if own_teacher and teacher_ckpt is None and not (random_teacher or own_weights):
             raise ValueError(
                 'The teacher has no weights and would teach noise: set model.teacher_ckpt to a '
                 'checkpoint file or URL, or model.random_teacher=True if noise is what you want.'
             )
         if isinstance(architecture, dict):
             architecture = named_model(architecture, 'model.architecture')
-        own_teacher = isinstance(teacher, dict)
         if own_teacher:
             # So that the student starts from the same weights with any teacher and with a bank.
             with drawing_aside():
-                teacher = MODELS.build(named_model(teacher, 'model.teacher'))
+                teacher = MODELS.build(teacher)
         super().__init__(
             distiller=distiller,
             teacher=teacher,
@@ -126,6 +131,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         check_classes(self.student, self.teacher)
         if teacher_ckpt is not None:
             load_weights(self.teacher, teacher_ckpt)
+        elif own_weights:
+            check_own_weights(self.teacher)
         if bank is None:
             fit_view(self.teacher, self.data_preprocessor, teacher_view)
         # Of a bank its own content, for the path may be another.
@@ -133,7 +140,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self._depends_on = {'model.teacher_ckpt': weights, 'model.compile': None}
         if bank is not None:
             self._depends_on['model.bank.path'] = None
-        origin = teacher_ckpt or ('random numbers' if random_teacher else 'the caller')
+        origin = teacher_ckpt or (own_weights and 'its library')
+        origin = origin or ('random numbers' if random_teacher else 'the caller')
         kind = type(self.teacher).__name__
         MMLogger.get_current_instance().info(
             f'Teacher {kind} with weights {weights} from {origin}.'

@@ -18,6 +18,7 @@ from ..runs.atomic_checkpoint_hook import AtomicCheckpointHook
 from ..runs.safe_loading import trust_checkpoints
 from ..runs.weights import load_weights
 from ..student.stock_model import named_model
+from ..teacher.own_weights import brings_weights, check_own_weights
 from ..teacher.teacher_view import fit_view
 
 STOCK_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
@@ -185,10 +186,17 @@ def build_teacher(cfg: Config) -> nn.Module:
             f'CONFIG "{cfg.filename}" distils nothing, model.teacher is not set: give one that '
             'does, such as configs/cskd_deit-s_regnety.py.'
         )
-    if not cfg.model.get('teacher_ckpt'):
+    teacher, weights = (
+        named_model(cfg.model.teacher, 'model.teacher'),
+        cfg.model.get('teacher_ckpt'),
+    )
+    if not weights and not brings_weights(teacher):
         raise ValueError(f'CONFIG "{cfg.filename}": model.teacher_ckpt is not set.')
-    model, preprocessor = _build(cfg, named_model(cfg.model.teacher, 'model.teacher'))
-    load_weights(model, cfg.model.teacher_ckpt)
+    model, preprocessor = _build(cfg, teacher)
+    if weights:
+        load_weights(model, weights)
+    else:
+        check_own_weights(model)
     fit_view(model, preprocessor, cfg.model.get('teacher_view'))
     model.data_preprocessor = preprocessor
     return model

@@ -11,6 +11,12 @@ from mmengine.registry import RUNNERS, TRANSFORMS
 from mmengine.runner import BaseLoop, Runner
 
 from ..checks.built import built
+from ..checks.class_names import (
+    check_class_names,
+    check_run_classes,
+    checkpoint_classes,
+    dataset_classes,
+)
 from ..checks.part import type_name
 from ..runs.weights import complete_weights
 from ..runs.wrapped_model import is_sharded, unwrapped
@@ -51,7 +57,8 @@ def naming(kind: type) -> type:
 
     With ``load_from`` it loads every weight of the model, or of an algorithm's student, or refuses
     the file. It accepts what :func:`mmcskd.runs.weights.load_weights` does, as a student's own
-    checkpoint for a run that distils it and the reverse. It does not start with an ``EMAHook`` that
+    checkpoint for a run that distils it and the reverse. It does not start where datasets, teacher
+    or ``load_from`` name the same classes in another order, nor with an ``EMAHook`` that
     averages over more iterations than the run has.
 
     Args:
@@ -73,13 +80,40 @@ def naming(kind: type) -> type:
             return strategy
 
         def call_hook(self, fn_name, **kwargs):
-            if fn_name == 'after_load_checkpoint' and not self._resume:
-                _load_completely(self, kwargs['checkpoint'])
-            if fn_name == 'before_run' and isinstance(self._train_loop, BaseLoop):
-                _check_averages(self)
+            if fn_name == 'after_load_checkpoint':
+                _check_loaded_classes(self, kwargs['checkpoint'])
+                if not self._resume:
+                    _load_completely(self, kwargs['checkpoint'])
+            if fn_name == 'before_run':
+                _check_classes(self)
+                if isinstance(self._train_loop, BaseLoop):
+                    _check_averages(self)
             super().call_hook(fn_name, **kwargs)
 
     return NamingRunner
+
+
+def _check_classes(runner: Runner) -> None:
+    """Refuse datasets, or a teacher, with the same classes by other numbers."""
+    loops = {phase: getattr(runner, f'_{phase}_loop') for phase in ('train', 'val', 'test')}
+    datasets = {
+        f'{phase}_dataloader.dataset': loop.dataloader.dataset
+        for phase, loop in loops.items()
+        if isinstance(loop, BaseLoop)
+    }
+    for warning in check_run_classes(unwrapped(runner), datasets):
+        runner.logger.warning(warning)
+
+
+def _check_loaded_classes(runner: Runner, checkpoint: dict) -> None:
+    loop = getattr(runner, '_train_loop', None)
+    if isinstance(loop, BaseLoop):
+        named = {
+            'train_dataloader.dataset': dataset_classes(loop.dataloader.dataset),
+            f'load_from="{runner._load_from}"': checkpoint_classes(checkpoint),
+        }
+        for warning in check_class_names(named):
+            runner.logger.warning(warning)
 
 
 def _check_averages(runner: Runner) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..algorithm import FrozenTeacherDistill
+from ..checks.class_names import check_run_classes
 from ..losses.cskd_loss import CSKDLoss
 from ..losses.deit_loss import DeiTLoss
 from ..response import TensorResponse
@@ -75,6 +76,9 @@ class BankWriter:
         self.error: Optional[dict] = None
         self.seed = runner.seed
         self.loader = runner.build_dataloader(runner._train_dataloader, seed=self.seed)
+        datasets = {'train_dataloader.dataset': self.loader.dataset}
+        for warning in check_run_classes(algorithm, datasets):
+            runner.logger.warning(warning)
         self._epoch = 0
         if not key_views(self.loader, self.seed, lambda: self._epoch):
             raise ValueError(

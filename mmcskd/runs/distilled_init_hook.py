@@ -1,5 +1,5 @@
 import math
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
@@ -7,6 +7,7 @@ from mmpretrain.models.utils import resize_pos_embed, to_2tuple
 from mmrazor.registry import HOOKS
 from torch import Tensor, nn
 
+from ..checks.class_names import check_run_classes, checkpoint_classes
 from ..checks.typed import typed
 from .saved_config import SavedConfigError, read_saved_config
 from .weights import check_complete, read_checkpoint, state_dict_of, unprefixed
@@ -54,6 +55,7 @@ class DistilledInitHook(Hook):
         self.head = head
         self.grid = None if grid is None else (grid[0], grid[1])
         self._saved_grid: Optional[Tuple[int, int]] = self.grid
+        self._classes: Optional[Sequence[str]] = None
 
     @property
     def key(self) -> str:
@@ -70,6 +72,11 @@ class DistilledInitHook(Hook):
             )
         model = unwrapped(runner)
         self.load(getattr(model, 'architecture', model))
+        if self.head:
+            given = {self.key: self._classes}
+            datasets = {'train_dataloader.dataset': runner.train_dataloader.dataset}
+            for warning in check_run_classes(model, datasets, given):
+                runner.logger.warning(warning)
 
     def load(self, model: nn.Module) -> None:
         """Load a model's weights from the checkpoint.
@@ -106,6 +113,7 @@ class DistilledInitHook(Hook):
             )
         content = read_checkpoint(self.checkpoint, self.key)
         self._saved_grid = self.grid or _grid_of(content)
+        self._classes = checkpoint_classes(content)
         state = unprefixed(state_dict_of(content))
         if 'pos_embed' in state:
             return {f'backbone.{name}': value for name, value in state.items()}

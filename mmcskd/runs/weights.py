@@ -9,6 +9,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from ..checks.class_names import checkpoint_classes
 from ..checks.suggest import nearest
 
 WRAPPERS = ('state_dict', 'model', 'module', 'state_dict_ema', 'model_ema')
@@ -97,6 +98,9 @@ def check_complete(
 def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ckpt') -> None:
     """Load a checkpoint into a model so that no weight stays random.
 
+    The names of the classes, if the file has them, are noted as ``_dataset_meta`` of the model, as
+    MMPretrain's ``get_model`` does.
+
     It accepts checkpoints of MMEngine, of DistributedDataParallel, of timm (also into an MMPretrain
     classifier with a ``TIMMBackbone``), and of this package's students, with the prefix
     ``architecture.``.
@@ -112,7 +116,8 @@ def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ck
             model is missing in it, has another shape, or holds NaN.
     """
     given = f'{key}="{checkpoint}"'
-    state = state_dict_of(read_checkpoint(checkpoint, given))
+    content = read_checkpoint(checkpoint, given)
+    state = state_dict_of(content)
     if not state:
         raise ValueError(f'{given} holds no weights, expected a state dict.')
     state, wanted = _named_as(model, state), model.state_dict()
@@ -123,6 +128,7 @@ def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ck
             f'{checkpoint}: {len(unused)} entries are not used, the first is "{unused[0]}".'
         )
     model.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
+    model._dataset_meta = dict(classes=checkpoint_classes(content))
 
 
 def complete_weights(

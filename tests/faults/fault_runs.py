@@ -95,8 +95,7 @@ def kill(*_):
 def runner(
     work_dir, *hooks, epochs=3, iterations=None, batch=2, dataset=None, model=None, checkpoint=None,
     ema=False, resume=False, accumulate=1, optim=None, sampler=None, workers=0, seed=3, log=100,
-    validate=None,
-    **options,
+    validate=None, kind=None, **options,
 ):  # fmt: skip
     """A Runner over 12 images; 6 iterations an epoch."""
     by_epoch = iterations is None
@@ -150,7 +149,7 @@ def runner(
             val_evaluator=dict(type='Score'),
         )
     config.update(options)
-    kind = FlexibleRunner if 'strategy' in options else Runner
+    kind = kind or (FlexibleRunner if 'strategy' in options else Runner)
     if 'RANK' in os.environ:
         config['launcher'] = 'pytorch'
         cfg = Config(dict(launcher='pytorch', env_cfg=config.get('env_cfg', {})))
