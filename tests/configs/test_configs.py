@@ -25,7 +25,7 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 # Inherited by others and not to be run.
 SHARED = {CONFIGS / 'demo' / 'digits.py', *(CONFIGS / '_base_').rglob('*.py')}
 # Other datasets, many teachers, other tasks (tests/transfer), tests/test_evidence.py: not here.
-NOT_HERE = {'ablation', 'downstream', 'evidence', 'pictures', 'transfer'}
+NOT_HERE = {'ablation', 'custom', 'downstream', 'evidence', 'pictures', 'transfer'}
 EVERY = sorted(
     path
     for path in set(CONFIGS.rglob('*.py')) - SHARED
