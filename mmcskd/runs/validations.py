@@ -8,7 +8,7 @@ from typing import List, Sequence
 
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
-from mmpretrain.engine.hooks import PreciseBNHook, SwAVHook
+from mmpretrain.engine.hooks import PreciseBNHook, SimSiamHook, SwAVHook
 
 STATE = ('wait_count', 'best_score')  # of an EarlyStoppingHook
 DONE = 'validated'  # in the message hub: the iteration of the last validation
@@ -92,11 +92,14 @@ def check_hooks(runner) -> None:
             reason = 'keeps its queue in a file of its own, which belongs to no checkpoint'
         elif isinstance(hook, PreciseBNHook) and isinstance(runner.train_loop, IterBasedTrainLoop):
             reason = 'begins the data anew in a loop of iterations'
+        elif isinstance(hook, SimSiamHook) and hook.adjust_by_epoch:
+            reason = 'sets a learning rate at the begin of an epoch alone'
         else:
             continue
+        remedy = 'Set adjust_by_epoch=False' if isinstance(hook, SimSiamHook) else 'Take it out'
         raise ValueError(
-            f'custom_hooks has a {name}, which {reason}: a resumed run would be another. Take it '
-            'out, or leave out default_hooks.exact_resume.'
+            f'custom_hooks has a {name}, which {reason}: a resumed run would be another. {remedy}, '
+            'or set default_hooks.exact_resume=None.'
         )
 
 
