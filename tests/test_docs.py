@@ -50,6 +50,8 @@ ELSEWHERE = {
     '.dev_scripts/tests/test_evidence.py',
     'python demo/transfer_demo.py': 'takes an hour; in small: tests/transfer/test_transfer_demo.py',
     'python .dev_scripts/benchmarks/all.py': 'those below, one after another; takes half an hour',
+    'python .dev_scripts/gpu/check.py --page docs/gpu.md': 'needs a GPU; in small on the CPU: '
+    '.dev_scripts/tests/test_gpu_check.py',
     'python .dev_scripts/benchmarks/teacher.py': 'compiles a RegNetY-16GF, which takes minutes',
 }
 # The same commands in small.

@@ -60,3 +60,13 @@ def test_gradients_reach_the_student_and_stay_in_its_dtype():
 def test_agreement():
     student = torch.eye(3)[None].unsqueeze(-1)  # class i at the i-th of three places
     assert method.agreement(student, torch.tensor([[[0], [1], [1]]])) == pytest.approx(2 / 3)
+
+
+def test_a_grid_that_divides_is_pooled_without_an_adaptive_pool():
+    """Of which CUDA has no deterministic gradient: torch would refuse deterministic=True."""
+    tokens = torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+    for to, name in (((2, 3), 'AvgPool2DBackward0'), ((3, 4), 'AdaptiveAvgPool2DBackward0')):
+        pooled = method.pool(tokens, to)
+        torch.testing.assert_close(pooled, nn.functional.adaptive_avg_pool2d(tokens, to))
+        assert pooled.grad_fn.name() == name
+    assert method.pool(tokens, (4, 6)) is tokens

@@ -31,38 +31,45 @@ class PlainStep(torch.nn.Module):
         return base + plain_loss(tokens, head.layers.head_dist, feature, self.teacher.head.fc)[0]
 
 
-def measure(name, args, device):
-    """A row of the table."""
-    algorithm = build(config(name), device=device)
+def variants(algorithm, inputs, samples, cast=None):
+    """What runs in turn, and the plain form; under autocast to a dtype, if one is given."""
     student = copy.deepcopy(algorithm.student)
     plain = PlainStep(copy.deepcopy(algorithm.student), copy.deepcopy(algorithm.teacher)).train()
-    inputs, samples = batch(args.batch, args.size, device=device)
+    mixed = torch.autocast(inputs.device.type, cast or torch.bfloat16, enabled=cast is not None)
 
+    @mixed
     def teacher():
         with torch.no_grad():
             plain.teacher(inputs, mode='tensor')
 
+    @mixed
     def lean():
         with torch.inference_mode():
             images = inputs.contiguous(memory_format=algorithm._layout)
             algorithm.teacher(images, mode='tensor')
 
+    steps = {
+        'teacher': teacher,
+        'lean teacher': lean,
+        'student alone': stepper(
+            student, mixed(lambda: student(inputs, samples, mode='loss')['loss'])
+        ),
+        'CSKD': stepper(algorithm, mixed(lambda: total(algorithm, inputs, samples))),
+        'plain': stepper(plain, mixed(lambda: plain(inputs, samples))),
+    }
+    return steps, plain
+
+
+def measure(name, args, device):
+    """A row of the table."""
+    algorithm = build(config(name), device=device)
+    inputs, samples = batch(args.batch, args.size, device=device)
+    steps, plain = variants(algorithm, inputs, samples)
     with torch.no_grad():
         torch.testing.assert_close(
             total(algorithm, inputs, samples), plain(inputs, samples), rtol=1e-3, atol=1e-3
         )
-    times = interleaved(
-        {
-            'teacher': teacher,
-            'lean teacher': lean,
-            'student alone': stepper(
-                student, lambda: student(inputs, samples, mode='loss')['loss']
-            ),
-            'CSKD': stepper(algorithm, lambda: total(algorithm, inputs, samples)),
-            'plain': stepper(plain, lambda: plain(inputs, samples)),
-        },
-        args,
-    )
+    times = interleaved(steps, args)
     return {
         'config': name,
         **{f'{variant}, s': median(each) for variant, each in times.items()},
