@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
-# Install mmcv 2.1.0 with its ops, which detection and segmentation need, for the torch installed.
+# Install mmcv with its ops, which detection and segmentation need, for the torch installed: onedl-mmcv
+# where OneDL's packages are, else mmcv 2.1.0.
 #
-# Built from its source distribution, 13 minutes on 2 cores, for the GPU where torch sees one, else
+# A wheel that OneDL or OpenMMLab built for this torch and CUDA is taken if its ops work. Else it is
+# built from its source distribution, 13 minutes on 2 cores, for the GPU where torch sees one, else
 # for the CPU. The wheel is kept in ${XDG_CACHE_HOME:-~/.cache}/mmcskd, so the next environment with
-# the same Python, torch and CUDA takes seconds, and one that has it, none. mmcv-lite, which fills the
-# same directory, is replaced once the wheel is there.
+# the same Python, torch and CUDA takes seconds, and one that has it, none. What was there without
+# ops is replaced once the wheel is there.
 #
 #   PYTHON                the environment's interpreter; default: python
+#   MMCV_INDEX            page or folder with wheels for this torch and CUDA, as pip's --find-links
+#                         takes it; "": build; default: the stack's own
 #   FORCE_CUDA            1: build for CUDA where no GPU is seen; 0: for the CPU where one is
 #   TORCH_CUDA_ARCH_LIST  GPU generations to build for, as "8.0;9.0"; default: those seen
 #   MAX_JOBS              compilers at a time; default: the cores, with 2 GB of memory each
 set -euo pipefail
 [ "${1:-}" != --help ] || { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit; }
-VERSION=2.1.0
 PYTHON=${PYTHON:-python}
 
 say() { echo "install_mmcv.sh: $*"; }
@@ -48,9 +51,13 @@ assert kept.tolist() == [0, 2], kept
 PY
 }
 
-lite=$(distribution mmcv-lite)
-if [ "$(distribution mmcv)" = "$VERSION" ] && [ -z "$lite" ] && works 2>/dev/null; then
-    say "mmcv $VERSION with its ops is installed."
+NAME=mmcv VERSION=2.1.0 lite=$(distribution mmcv-lite)
+if [ -n "$(distribution onedl-mmengine)" ]; then
+    NAME=onedl-mmcv VERSION=$(distribution onedl-mmcv)
+    VERSION=${VERSION:-2.3.6}
+fi
+if [ "$(distribution "$NAME")" = "$VERSION" ] && [ -z "$lite" ] && works 2>/dev/null; then
+    say "$NAME $VERSION with its ops is installed."
     exit 0
 fi
 
@@ -82,14 +89,36 @@ print('key=' + '-'.join(parts))
 print('cuda=' + str(int(cuda)))
 print('cuda_version=' + (torch.version.cuda or ''))
 print('archs=' + archs)
+minor = '.'.join(torch.__version__.split('.')[:2])
+built = 'cu' + torch.version.cuda.replace('.', '') if cuda else 'cpu'
+print(f'mmcv_index=https://download.openmmlab.com/mmcv/dist/{built}/torch{minor}.0/index.html')
+print(f'onedl-mmcv_index=https://mmwheels.onedl.ai/{built}-torch{minor.replace(".", "")}0/onedl-mmcv/')
 print('headers=' + sysconfig.get_paths()['include'])
 PY
 ) || exit 1
 get() { sed -n "s/^$1=//p" <<<"$described"; }
 key=$(get key) cuda=$(get cuda) cuda_version=$(get cuda_version) headers=$(get headers)
 
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/mmcskd/mmcv-$VERSION-$key"
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/mmcskd/$NAME-$VERSION-$key"
 wheel=$(find "$cache" -name '*.whl' 2>/dev/null | head -1 || true)
+work=$(mktemp -d "${TMPDIR:-/tmp}/mmcv.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+index=${MMCV_INDEX-$(get "${NAME}_index")}
+if [ -z "$wheel" ] && [ -n "$index" ]; then
+    # Tried apart from the environment, which keeps what it has until there is something better.
+    if ! PIP_FIND_LINKS='' pip download --no-deps --only-binary :all: --no-index --find-links "$index" \
+        --retries 0 --timeout 20 -d "$work/found" "$NAME==$VERSION" 2> "$work/index.log"; then
+        say "no wheel of $NAME $VERSION for this Python at $index."
+    else
+        found=$(find "$work/found" -name '*.whl')
+        pip install --no-deps --target "$work/tried" "$found"
+        if PYTHONPATH="$work/tried${PYTHONPATH:+:$PYTHONPATH}" works 2> "$work/tried.log"; then
+            wheel=$found
+        else
+            say "the ops of $(basename "$found") do not work here: $(tail -1 "$work/tried.log")"
+        fi
+    fi
+fi
 if [ -z "$wheel" ]; then
     compiler=${CXX:-c++}
     command -v "$compiler" >/dev/null || command -v g++ >/dev/null \
@@ -98,8 +127,6 @@ if [ -z "$wheel" ]; then
     command -v strip >/dev/null || fail "strip is not found: install binutils (apt-get install binutils)."
     [ -f "$headers/Python.h" ] || fail "$headers/Python.h is missing: install Python's headers (apt-get" \
         "install $("$PYTHON" -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])'))."
-    work=$(mktemp -d "${TMPDIR:-/tmp}/mmcv.XXXXXX")
-    trap 'rm -rf "$work"' EXIT
     printf '#include <Python.h>\n#include <concepts>\nint main() { return 0; }\n' > "$work/probe.cpp"
     "$compiler" -std=c++20 -I"$headers" -c "$work/probe.cpp" -o "$work/probe.o" 2> "$work/probe.log" \
         || fail "$compiler does not compile C++20, which torch's headers need: install g++ 10 or newer" \
@@ -128,16 +155,16 @@ if [ -z "$wheel" ]; then
     fi
     export MAX_JOBS
 
-    say "building mmcv $VERSION for $key with $MAX_JOBS compilers at a time; 13 minutes on 2 cores …"
+    say "building $NAME $VERSION for $key with $MAX_JOBS compilers at a time; 13 minutes on 2 cores …"
     # What builds it goes beside the environment, not into it.
     pip install --target "$work/tools" 'setuptools<81' wheel ninja
     own_path=${PYTHONPATH-}
     export PYTHONPATH="$work/tools${PYTHONPATH:+:$PYTHONPATH}" PATH="$work/tools/bin:$PATH"
     export MMCV_WITH_OPS=1 FORCE_CUDA=$cuda
-    pip download --no-deps --no-binary mmcv --no-build-isolation -d "$work" "mmcv==$VERSION" \
-        || fail "the source distribution mmcv==$VERSION cannot be fetched from the package index."
-    tar -xzf "$work/mmcv-$VERSION.tar.gz" -C "$work"
-    cd "$work/mmcv-$VERSION"
+    pip download --no-deps --no-binary "$NAME" --no-build-isolation -d "$work" "$NAME==$VERSION" \
+        || fail "the source distribution $NAME==$VERSION cannot be fetched from the package index."
+    tar -xzf "$work/${NAME/-/_}-$VERSION.tar.gz" -C "$work"
+    cd "$work/${NAME/-/_}-$VERSION"
     # Written before torch's headers wanted C++20.
     sed -i.orig 's/-std=c++1[47]/-std=c++20/g' setup.py
     # CFLAGS stand in for those Python was built with, and so for their -O.
@@ -166,7 +193,7 @@ print(*(f"-I{path}" for path in include_paths()))' 2>/dev/null)
         "$PYTHON" -m wheel unpack ./*.whl > /dev/null
         find . -name '*.so' -exec strip -S {} +
         mkdir stripped
-        "$PYTHON" -m wheel pack --dest-dir stripped ./mmcv-"$VERSION" > /dev/null
+        "$PYTHON" -m wheel pack --dest-dir stripped "./${NAME/-/_}-$VERSION" > /dev/null
     )
     # Moved in one step, so that whoever looks meanwhile finds none or all of it.
     mkdir -p "$(dirname "$cache")"
@@ -185,5 +212,5 @@ if [ -n "$lite" ]; then
 fi
 pip install --force-reinstall --no-deps "$wheel"
 pip install "$wheel" # what it depends on, if anything is missing
-works || fail "mmcv $VERSION is installed, but its ops do not work: delete $cache and run again."
-say "installed mmcv $VERSION with its ops ($key)."
+works || fail "$NAME $VERSION is installed, but its ops do not work: delete $cache and run again."
+say "installed $(basename "$wheel") with its ops ($key)."
