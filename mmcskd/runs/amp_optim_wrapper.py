@@ -4,6 +4,7 @@ from typing import Optional, Union
 
 import torch
 from mmengine.device import get_device
+from mmengine.logging import MessageHub
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmrazor.registry import OPTIM_WRAPPERS
 from torch import nn
@@ -19,7 +20,8 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
     With an accelerator it is the stock wrapper. On the CPU, which the stock wrapper refuses, it
     uses torch's CPU autocast, with bfloat16 by default. The loss is scaled for float16 only:
     bfloat16 has the range of float32, and the host waits in each step for the overflow check of
-    torch's gradient scaler.
+    torch's gradient scaler. Steps that the scaler skips are no error; their number is logged as
+    ``skipped_steps``. Those that a fused optimizer skips are not counted.
 
     Args:
         loss_scale (float | str | dict): ``'dynamic'``, a fixed scale or the arguments of the
@@ -49,12 +51,27 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
             if wanted == torch.bfloat16:
                 loss_scale = dict(enabled=False)
             super().__init__(loss_scale=loss_scale, dtype=wanted, **kwargs)
-            return
-        kwargs.pop('use_fsdp', None)
-        OptimWrapper.__init__(self, **kwargs)
-        self.cast_dtype = wanted
-        self._scale_update_param = loss_scale if isinstance(loss_scale, float) else None
-        self.loss_scaler = self._cpu_scaler(loss_scale)
+        else:
+            kwargs.pop('use_fsdp', None)
+            OptimWrapper.__init__(self, **kwargs)
+            self.cast_dtype = wanted
+            self._scale_update_param = loss_scale if isinstance(loss_scale, float) else None
+            self.loss_scaler = self._cpu_scaler(loss_scale)
+        if self.loss_scaler.is_enabled():
+            self.optimizer.register_step_post_hook(self._note_step)
+
+    def _note_step(self, *_) -> None:
+        self._stepped = True
+
+    def step(self, **kwargs) -> None:
+        """Step, and count it if the scaler skips it."""
+        self._stepped = False
+        super().step(**kwargs)
+        if self.loss_scaler.is_enabled():
+            hub = MessageHub.get_current_instance()
+            skipped = hub.get_info('skipped_steps', 0) + (not self._stepped)
+            hub.update_info('skipped_steps', skipped)
+            hub.update_scalar('train/skipped_steps', skipped)
 
     def _cpu_scaler(self, loss_scale: Union[float, str, dict]):
         has_scaler = hasattr(torch.amp, 'GradScaler')

@@ -1,13 +1,11 @@
 """Fault: a number that is none. Expected: the run stops, names the culprit, saves nothing bad."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
 from fault_runs import At, Pictures, runner, together
 from mmengine.hooks import EMAHook
-from mmengine.logging import MessageHub
 from models import algorithm_config, batch, distiller_config
 
 from mmcskd import FiniteLossHook
@@ -61,10 +59,10 @@ def test_a_late_flag_names_its_own_iteration(tmp_path, monkeypatch):
     hook = next(hook for hook in run.hooks if isinstance(hook, FiniteLossHook))
     read_now = hook._read
 
-    def late(wait):
+    def late():
         # Of the sixth iteration, the last one of the first epoch, in the seventh.
-        if run.iter >= 6:
-            read_now(wait)
+        if run.iter != 5:
+            read_now()
 
     monkeypatch.setattr(hook, '_read', late)
     with pytest.raises(FloatingPointError) as caught:
@@ -189,41 +187,30 @@ def test_no_scaler_no_count(tmp_path):
 class Event:
     """Of a device that is an iteration behind."""
 
-    def __init__(self):
-        self.done, self.waited = False, False
-
-    def query(self):
-        return self.done
+    waited = False
 
     def synchronize(self):
         self.waited = True
 
 
-def test_flags_on_their_way_are_not_waited_for(monkeypatch):
-    """As on CUDA: read when there, waited for at the earliest an iteration later."""
-    hook, stopped = FiniteLossHook(), []
-    hook._scaled = False
-    monkeypatch.setattr(hook, '_stop', lambda record, bad: stopped.append(record))
-    run = SimpleNamespace(iter=6, message_hub=MessageHub('late_flags'))
+def test_flags_on_their_way_are_not_waited_for(tmp_path, monkeypatch):
+    """As on CUDA: waited for an iteration later, or before a save."""
+    run = runner(tmp_path, epochs=1)
+    hook = next(hook for hook in run.hooks if isinstance(hook, FiniteLossHook))
+    hook.before_train(run)
+    stopped, model = [], algorithm(run)
+    monkeypatch.setattr(hook, '_stop', lambda record, bad: stopped.append((record, bad)))
 
-    def record(iteration, finite):
-        return iteration, ['loss'], torch.tensor([finite]), Event()
+    def look():
+        hook._look(model, (), dict(mode='loss'), dict(loss=torch.tensor(1.0)))
 
-    records = [record(i, i != 3) for i in (1, 2, 3, 4)]
-    for index, each in enumerate(records):
-        hook._pending.append(each)
-        hook.after_train_iter(run, index)
-        assert not each[-1].waited
-        assert all(before[-1].waited for before in records[:index])
-        assert stopped == ([3] if index == 3 else [])
-    late = record(5, False)
-    late[-1].done = True
-    hook._pending.append(late)
-    hook.after_train_iter(run, 5)
-    assert stopped == [3, 5] and not late[-1].waited
-    hook._pending.append(record(6, False))
-    hook.before_save_checkpoint(run, {})
-    assert stopped == [3, 5, 6]
+    for finish in (look, lambda: hook.before_save_checkpoint(run, {})):
+        event = Event()
+        hook._pending = 'record', ['loss', 'other'], torch.tensor([True, False]), event
+        hook.after_train_iter(run, 0)
+        assert not event.waited and not stopped
+        finish()
+        assert event.waited and stopped.pop() == ('record', ['other'])
 
 
 def test_all_processes_stop(tmp_path):
