@@ -32,10 +32,10 @@ with compat.bridge_mmcls_names(), contextlib.redirect_stdout(sys.stderr):
 
 compat.bridge_process_group()
 
-from .runs import safe_loading, timm_loading  # noqa: E402
+from .runs import safe_loading  # noqa: E402
 
 safe_loading.register()
-timm_loading.register()
+compat.bridge_timm_loading(safe_loading.load_from_local)
 
 from .algorithm import FrozenTeacherDistill  # noqa: E402
 from .app.distill import distill  # noqa: E402

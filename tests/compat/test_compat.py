@@ -646,3 +646,20 @@ def test_group_and_wrapper_of_cpu_processes(monkeypatch):
         static_graph=True,
         device_ids=None,
     )
+
+
+@pytest.mark.parametrize('bridged', [False, True])
+def test_timm_reads_by_our_loader(tmp_path, monkeypatch, bridged):
+    """It would ask torch itself, without the words of this package's loader."""
+    from mmpretrain.models import TIMMBackbone
+
+    import mmcskd  # noqa: F401  # bridges
+
+    if not bridged:
+        monkeypatch.setattr(TIMMBackbone, '__init__', TIMMBackbone.__init__.__wrapped__)
+        monkeypatch.setattr('timm.models._helpers.torch', torch)
+    path = tmp_path / 'whole.pth'
+    torch.save(torch.nn.Linear(1, 1), path)
+    with pytest.raises(Exception) as refused:  # of any type without the bridge
+        TIMMBackbone(model_name='resnet18', checkpoint_path=str(path))
+    assert ('--trust' in str(refused.value)) == bridged

@@ -1,34 +1,35 @@
-"""Make timm read weights by this package's loader."""
-
 import functools
 import pickle
-from typing import Any
+from typing import Any, Callable
 
 import torch
 
-from .safe_loading import load_from_local
 
-
-def register() -> None:
+def bridge_timm_loading(load: Callable) -> None:
     """Let MMPretrain's timm models read ``checkpoint_path`` like every other checkpoint.
 
-    timm reads such files itself; its rules and errors depend on the releases of timm and torch.
+    Symptom: ``TIMMBackbone(checkpoint_path=…)`` executes what lies in the file with one release of
+    timm and torch, and with another refuses what MMEngine reads.
+    Cause: timm reads the file itself, with its own rules and errors.
+    Applies: every timm and torch. timm is imported when such a model is built, not before.
+
+    Args:
+        load (Callable): Reads a file: (file, map_location) → content.
     """
     from mmpretrain.models import TIMMBackbone, TimmClassifier
 
     for kind in (TIMMBackbone, TimmClassifier):
         if not hasattr(kind.__init__, '__wrapped__'):
-            kind.__init__ = _reading_by_ours(kind.__init__)
+            kind.__init__ = _reading_by(load, kind.__init__)
 
 
-def _reading_by_ours(stock):
+def _reading_by(load: Callable, stock: Callable) -> Callable:
     @functools.wraps(stock)
     def init(self, *args, **kwargs) -> None:
-        # Imported when such a model is built, not by `import mmcskd`.
         try:
             from timm.models import _helpers
 
-            vars(_helpers)['torch'] = _Torch()
+            vars(_helpers)['torch'] = _Torch(load)
         except ImportError:  # the stock constructor raises an error
             pass
         stock(self, *args, **kwargs)
@@ -39,9 +40,12 @@ def _reading_by_ours(stock):
 class _Torch:
     """The ``torch`` of timm's helpers, with another ``load``."""
 
+    def __init__(self, load: Callable) -> None:
+        self._load = load
+
     def load(self, file: Any, map_location: Any = None, **_: Any) -> Any:
         try:
-            return load_from_local(str(file), map_location)
+            return self._load(str(file), map_location)
         except pickle.UnpicklingError as error:
             # timm catches this type to give its own advice.
             raise ValueError(str(error)) from None
