@@ -20,7 +20,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmrazor.registry import MODELS
 
 from mmcskd.bank.condense import condense
-from mmcskd.bank.image_checksum import image_checksum
+from mmcskd.bank.image_checksum import batch_checksum, image_checksums
 from mmcskd.bank.response_bank import ShardWriter
 from mmcskd.bank.top_k import TopK, mean_error
 
@@ -70,7 +70,7 @@ def sizes(name, batches_of, views, teacher, top_ks):
             d, g = (recorder.get_record_data(data_idx=i) for i in (0, 1))
             recorder.reset_data_buffer()
             for top, writer, error in zip(tops, writers, errors):
-                banked = condense(d, g, int(image_checksum(images)), top)
+                banked = condense(d, g, batch_checksum(image_checksums(images)), top)
                 writer.add(banked)
                 if top is not None:
                     error.append(top.error(banked, d, g))

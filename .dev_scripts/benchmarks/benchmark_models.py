@@ -9,7 +9,7 @@ from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 
 from mmcskd.bank.condense import condense
-from mmcskd.bank.image_checksum import image_checksum
+from mmcskd.bank.image_checksum import batch_checksum, image_checksums
 from mmcskd.bank.response_bank import ShardWriter, shard_path
 
 LAMBDA = 0.5
@@ -68,12 +68,12 @@ def from_bank(cfg, folder, inputs, device='cpu'):
     side, classes = inputs.shape[-1] // 32, 1000
     d = torch.randn(len(inputs), classes, side, side)
     g = d.mean((2, 3)) + 0.3 * torch.randn(len(inputs), classes)
-    meta = dict(grid=[side, side], teacher_grid=[side, side], num_classes=classes)
+    meta = dict(grid=[side, side], teacher_grid=[side, side], num_classes=classes, run='')
     writer = ShardWriter(shard_path(folder, 0, 0), meta)
-    writer.add(condense(d, g, int(image_checksum(inputs))))
+    writer.add(condense(d, g, batch_checksum(image_checksums(inputs))))
     writer.write()
     cfg.model.bank = dict(path=str(folder))
     algorithm = MODELS.build(cfg.model).to(device).train()
-    algorithm.teacher.open(epochs=1, length=1, rank=0)
+    algorithm.teacher.open(epochs=1, length=1, rank=0, run='')
     MessageHub.get_current_instance().update_info('iter', 0)
     return algorithm

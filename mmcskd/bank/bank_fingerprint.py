@@ -1,5 +1,6 @@
 """What the responses of a bank depend on, to refuse the bank of another run."""
 
+import hashlib
 import json
 from importlib import metadata
 from pathlib import Path
@@ -81,6 +82,12 @@ def difference(banked: Dict[str, Any], now: Dict[str, Any]) -> Optional[str]:
     for key, then, value in differences(banked, now):
         return f'"{key}" was {short(then)} when the bank was made and is {short(value)} now.'
     return None
+
+
+def identity(banked: Dict[str, Any]) -> str:
+    """A digest of a fingerprint, which each shard of the bank carries."""
+    text = json.dumps(banked, sort_keys=True).encode()
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def read(root: Path) -> Optional[Dict[str, Any]]:

@@ -21,10 +21,10 @@ from ..runs.exact_resume_hook import iteration_key, seed_iteration
 from ..runs.keyed_views import key_views
 from ..runs.wrapped_model import unwrapped
 from ..teacher.spatial_response_recorder import SpatialResponseRecorder
-from .bank_fingerprint import FILE, difference, fingerprint, read
+from .bank_fingerprint import FILE, difference, fingerprint, identity, read
 from .banked_teacher import check_losses
 from .condense import condense
-from .image_checksum import image_checksum
+from .image_checksum import batch_checksum, image_checksums
 from .response_bank import ShardWriter, shard_path, whole_shard
 from .top_k import TopK, check_top_k, mean_error
 
@@ -87,7 +87,9 @@ class BankWriter:
             )
         self.context = runner.build_optim_wrapper(runner.optim_wrapper).optim_context
         self.wrapped = runner.model
-        self._check_fingerprint(fingerprint(runner.cfg, self.seed, len(self.loader.sampler), top_k))
+        now = fingerprint(runner.cfg, self.seed, len(self.loader.sampler), top_k)
+        self._check_fingerprint(now)
+        self.run = identity(now)
         self._grid: Optional[Tuple[int, int]] = None
         self._teacher_grid: Optional[Tuple[int, int]] = None
 
@@ -121,7 +123,7 @@ class BankWriter:
         todo, errors = [], []
         for epoch in range(begin, end):
             path = shard_path(self.root, epoch, rank)
-            shard = whole_shard(path)
+            shard = whole_shard(path, self.run)
             if shard is None or len(shard) != len(self.loader):
                 todo.append((epoch, path))
             else:
@@ -160,9 +162,11 @@ class BankWriter:
                     grid=list(teacher.grid),
                     teacher_grid=list(self._teacher_grid),
                     num_classes=teacher.num_classes,
+                    run=self.run,
                 )
                 writer = ShardWriter(path, meta)
-            banked = condense(*responses, int(image_checksum(images)), self.top)
+            checksum = batch_checksum(image_checksums(images))
+            banked = condense(*responses, checksum, self.top)
             writer.add(banked)
             if self.top is not None:
                 errors.append(self.top.error(banked, *responses))

@@ -15,7 +15,7 @@ from ..losses.response_loss import ResponseLoss
 from ..runs.run_fingerprint import content_digest
 from .bank_fingerprint import FILE
 from .banked_response import BankedResponse
-from .image_checksum import image_checksum
+from .image_checksum import batch_checksum, image_checksums
 from .response_bank import Shard, shard_path
 from .top_k import check_top_k
 
@@ -52,13 +52,14 @@ class BankedTeacher(BaseModel):
         self.epochs: Optional[int] = None  # set by the hook
         self.rank = 0
         self.length = 0
+        self.run = ''
         self._shard: Optional[Shard] = None
         self._epoch: Optional[int] = None
         self._pending: Optional[Callable[[], None]] = None
 
-    def open(self, epochs: int, length: int, rank: int) -> None:
-        """Set the epochs in the bank, the batches of an epoch and the rank of this process."""
-        self.epochs, self.length, self.rank = epochs, length, rank
+    def open(self, epochs: int, length: int, rank: int, run: str) -> None:
+        """Set the epochs in the bank, the batches of an epoch, this process's rank and the run."""
+        self.epochs, self.length, self.rank, self.run = epochs, length, rank, run
 
     def forward(
         self, inputs: Tensor, data_samples: Optional[list] = None, mode: str = 'tensor'
@@ -86,7 +87,8 @@ class BankedTeacher(BaseModel):
         if self.cycle:
             epoch %= self.epochs
         if self._shard is None or epoch != self._epoch:
-            self._shard, self._epoch = Shard(shard_path(self.path, epoch, self.rank)), epoch
+            path = shard_path(self.path, epoch, self.rank)
+            self._shard, self._epoch = Shard(path, self.run), epoch
         batch = self._shard[index]
         self._check(inputs, batch.checksum, epoch, index)
         meta = self._shard.meta
@@ -106,7 +108,7 @@ class BankedTeacher(BaseModel):
             pending()
 
     def _check(self, inputs: Tensor, expected: int, epoch: int, index: int) -> None:
-        found, event = image_checksum(inputs), None
+        found, event = image_checksums(inputs), None
         if inputs.is_cuda:
             found, event = found.to('cpu', non_blocking=True), torch.cuda.Event()
             event.record()
@@ -114,7 +116,7 @@ class BankedTeacher(BaseModel):
         def compare() -> None:
             if event is not None:
                 event.synchronize()
-            if int(found) != expected:
+            if batch_checksum(found) != expected:
                 raise ValueError(
                     f'The images of batch {index} in epoch {epoch} are not those of the bank '
                     f'"{self.path}": its responses belong to other views. Were dataset files '

@@ -6,7 +6,7 @@ by memory mapping and executes nothing:
 ============  ======================  ==============================================================
 array         of                      what
 ============  ======================  ==============================================================
-checksum      batch                   of the teacher's images
+checksum      batch                   of the images, see :mod:`mmcskd.bank.image_checksum`
 views         batch + 1               index of the batch's first view
 best          view                    argmax of g
 table_size    view                    number of classes that are candidates in the view
@@ -38,20 +38,9 @@ from safetensors.numpy import save
 from ..runs.atomic_file import AtomicBackend
 from ..runs.bounds import shallow
 from .banked_batch import BankedBatch
+from .shard_check import ALONG, INDICES, array_fault, value_fault
 
-FORMAT = '3'
-# The array with the index of a batch's first entry.
-ALONG = dict(
-    best='views',
-    table_size='views',
-    table_class='tables',
-    table_global='tables',
-    count='views',
-    entry='entries',
-    local='locals',
-    rest='views',
-    global_rest='views',
-)
+FORMAT = '4'
 
 
 class ShardWriter:
@@ -101,12 +90,14 @@ class Shard:
 
     Args:
         path (Path): The file.
+        run (str): Identity of the bank's run, which ``meta['run']`` must be.
 
     Raises:
-        ValueError: If it is missing, damaged or of another format.
+        ValueError: If it is missing, damaged, of another format or of another run's bank; when a
+            batch is read, if a value is none that a bank can hold.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, run: str) -> None:
         self.path = path
         if not path.is_file():
             raise ValueError(
@@ -126,17 +117,21 @@ class Shard:
                 f'{FORMAT}: make the bank anew with tools/bank_responses.py in another folder.'
             )
         self._names = set(self._file.keys())
-        if _digest({name: self._file.get_tensor(name) for name in self._names}) != meta.get(
-            'digest'
-        ):
+        arrays = {name: self._file.get_tensor(name) for name in self._names}
+        if _digest(arrays) != meta.get('digest'):
             raise ValueError(self._damaged('its content is not what was written'))
+        fault = array_fault(arrays)
+        if fault is not None:
+            raise ValueError(self._damaged(fault))
         self.meta: dict = meta.get('meta') or {}
         if not _plausible(self.meta):
             raise ValueError(self._damaged('its grids or classes are no counts'))
-        self._at = {
-            name: self._file.get_tensor(name)
-            for name in ('views', 'tables', 'entries', 'locals', 'checksum')
-        }
+        if self.meta.get('run') != run:
+            raise ValueError(
+                f'The shard "{path}" belongs to another run than the bank in its folder: run '
+                'tools/bank_responses.py again, it makes this shard anew and keeps the others.'
+            )
+        self._at = {name: arrays[name] for name in (*INDICES, 'checksum')}
 
     def __len__(self) -> int:
         return len(self._at['checksum'])
@@ -149,21 +144,11 @@ class Shard:
             return self._file.get_slice(name)[int(begin) : int(end)]
 
         parts = {name: part(name) for name in ALONG}
-        self._check(parts)
+        # Arrays are made as large as the counts say.
+        fault = value_fault(parts, self.meta)
+        if fault is not None:
+            raise ValueError(self._damaged(fault))
         return BankedBatch(checksum=int(self._at['checksum'][index]), **parts)
-
-    def _check(self, parts: Dict[str, Optional[np.ndarray]]) -> None:
-        """Refuse counts that are not those of the entries; arrays are made as large as they say."""
-        sizes, counts = parts['table_size'], parts['count']
-        fits = (
-            sizes.sum() == len(parts['table_class'])
-            and counts.sum() == len(parts['entry'])
-            and sizes.max(initial=0) <= self.meta['num_classes']
-            and counts.max(initial=0) <= sizes.max(initial=0)
-            and list(counts.shape[1:]) == self.meta['grid']
-        )
-        if not fits:
-            raise ValueError(self._damaged('its counts are not those of its entries'))
 
     def _damaged(self, why: str) -> str:
         return (
@@ -177,10 +162,10 @@ def shard_path(root: Path, epoch: int, rank: int) -> Path:
     return Path(root) / f'epoch_{epoch:04d}_rank_{rank:03d}.safetensors'
 
 
-def whole_shard(path: Path) -> Optional[Shard]:
-    """The shard, or None if it is missing or damaged."""
+def whole_shard(path: Path, run: str) -> Optional[Shard]:
+    """The shard, or None if it is missing, damaged or of another run."""
     try:
-        return Shard(path)
+        return Shard(path, run)
     except ValueError:
         return None
 

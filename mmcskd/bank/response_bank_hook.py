@@ -7,7 +7,7 @@ from mmrazor.registry import HOOKS
 
 from ..runs.exact_resume_hook import ExactResumeHook
 from ..runs.wrapped_model import unwrapped
-from .bank_fingerprint import ABSENT, FILE, WEIGHTS, difference, fingerprint, read
+from .bank_fingerprint import ABSENT, FILE, WEIGHTS, difference, fingerprint, identity, read
 from .banked_teacher import BankedTeacher, check_losses
 from .response_bank import Shard, shard_path
 from .top_k import describe
@@ -70,11 +70,11 @@ class ResponseBankHook(Hook):
                 'train_cfg.max_epochs: bank the others with tools/bank_responses.py, or let them '
                 'come again with model.bank.cycle=True, which is another training run.'
             )
-        teacher.open(epochs, len(loader), rank)
+        teacher.open(epochs, len(loader), rank, identity(banked))
         if teacher.cycle:
             keyed[0].period = epochs
         if any(loss.mode == 'soft' for loss in model.distiller.distill_losses.values()):
-            error = Shard(shard_path(teacher.path, 0, rank)).meta['error']
+            error = Shard(shard_path(teacher.path, 0, rank), teacher.run).meta['error']
             runner.logger.warning(describe(teacher.top_k, error))
 
     def after_train(self, runner) -> None:

@@ -73,7 +73,8 @@ def check_changes(runner, then: Any, allowed: Sequence[str]) -> None:
     now = run_fingerprint(runner)
     both = then.keys() & now.keys()  # another release may compare more
     found = differences({key: then[key] for key in both}, {key: now[key] for key in both})
-    accepted, refused = {}, {}
+    accepted: Dict[str, str] = {}
+    refused: Dict[str, str] = {}
     for key, old, new in found:
         known = any(f'{key}.'.startswith(f'{each}.') for each in allowed)
         (accepted if known else refused)[key] = f'"{key}" was {short(old)} and is {short(new)} now'

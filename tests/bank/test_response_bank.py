@@ -14,11 +14,10 @@ from safetensors.numpy import save, save_file
 from tool_runs import TOOLS, load_tool, losses, run
 
 from mmcskd.bank import response_bank
-from mmcskd.bank.bank_fingerprint import FILE
+from mmcskd.bank.bank_fingerprint import FILE, identity, read
 from mmcskd.bank.bank_writer import BankWriter
 from mmcskd.bank.condense import condense
 from mmcskd.bank.envelope import candidates
-from mmcskd.bank.image_checksum import image_checksum
 from mmcskd.bank.response_bank import FORMAT, Shard, shard_path
 from mmcskd.method import fuse
 
@@ -28,6 +27,10 @@ def bank(home):
     writer = BankWriter(config(home, 'write'), str(home / 'bank'))
     assert writer.write(0, EPOCHS) > 0
     return home / 'bank'
+
+
+def opened(bank, epoch=0):
+    return Shard(shard_path(bank, epoch, 0), identity(read(bank)))
 
 
 @pytest.mark.parametrize('schedule', SCHEDULES)
@@ -43,7 +46,7 @@ def test_same_run(home, bank, schedule):
 
 def test_schedules_have_labels_of_their_own(home, bank):
     """Otherwise the test above would compare nothing that depends on the fusion weight."""
-    batch = Shard(shard_path(bank, 0, 0))[0]
+    batch = opened(bank)[0]
     assert (batch.fused_classes(1.0) != batch.fused_classes(0.3)).any()
     best = torch.from_numpy(batch.best.astype('int64'))
     assert (batch.fused_classes(0.0) == best[:, None, None]).all()
@@ -158,7 +161,7 @@ def test_shard_that_says_nothing(bank, tmp_path, meta):
     path = shard_path(tmp_path, 0, 0)
     save_file(dict(best=np.zeros(1)), path, metadata=dict(bank=json.dumps(meta)))
     with pytest.raises(ValueError, match='is damaged|has format None'):
-        Shard(path)
+        Shard(path, '')
 
 
 def test_last_batch_is_checked(home, bank):
@@ -364,24 +367,6 @@ def test_not_finite():
         candidates(d, torch.tensor([[0.0, 1.0, float('nan')]]))
 
 
-@pytest.mark.parametrize('width', [6, 7])
-@pytest.mark.parametrize('kind', [torch.float32, torch.float16, torch.float64])
-def test_image_checksum_images(width, kind):
-    """In rows that are and are not whole words of eight bytes."""
-    images = torch.randn(3, 3, 5, width, dtype=kind)
-    own = int(image_checksum(images))
-    assert own == int(image_checksum(images.contiguous(memory_format=torch.channels_last)))
-    shifted = torch.cat([images.new_zeros(1), images.flatten()])[1:].view_as(images)
-    assert own == int(image_checksum(shifted))
-    changed, swapped = images.clone(), images.clone()
-    changed[1, 2, 3, 4] += 1e-2
-    swapped[0, 0, 0, :2] = images[0, 0, 0, :2].flip(0)
-    others = (images.flip(3), images.flip(2), images[[1, 0, 2]], images[:, [1, 0, 2]])
-    for other in (changed, swapped, *others):
-        assert int(image_checksum(other)) != own
-    assert int(image_checksum(images.to(torch.bfloat16))) != own
-
-
 @pytest.mark.slow
 def test_as_a_user_starts_it(place):
     """Two processes bank, train from it, and train with the teacher."""
@@ -439,10 +424,8 @@ def without_end(arrays, meta):
 @pytest.mark.parametrize('harm', [wrong_count, wrong_entries, huge_grid, no_meta, without_end])
 def test_a_shard_that_counts_what_is_not_there(bank, tmp_path, harm):
     """Whole by its own digest, which whoever makes a bank can write."""
-    source, path = shard_path(bank, 0, 0), tmp_path / 'a.safetensors'
-    with safe_open(str(source), 'np') as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        meta = json.loads(file.metadata()['bank'])
+    path = tmp_path / 'a.safetensors'
+    arrays, meta = content(shard_path(bank, 0, 0))
     harm(arrays, meta)
     meta['digest'] = response_bank._digest(arrays)
     text = json.dumps(meta)
@@ -450,4 +433,82 @@ def test_a_shard_that_counts_what_is_not_there(bank, tmp_path, harm):
         text = '{"meta": ' + '[' * 100_000 + ']' * 100_000 + '}'
     path.write_bytes(save(arrays, metadata=dict(bank=text)))
     with pytest.raises(ValueError, match='of the bank is damaged'):
-        Shard(path)[0]
+        Shard(path, identity(read(bank)))[0]
+
+
+def content(path):
+    """Arrays of a shard, and what it says of itself."""
+    with safe_open(str(path), 'np') as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return arrays, json.loads(file.metadata()['bank'])
+
+
+def forged(path, arrays, meta):
+    """A shard that is whole by its own digest."""
+    meta['digest'] = response_bank._digest(arrays)
+    path.write_bytes(save(arrays, metadata=dict(bank=json.dumps(meta))))
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+@pytest.mark.parametrize('name', ['table_global', 'local'])
+def test_a_response_that_is_none(bank, tmp_path, name, value):
+    """An argmax would hide it."""
+    arrays, meta = content(shard_path(bank, 0, 0))
+    arrays[name][3] = value
+    forged(tmp_path / 'a.safetensors', arrays, meta)
+    with pytest.raises(ValueError, match=rf'its "{name}" holds NaN or infinity'):
+        Shard(tmp_path / 'a.safetensors', identity(read(bank)))[0]
+
+
+@pytest.mark.parametrize('name', ['best', 'table_class', 'table_size', 'count', 'entry'])
+@pytest.mark.parametrize('value', [-1, 100])
+def test_a_number_out_of_range(bank, tmp_path, name, value):
+    """Of ten classes."""
+    arrays, meta = content(shard_path(bank, 0, 0))
+    arrays[name] = arrays[name].astype(np.int32)
+    arrays[name].flat[3] = value
+    forged(tmp_path / 'a.safetensors', arrays, meta)
+    with pytest.raises(ValueError, match='its "[a-z_]+" (holds a number out of range|is not that)'):
+        Shard(tmp_path / 'a.safetensors', identity(read(bank)))[0]
+
+
+def test_arrays_of_another_kind(bank, tmp_path):
+    """Each one missing, in float64, or longer."""
+    path, run = tmp_path / 'a.safetensors', identity(read(bank))
+    names = [*content(shard_path(bank, 0, 0))[0]]
+    assert len(names) == 12
+    for name in names:
+        changes = (
+            lambda arrays, name=name: arrays.pop(name),
+            lambda arrays, name=name: arrays.update({name: arrays[name].astype(np.float64)}),
+            lambda arrays, name=name: arrays.update({name: np.repeat(arrays[name], 2, axis=0)}),
+        )
+        for change in changes:
+            arrays, meta = content(shard_path(bank, 0, 0))
+            change(arrays)
+            forged(path, arrays, meta)
+            with pytest.raises(ValueError, match=r'is damaged \(.*"'):
+                Shard(path, run)
+
+
+def test_a_shard_of_another_bank(home, bank, tmp_path):
+    """Copied in, it is refused, and made anew alone."""
+    other = tmp_path / 'other'
+    weights = torch.load(home / 'teacher.pth')
+    torch.save({k: v + 0.01 for k, v in weights.items()}, tmp_path / 'other.pth')
+    changed = {'model.teacher_ckpt': str(tmp_path / 'other.pth')}
+    BankWriter(config(home, 'other_teacher', **changed), str(other)).write(1, 2)
+    copied, shard = tmp_path / 'bank', shard_path(tmp_path / 'bank', 1, 0)
+    shutil.copytree(bank, copied)
+    shutil.copy(shard_path(other, 1, 0), shard)
+    with pytest.raises(ValueError, match=r'epoch_0001.*belongs to another run than the bank'):
+        train(config(home, 'mixed', copied))
+    BankWriter(config(home, 'again'), str(copied)).write(0, EPOCHS)
+    assert shard.read_bytes() == shard_path(bank, 1, 0).read_bytes()
+
+
+def test_a_shard_of_an_earlier_format(bank, tmp_path):
+    arrays, meta = content(shard_path(bank, 0, 0))
+    forged(tmp_path / 'a.safetensors', arrays, dict(meta, format='3'))
+    with pytest.raises(ValueError, match='has format 3, this version reads 4: make the bank anew'):
+        Shard(tmp_path / 'a.safetensors', identity(read(bank)))

@@ -1,12 +1,17 @@
 """Soft targets from a bank: the same with all classes, and off by what is stated with fewer."""
 
+import json
 import re
 
 import pytest
 import torch
 from bank_runs import EPOCHS, config, train
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from mmcskd import CSKDLoss, DeiTLoss
+from mmcskd.bank import response_bank
+from mmcskd.bank.bank_fingerprint import identity, read
 from mmcskd.bank.bank_writer import BankWriter
 from mmcskd.bank.banked_response import BankedResponse
 from mmcskd.bank.condense import condense
@@ -147,7 +152,7 @@ def test_runs_from_it(home, top_bank, capfd):
     for name, stated in dict(cskd=25 * error['λ = 1'][1], deit=error['g'][1] / 20).items():
         lost = first[f'loss_{name}'] - same[f'loss_{name}']
         assert 0.3 * stated < lost < 3 * stated
-    meta = Shard(shard_path(path, 0, 0)).meta
+    meta = Shard(shard_path(path, 0, 0), identity(read(path))).meta
     assert meta['error'].keys() == error.keys()
 
 
@@ -193,3 +198,16 @@ def test_more_than_there_are(home, tmp_path):
     cfg.model.bank = dict(top_k=11)
     with pytest.raises(ValueError, match=r'model\.bank\.top_k is 11 and there are 10 classes'):
         BankWriter(cfg, str(tmp_path / 'bank')).write(0, 1)
+
+
+@pytest.mark.parametrize('name', ['rest', 'global_rest', 'local'])
+def test_a_sum_that_is_none(top_bank, tmp_path, name):
+    path = tmp_path / 'a.safetensors'
+    with safe_open(str(shard_path(top_bank[0], 0, 0)), 'np') as file:
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        meta = json.loads(file.metadata()['bank'])
+    arrays[name].flat[1] = float('nan')
+    meta['digest'] = response_bank._digest(arrays)
+    path.write_bytes(save(arrays, metadata=dict(bank=json.dumps(meta))))
+    with pytest.raises(ValueError, match=f'its "{name}" holds NaN or infinity'):
+        Shard(path, identity(read(top_bank[0])))[0]

@@ -26,6 +26,7 @@ ON_CPU = (
     ('mmengine/model/averaged_model.py', 'update_parameters'),  # of its count of steps
     ('mmcskd/runs/finite_loss_hook.py', '_read'),
     ('mmcskd/bank/banked_teacher.py', 'compare'),
+    ('mmcskd/bank/image_checksum.py', '_of_cpu'),  # of images that are there
 )
 
 
