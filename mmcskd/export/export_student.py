@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..checks.suggest import nearest
 from ..checks.typed import typed
 from ..compat import bridge_exported_attention, bridge_window_batch
+from ..runs.patch_grid import own_grid
 from ..runs.saved_config import config_text
 from ..student.find_tokens import bare
 from .student_checkpoint import Student, load_student
@@ -106,8 +107,8 @@ def _to_safetensors(student: Student, out: Path) -> List[str]:
 def _to_backbone(student: Student, out: Path) -> List[str]:
     backbone = student.model.backbone
     # From which DistilledInitHook interpolates position embeddings.
-    sides = getattr(getattr(backbone, 'patch_embed', None), 'init_out_size', None)
-    meta = {} if sides is None else dict(grid=[int(side) for side in sides])
+    grid = own_grid(backbone)
+    meta = {} if grid is None else dict(grid=list(grid))
     torch.save(dict(state_dict=_contiguous(backbone.state_dict()), meta=meta), out)
     # Without a `prefix`, MMEngine expects the names of the module itself.
     kind = type(backbone).__name__

@@ -1,7 +1,6 @@
 """Read the student of a checkpoint, without executing anything in it."""
 
 import copy
-import re
 from pathlib import Path
 from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
@@ -11,6 +10,7 @@ from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 from torch import Tensor, nn
 
 from ..checks.part import type_name
+from ..runs.patch_grid import STOCK_CONFIG, check_grid
 from ..runs.saved_config import (
     SavedConfigError,
     check_saved_config,
@@ -25,8 +25,6 @@ from ..student.stock_model import stock_model
 STUDENTS = ('CSKDClassifier', 'ImageClassifier')
 HINT = 'Does the config belong to it?'
 KEYS = ('model', 'data_preprocessor', 'test_dataloader', 'val_dataloader')
-# One of MMPretrain's configs, by a path within their folder.
-STOCK_CONFIG = re.compile(r'mmpretrain::(\w[\w.-]*/)*\w[\w.-]*\.py')
 
 
 class Student(NamedTuple):
@@ -78,6 +76,7 @@ def load_student(
     # Completely or refused: MMPretrain's ViTs would resize position embeddings silently.
     rename_weights(state)
     check_complete(model.state_dict(), state, given, 'its student', HINT)
+    check_grid(model, content, given)
     model.load_state_dict(state, strict=False)
     kept = {key: meta[key] for key in ('dataset_meta', 'epoch', 'iter') if meta.get(key)}
     return Student(model, stock, kept, weights)

@@ -1,15 +1,15 @@
 import math
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmpretrain.models.utils import resize_pos_embed, to_2tuple
+from mmpretrain.models.utils import resize_pos_embed
 from mmrazor.registry import HOOKS
 from torch import Tensor, nn
 
 from ..checks.class_names import check_run_classes, checkpoint_classes
 from ..checks.typed import typed
-from .saved_config import SavedConfigError, read_saved_config
+from .patch_grid import own_grid, saved_grid
 from .weights import check_complete, read_checkpoint, state_dict_of, unprefixed
 from .wrapped_model import unwrapped
 
@@ -34,7 +34,7 @@ class DistilledInitHook(Hook):
         head (bool): Whether to load the head too, for the same classes. Defaults to False.
         grid (tuple[int, int], optional): Height and width in patches of the distilled student's
             images, from which position embeddings are interpolated. Defaults to None: as the
-            checkpoint says. Without either, they must have the model's shape.
+            config in the checkpoint says; a file without one is refused.
 
     Raises:
         ValueError: Before training, if the checkpoint is not set, cannot be read, has no backbone,
@@ -112,7 +112,7 @@ class DistilledInitHook(Hook):
                 'set its "checkpoint" in custom_hooks to a distilled student.'
             )
         content = read_checkpoint(self.checkpoint, self.key)
-        self._saved_grid = self.grid or _grid_of(content)
+        self._saved_grid = self.grid or saved_grid(content)
         self._classes = checkpoint_classes(content)
         state = unprefixed(state_dict_of(content))
         if 'pos_embed' in state:
@@ -136,43 +136,21 @@ class DistilledInitHook(Hook):
     def _on_grid(self, backbone: nn.Module, pos_embed: Tensor) -> Tensor:
         """Interpolate from the checkpoint's grid; MMPretrain takes any number for a square."""
         wanted, extra = tuple(backbone.pos_embed.shape), backbone.num_extra_tokens
-        grid, own = self._saved_grid, tuple(backbone.patch_embed.init_out_size)
-        same = tuple(pos_embed.shape) == wanted
-        if same and grid in (None, own):
+        grid, own = self._saved_grid, own_grid(backbone)
+        if tuple(pos_embed.shape) == wanted and own in (None, grid):
             return pos_embed
         patches = pos_embed.shape[1] - extra
-        if grid is None or math.prod(grid) != patches or pos_embed.shape[2] != wanted[2]:
+        fits = pos_embed.shape[2] == wanted[2] and own is not None
+        if grid is None or math.prod(grid) != patches or not fits:
             said = 'an unknown grid' if grid is None else f'a grid of {grid[0]} × {grid[1]}'
             raise ValueError(
                 f'{self.key}: "backbone.pos_embed" has shape {tuple(pos_embed.shape)}, which '
-                f'cannot be interpolated to {wanted}: {patches} patches on {said} behind {extra} '
-                'tokens. Set "grid" of the hook to (height, width) of the distilled student in '
-                'patches, and the width of model.backbone as it was distilled.'
+                f'cannot be interpolated to {wanted} on a grid of {own}: {patches} '
+                f'patches on {said} behind {extra} tokens. Set "grid" of the hook to (height, '
+                'width) of the distilled student in patches, and the width of model.backbone as '
+                'it was distilled.'
             )
         return resize_pos_embed(pos_embed, grid, own, backbone.interpolate_mode, extra)
-
-
-def _grid_of(content: Any) -> Optional[Tuple[int, int]]:
-    """Height and width in patches by a checkpoint, if it says both."""
-    meta = content.get('meta') if isinstance(content, Mapping) else None
-    if not isinstance(meta, Mapping):
-        return None
-    grid = meta.get('grid')  # of an exported backbone
-    sides = isinstance(grid, list) and len(grid) == 2
-    if sides and all(type(side) is int and side > 0 for side in grid):
-        return grid[0], grid[1]
-    text = meta.get('cfg')
-    try:
-        model = read_saved_config(text, ['model']).get('model') if isinstance(text, str) else {}
-    except SavedConfigError:
-        return None
-    model = model or {}
-    backbone = (model.get('architecture') or model).get('backbone') or {}
-    size, patch = to_2tuple(backbone.get('img_size', 224)), backbone.get('patch_size', 16)
-    whole = all(type(each) is int and each > 0 for each in (*size, patch))
-    if 'type' not in backbone or not whole or len(size) != 2:
-        return None
-    return size[0] // patch, size[1] // patch
 
 
 def _fit_tokens(backbone: nn.Module, state: Dict[str, Tensor]) -> Dict[str, Tensor]:

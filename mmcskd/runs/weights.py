@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..checks.class_names import checkpoint_classes
 from ..checks.suggest import nearest
+from .patch_grid import check_grid
 
 WRAPPERS = ('state_dict', 'model', 'module', 'state_dict_ema', 'model_ema')
 PREFIXES = ('module.', 'architecture.')
@@ -113,7 +114,7 @@ def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ck
 
     Raises:
         ValueError: If the file is missing, unreadable or has no weights, or if a weight of the
-            model is missing in it, has another shape, or holds NaN.
+            model is missing in it, has another shape or grid, or holds NaN.
     """
     given = f'{key}="{checkpoint}"'
     content = read_checkpoint(checkpoint, given)
@@ -122,6 +123,7 @@ def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ck
         raise ValueError(f'{given} holds no weights, expected a state dict.')
     state, wanted = _named_as(model, state), model.state_dict()
     check_complete(wanted, state, given, type(model).__name__, BELONGS, spare=True)
+    check_grid(model, content, given)
     unused = [name for name in state if name not in wanted]
     if unused:
         MMLogger.get_current_instance().warning(
@@ -156,6 +158,7 @@ def complete_weights(
     if wanted:
         own = {name: value for name, value in wanted.items() if name.startswith(prefix)}
         check_complete(own, state, given, type(student).__name__, BELONGS, spare=True)
+        check_grid(student, content, given)
     return {**{name: found[name] for name in found if name in wanted}, **state}
 
 

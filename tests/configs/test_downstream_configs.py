@@ -301,7 +301,7 @@ def plain(**changes):
 def test_forms_of_the_checkpoint(wrap, student, tmp_path):
     torch.save(wrap(student), tmp_path / 'student.pth')
     model = distilled()
-    DistilledInitHook(str(tmp_path / 'student.pth')).load(model)
+    DistilledInitHook(str(tmp_path / 'student.pth'), grid=(14, 14)).load(model)
     for name, value in model.backbone.state_dict().items():
         assert torch.equal(value, student[f'backbone.{name}']), name
 
@@ -317,11 +317,11 @@ def test_added_distillation_head_is_taken_over_or_missed(tmp_path):
     first, second = (distilled(type='VisionTransformer') for _ in range(2))
     assert not torch.equal(second.head_dist.weight, first.head_dist.weight)
     torch.save(first.state_dict(), path)
-    DistilledInitHook(path, head=True).load(second)
+    DistilledInitHook(path, head=True, grid=(14, 14)).load(second)
     assert torch.equal(second.head_dist.weight, first.head_dist.weight)
     torch.save({k: v for k, v in first.state_dict().items() if 'head_dist' not in k}, path)
     with pytest.raises(ValueError, match='lacks 2 of the 2 weights of model.head_dist.*random'):
-        DistilledInitHook(path, head=True).load(second)
+        DistilledInitHook(path, head=True, grid=(14, 14)).load(second)
 
 
 def test_grid_comes_from_the_config(student, tmp_path):
@@ -339,7 +339,10 @@ def test_grid_comes_from_the_config(student, tmp_path):
     model = distilled()
     DistilledInitHook(path).load(model)
     assert torch.equal(model.backbone.pos_embed, wide)
-    # Equal shapes are no proof of equal grids.
+    # Equal shapes are no proof of equal grids, here 9 × 4 and 6 × 6 patches.
+    torch.save(dict(state_dict=state), path)
+    with pytest.raises(ValueError, match=r'on a grid of \(6, 6\): 36 patches on an unknown grid'):
+        DistilledInitHook(path).load(distilled(img_size=96))
     state['backbone.pos_embed'] = embed = torch.randn(1, 2 + 196, WIDTH)
     torch.save(dict(state_dict=state, meta=dict(cfg=GRID.format((112, 448)))), path)
     DistilledInitHook(path).load(model)

@@ -80,7 +80,7 @@ WAYS = dict(
     loader=lambda path: CheckpointLoader.load_checkpoint(path, map_location='cpu'),
     load_from=lambda path: load_checkpoint(build(teacher_config()), path),
     teacher=lambda path: load_weights(build(teacher_config()), path),
-    init_hook=lambda path: DistilledInitHook(path).load(build(student_config())),
+    init_hook=lambda path: DistilledInitHook(path, grid=(8, 8)).load(build(student_config())),
     export=lambda path: export_student(path, path + '.out.pth'),
     algorithm=lambda path: build(algorithm_config(random_teacher=False, teacher_ckpt=path)),
 )
