@@ -3,13 +3,13 @@
 import os
 from collections import Counter, defaultdict
 from pathlib import Path
-from statistics import median_low
 from typing import Dict, List, Union
 
-from .data_found import SPLITS, DataFound
+from .data_config import inspect_config
+from .data_found import SPLITS, DataFound, kinds_of, sizes_of
 from .data_listing import Listing, list_annotations, list_data
 from .data_split import divide, drop_copies
-from .image_files import KINDS, Picture, read_pictures, shown
+from .image_files import Picture, read_pictures, shown
 
 
 def inspect(
@@ -28,7 +28,8 @@ def inspect(
     Args:
         data (str | Path): Folder of class folders; folder of ``train``, ``val`` and ``test`` with
             class folders; or annotation file of MMPretrain, ``.txt`` with lines ``path label``,
-            relative to its folder, with ``classes.txt`` beside it if the classes have names.
+            relative to its folder, with ``classes.txt`` beside it if the classes have names; or
+            config, a file ``.py`` or ``'mmpretrain::…'``, whose datasets are used as they are.
         out (str | Path): Folder of the run; writes ``found.json``, ``classes.txt`` and an
             annotation file for each split into its folder ``data``.
         val (float): Share of val, more than 0. Defaults to 0.15.
@@ -45,8 +46,10 @@ def inspect(
         raise ValueError(
             f'--val {val} and --test {test}: expected shares of at most 0.5 together, val above 0.'
         )
-    place = Path(os.path.abspath(os.path.expanduser(data)))
     folder = Path(os.path.abspath(os.path.expanduser(out))) / 'data'
+    if str(data).endswith('.py') or '::' in str(data):
+        return inspect_config(str(data), folder)
+    place = Path(os.path.abspath(os.path.expanduser(data)))
     if shown(str(place)) != str(place):
         raise ValueError(f'DATA "{shown(str(place))}" has a path that does not print: rename it.')
     if not place.exists():
@@ -118,17 +121,12 @@ def _look(listing: Listing, out: Path, val: float, test: float, seed: int) -> Da
         for split, part in splits.items()
     }
     notes += _notes(counts, kept)
-    sizes = list(zip(*(picture.size for picture in kept)))
     return DataFound(
         root=str(listing.root),
         out=str(out),
         classes=classes,
         counts=counts,
-        size=dict(
-            median=[median_low(values) for values in sizes],
-            min=[min(values) for values in sizes],
-            max=[max(values) for values in sizes],
-        ),
+        size=sizes_of([picture.size for picture in kept]),
         left_out=[dict(file=shown(path), reason=shown(faults[path])) for path in sorted(faults)],
         duplicates=_duplicates(pictures, parts),
         notes=notes,
@@ -174,8 +172,7 @@ def _notes(counts: Dict[str, Dict[str, int]], kept: List[Picture]) -> List[str]:
             names = ', '.join(shown(name) for name in lacking[:5])
             more = f' and {len(lacking) - 5} more' if len(lacking) > 5 else ''
             notes.append(f'No picture in {split}, so no accuracy there, for: {names}{more}.')
-    kinds = Counter(kind for picture in kept for kind in picture.kinds)
-    return notes + [f'{count:,} pictures {KINDS[kind]}.' for kind, count in kinds.most_common()]
+    return notes + kinds_of(kept)
 
 
 def _duplicates(

@@ -4,12 +4,13 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median_low
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mmengine.fileio import list_from_file
 
 from ..runs.atomic_file import AtomicBackend
-from .image_files import shown
+from .image_files import KINDS, Picture, shown
 
 SPLITS = ('train', 'val', 'test')
 
@@ -30,6 +31,8 @@ class DataFound:
         notes (list[str]): Sentences about what a user may not expect.
         listing (str): Fingerprint of the files and the arguments.
         splits (dict[str, list[tuple[str, int]]]): Path and label of each picture by split.
+        datasets (dict[str, dict]): Of a config as data, its datasets by split.
+        custom_imports (list[str]): Modules that a config with these datasets imports.
     """
 
     root: str
@@ -42,6 +45,8 @@ class DataFound:
     notes: List[str]
     listing: str
     splits: Dict[str, List[Tuple[str, int]]] = field(repr=False)
+    datasets: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    custom_imports: List[str] = field(default_factory=list)
 
     def split(self, name: str) -> List[Tuple[str, int]]:
         """Path, relative to the root, and label of each picture of ``train``, ``val``, ``test``."""
@@ -55,8 +60,11 @@ class DataFound:
             pipeline (Sequence[dict]): Transforms, the first of type ``LoadWholeImage``.
 
         Returns:
-            dict: Of type ``CustomDataset``, with absolute paths.
+            dict: Of type ``CustomDataset``, with absolute paths; or a config's own dataset with
+            this pipeline, of which what loads stays the config's.
         """
+        if self.datasets:
+            return with_pipeline(self.datasets[split], pipeline)
         return dict(
             type='CustomDataset',
             data_root=self.root,
@@ -103,7 +111,8 @@ class DataFound:
             else:
                 (folder / f'{name}.txt').unlink(missing_ok=True)
         files.put_text(''.join(f'{name}\n' for name in self.classes), folder / 'classes.txt')
-        record = {key: value for key, value in vars(self).items() if key not in ('out', 'splits')}
+        aside = ('out', 'splits', 'datasets', 'custom_imports')
+        record = {key: value for key, value in vars(self).items() if key not in aside}
         files.put_text(
             json.dumps(record, indent=1, ensure_ascii=False) + '\n', folder / 'found.json'
         )
@@ -135,3 +144,39 @@ class DataFound:
             TypeError,
         ):  # absent, cut short, another version
             return None
+
+
+def with_pipeline(dataset: Dict[str, Any], pipeline: Sequence[dict]) -> Dict[str, Any]:
+    """A dataset, or those that it wraps, with other transforms behind those that load."""
+    dataset = dict(dataset)
+    inner = dataset.get('dataset')
+    if isinstance(inner, dict):
+        dataset['dataset'] = with_pipeline(inner, pipeline)
+    elif isinstance(dataset.get('datasets'), list):
+        dataset['datasets'] = [with_pipeline(each, pipeline) for each in dataset['datasets']]
+    else:
+        own = dataset.get('pipeline') or ()
+        if own:  # without a step that loads, pictures come from memory
+            pipeline = [s for s in own if _loads(s)] + [s for s in pipeline if not _loads(s)]
+        dataset['pipeline'] = list(pipeline)
+    return dataset
+
+
+def _loads(step: Dict[str, Any]) -> bool:
+    return 'Load' in str(step['type'])
+
+
+def sizes_of(sizes: Sequence[Tuple[int, int]]) -> Dict[str, List[int]]:
+    """``median``, ``min`` and ``max`` of width and of height."""
+    sides = list(zip(*sizes))
+    return dict(
+        median=[median_low(values) for values in sides],
+        min=[min(values) for values in sides],
+        max=[max(values) for values in sides],
+    )
+
+
+def kinds_of(pictures: Sequence[Picture]) -> List[str]:
+    """Sentences about pictures that are read in a way that a user may not expect."""
+    kinds = Counter(kind for picture in pictures for kind in picture.kinds)
+    return [f'Pictures that {KINDS[kind]}: {count:,}.' for kind, count in kinds.most_common()]

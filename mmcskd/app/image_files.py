@@ -24,11 +24,11 @@ SUFFIXES = frozenset(JPEG_AND_PNG + OTHERS)
 HIDDEN = frozenset({'__MACOSX', 'Thumbs.db', 'desktop.ini', '@eaDir', 'lost+found'})
 # What a user would not expect of a picture as it is read, by the name in Picture.kinds.
 KINDS = dict(
-    grey='are grey: they are read as three equal channels',
-    CMYK='are CMYK: they are converted to RGB without their colour profile',
-    deep='have 16 bits a channel: the upper 8 are read',
-    alpha='have an alpha channel: it is ignored, so what lies under transparent places is seen',
-    animated='have several frames or pages: the first is read',
+    grey='are grey, read as three equal channels',
+    CMYK='are CMYK, converted to RGB without their colour profile',
+    deep='have 16 bits a channel, of which the upper 8 are read',
+    alpha='have an alpha channel, which is ignored: what lies under transparent places is seen',
+    animated='have several frames or pages, of which the first is read',
     turned='are turned upright by the orientation in their EXIF data',
 )
 
