@@ -176,7 +176,11 @@ def test_without_the_stack_the_extra_is_named(installed, tmp_path):
 
 def test_type_checkers_read_it(installed):
     assert (installed / 'mmcskd' / 'py.typed').is_file()
-    assert (installed / 'mmcskd' / 'app' / 'report' / 'report.html.jinja').is_file()
+
+
+def test_wheel_brings_the_templates(installed):
+    there = {path.name for path in (installed / 'mmcskd' / 'app' / 'report').glob('*.jinja')}
+    assert there == {'report.html.jinja', 'card.md.jinja'}
 
 
 def test_wheel_brings_the_configs(installed, tmp_path):

@@ -36,19 +36,19 @@ OF_MODEL = {name: _NAMES[f'--{name}'] for name in ('teacher', 'baseline', 'stude
 PAGE_THEME = Theme(INK, MUTED, GRID, tuple(_NAMES[f'--line{n}'] for n in range(1, 5)))
 STYLE: Dict[Any, Any] = {
     'svg.fonttype': 'none',
-    'font.size': 10.5,
+    'font.size': 9,
     'text.parse_math': False,
     'font.family': 'DejaVu Sans',
 }
-WIDTH = 5.0  # inches: 360 units of the SVG
-LONGEST = 20  # characters of a name
+WIDTH = 4.0  # inches
+LONGEST = 18  # characters of a name
 UNIQUE = re.compile(r'<g id="[^"]*"')
 
 
 def curve_figure(panel: Panel) -> Markup:
     """One panel of the curves."""
     with matplotlib.rc_context(STYLE):
-        figure, axis = _figure(2.9)
+        figure, axis = _figure(2.4)
         draw_panel(axis, panel, PAGE_THEME)
         last = ', '.join(f'{line.label} {line.curve.values[-1]:.3g}' for line in panel.lines)
         return _svg(figure, f'{panel.title} over {panel.x}s; at the end {last}')
@@ -61,24 +61,24 @@ def accuracy_figure(rows: Sequence[Tuple[str, str, Interval]]) -> Markup:
         rows (Sequence[tuple]): Model, its title, accuracy.
     """
     with matplotlib.rc_context(STYLE):
-        figure, axis = _figure(0.62 * len(rows) + 0.5)
+        figure, axis = _figure(0.52 * len(rows) + 0.45)
         plain(axis, PAGE_THEME)
         axis.grid(False)
         axis.grid(axis='x', color=GRID, linewidth=0.8)
         for place, (model, title, share) in enumerate(rows):
             color = OF_MODEL[model]
-            axis.plot([share.low, share.high], [place, place], color=color, linewidth=3.5)
-            axis.plot(share.value, place, 'o', color=color, markersize=9)
+            axis.plot([share.low, share.high], [place, place], color=color, linewidth=3)
+            axis.plot(share.value, place, 'o', color=color, markersize=8)
             axis.text(
                 share.value, place - 0.22, f'{title} {share.value:.1f} %', color=color, ha='center',
-                va='bottom', fontweight='bold', fontsize=11.5,
+                va='bottom', fontweight='bold', fontsize=10,
             )  # fmt: skip
         low = min(share.low for _, _, share in rows)
         high = max(share.high for _, _, share in rows)
         # Room for the words above an end.
         margin = max(0.25 * (high - low), 1)
         axis.set(xlim=(low - margin, high + margin), ylim=(len(rows) - 0.7, -0.75), yticks=[])
-        axis.set_xlabel('accuracy, %, with its 95 % interval', fontsize=9.5, color=MUTED)
+        axis.set_xlabel('accuracy, %, with its 95 % interval', fontsize=8.5, color=MUTED)
         said = '; '.join(
             f'{title} {share.value:.1f} % ({share.low:.1f} to {share.high:.1f})'
             for _, title, share in rows
@@ -98,7 +98,7 @@ def class_figure(
         label (str): Its title.
     """
     with matplotlib.rc_context(STYLE):
-        figure, axis = _figure(0.29 * len(names) + 0.75)
+        figure, axis = _figure(0.24 * len(names) + 0.55)
         plain(axis, PAGE_THEME)
         axis.grid(False)
         axis.grid(axis='x', color=GRID, linewidth=0.8)
@@ -106,44 +106,48 @@ def class_figure(
             before, after = shares[against][place], shares['student'][place]
             gains = after >= before
             color = OF_MODEL['student'] if gains else OF_MODEL[against]
-            axis.plot([before, after], [place, place], color=color, linewidth=3, alpha=0.55)
-            axis.plot(before, place, 'o', color=OF_MODEL[against], markersize=6, mfc=PAGE)
-            axis.plot(after, place, 'o', color=OF_MODEL['student'], markersize=6.5)
+            axis.plot([before, after], [place, place], color=color, linewidth=2.5, alpha=0.5)
+            axis.plot(before, place, 'o', color=OF_MODEL[against], markersize=5, mfc=PAGE)
+            axis.plot(after, place, 'o', color=OF_MODEL['student'], markersize=5.5)
             axis.text(
-                1.02, place, f'{after - before:+.0f}', transform=axis.get_yaxis_transform(),
-                color=INK if after != before else MUTED, va='center', fontsize=10,
+                1.02, place, signed(after - before, 0), transform=axis.get_yaxis_transform(),
+                color=INK if after != before else MUTED, va='center',
             )  # fmt: skip
         axis.set(ylim=(len(names) - 0.4, -0.6), yticks=range(len(names)))
-        axis.set_yticklabels([shortened(name) for name in names], color=INK, fontsize=10)
-        axis.set_xlabel('accuracy of the class, %', fontsize=9.5, color=MUTED)
+        axis.set_yticklabels([shortened(name) for name in names], color=INK)
+        axis.set_xlabel('accuracy of the class, %', fontsize=8.5, color=MUTED)
         return _svg(figure, f'Accuracy of each class, {label} and student')
 
 
-def calibration_figure(rows: Sequence[Tuple[str, str, Calibration]]) -> Markup:
-    """How often models are right, by how sure they are.
+def calibration_figure(model: str, title: str, found: Calibration) -> Markup:
+    """How often a model is right, by how sure it is.
 
     Args:
-        rows (Sequence[tuple]): Model, its title, calibration.
+        model (str): Which one.
+        title (str): Its title.
+        found (Calibration): Its calibration.
     """
     with matplotlib.rc_context(STYLE):
-        figure, axis = _figure(3.6)
+        figure, axis = _figure(3.1)
         plain(axis, PAGE_THEME)
         axis.grid(color=GRID, linewidth=0.8)
         axis.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        axis.text(3, 97, 'right more often\nthan it is sure', color=MUTED, fontsize=9, va='top')
-        axis.text(97, 3, 'too sure', color=MUTED, fontsize=9, ha='right')
-        for model, _, found in rows:
-            sizes = 25 + 120 * found.pictures / found.pictures.sum()
-            confidence, share = 100 * found.confidence, 100 * found.accuracy
-            axis.plot(confidence, share, color=OF_MODEL[model], linewidth=1.8)
-            axis.scatter(confidence, share, s=sizes, color=OF_MODEL[model], zorder=3)
-        axis.set(xlim=(-2, 104), ylim=(-2, 104), aspect='equal')
-        axis.set_xlabel('how sure, %', fontsize=9.5, color=MUTED)
-        axis.set_ylabel('how often right, %', fontsize=9.5, color=MUTED)
-        said = '; '.join(
-            f'{title}: calibration error {found.error:.1f} %' for _, title, found in rows
-        )
-        return _svg(figure, f'Reliability. {said}')
+        axis.text(3, 97, 'not sure enough', color=MUTED, va='top')
+        axis.text(97, 3, 'too sure', color=MUTED, ha='right')
+        confidence, share = 100 * found.confidence, 100 * found.accuracy
+        axis.vlines(confidence, confidence, share, color=OF_MODEL[model], linewidth=2.5, alpha=0.5)
+        sizes = 12 + 150 * found.pictures / found.pictures.sum()
+        axis.scatter(confidence, share, s=sizes, color=OF_MODEL[model], zorder=3)
+        axis.set(xlim=(-3, 103), ylim=(-3, 103), xticks=range(0, 101, 25), yticks=range(0, 101, 25))
+        axis.set_xlabel('how sure, %', fontsize=8.5, color=MUTED)
+        axis.set_ylabel('how often right, %', fontsize=8.5, color=MUTED)
+        return _svg(figure, f'Reliability of {title}: calibration error {found.error:.1f} %')
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A difference, with its sign: ``+2.5``, ``−2.5``, ``±0.0``."""
+    text = f'{value:+.{digits}f}'
+    return f'±{text[1:]}' if float(text) == 0 else text.replace('-', '−')
 
 
 def shortened(name: str, longest: int = LONGEST) -> str:

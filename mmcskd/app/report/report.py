@@ -44,7 +44,7 @@ def write_report(out: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page.filters.update(number=_number, seconds=_seconds)
+    page.filters.update(number=_number, seconds=_seconds, signed=figures.signed)
     context = _context(results)
     path = out / 'report.html'
     path.write_text(page.get_template('report.html.jinja').render(context), encoding='utf-8')
@@ -64,7 +64,6 @@ def _context(results: Results) -> Dict[str, Any]:
     calibrations = {
         name: calibrate(each.probabilities, each.labels) for name, each in predictions.items()
     }
-    rows = list(models.items())
     return dict(
         results=results,
         models=models,
@@ -76,13 +75,16 @@ def _context(results: Results) -> Dict[str, Any]:
         },
         comparisons=comparisons,
         calibrations=calibrations,
-        accuracy_figure=figures.accuracy_figure([(*row, shares[row[0]]) for row in rows]),
-        calibration_figure=figures.calibration_figure(
-            [(*row, calibrations[row[0]]) for row in rows]
+        accuracy_figure=figures.accuracy_figure(
+            [(name, title, shares[name]) for name, title in models.items()]
         ),
+        calibration_figures={
+            name: figures.calibration_figure(name, title, calibrations[name])
+            for name, title in models.items()
+        },
         curve_figures=_curves(results, models),
         classes=_classes(results, models),
-        pairs=_pairs(results, models),
+        pairs=_pairs(results),
         answers=answers_at_each_place(results),
         data=_data(results),
     )
@@ -136,25 +138,25 @@ def _classes(results: Results, models: Dict[str, str]) -> Dict[str, Any]:
     return dict(figures=drawn, rows=rows, cut=count > MOST_CLASSES, most=MOST_CLASSES)
 
 
-def _pairs(results: Results, models: Dict[str, str]) -> List[Dict[str, Any]]:
+def _pairs(results: Results) -> List[Dict[str, Any]]:
     """The student's most frequent confusions, with how often the others make them."""
     predictions = results.predictions[results.split]
     names, labels = results.classes, predictions['student'].labels
     found = confusions(labels, predictions['student'].answers, len(names))[:MOST_PAIRS]
-    return [
+    rows = [
         dict(
             true=names[pair.true],
             answer=names[pair.answer],
             pictures=int((labels == pair.true).sum()),
             counts={
-                name: int(
-                    ((labels == pair.true) & (predictions[name].answers == pair.answer)).sum()
-                )
-                for name in models
+                name: int(((labels == pair.true) & (each.answers == pair.answer)).sum())
+                for name, each in predictions.items()
             },
         )
         for pair in found
     ]
+    largest = max((count for row in rows for count in row['counts'].values()), default=0)
+    return [dict(row, largest=largest) for row in rows]
 
 
 def _data(results: Results) -> Dict[str, Any]:
