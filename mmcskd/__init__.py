@@ -39,6 +39,7 @@ compat.bridge_timm_loading(safe_loading.load_from_local)
 
 from .algorithm import FrozenTeacherDistill  # noqa: E402
 from .app.distill import distill  # noqa: E402
+from .app.progress_hook import ProgressHook  # noqa: E402
 from .app.run import Run  # noqa: E402
 from .bank.response_bank_hook import ResponseBankHook  # noqa: E402
 from .datasets.cluttered_digits import ClutteredDigits  # noqa: E402
@@ -102,6 +103,7 @@ __all__ = [
     'PatchTokenRecorder',
     'PatchTokens',
     'PreemptionHook',
+    'ProgressHook',
     'ResponseBankHook',
     'Run',
     'SimpleFeaturePyramid',

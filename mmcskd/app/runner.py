@@ -1,6 +1,7 @@
 """A Runner whose build errors name the config key, and that loads completely or not at all."""
 
 import copy
+import logging
 import math
 from functools import partial
 from typing import Any, Callable, Iterator, Tuple
@@ -59,7 +60,8 @@ def naming(kind: type) -> type:
     the file. It accepts what :func:`mmcskd.runs.weights.load_weights` does, as a student's own
     checkpoint for a run that distils it and the reverse. It does not start where datasets, teacher
     or ``load_from`` name the same classes in another order, nor with an ``EMAHook`` that
-    averages over more iterations than the run has.
+    averages over more iterations than the run has. With a ``ProgressHook`` in the config, the log
+    goes to its file alone.
 
     Args:
         kind (type): ``Runner``, ``FlexibleRunner`` or a class that derives from one.
@@ -73,6 +75,14 @@ def naming(kind: type) -> type:
                 name = f'build_{phase}_loop'
                 setattr(runner, name, partial(_build_loop, runner, phase, getattr(runner, name)))
             return runner
+
+        def build_logger(self, *args, **kwargs):
+            logger = super().build_logger(*args, **kwargs)
+            if _shows_progress(self.cfg):
+                # `FileHandler` derives from it.
+                kept = [each for each in logger.handlers if type(each) is not logging.StreamHandler]
+                logger.handlers = kept
+            return logger
 
         def build_strategy(self, *args, **kwargs):
             strategy = super().build_strategy(*args, **kwargs)
@@ -114,6 +124,11 @@ def _check_loaded_classes(runner: Runner, checkpoint: dict) -> None:
         }
         for warning in check_class_names(named):
             runner.logger.warning(warning)
+
+
+def _shows_progress(cfg: Config) -> bool:
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
+    return any(isinstance(hook, dict) and type_name(hook) == 'ProgressHook' for hook in hooks)
 
 
 def _check_averages(runner: Runner) -> None:

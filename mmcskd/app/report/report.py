@@ -143,7 +143,7 @@ def _pairs(results: Results) -> List[Dict[str, Any]]:
     predictions = results.predictions[results.split]
     names, labels = results.classes, predictions['student'].labels
     found = confusions(labels, predictions['student'].answers, len(names))[:MOST_PAIRS]
-    rows = [
+    rows: List[Dict[str, Any]] = [
         dict(
             true=names[pair.true],
             answer=names[pair.answer],
