@@ -12,6 +12,7 @@ from . import compat
 compat.check_versions()
 compat.bridge_checkpoints()
 compat.bridge_checkpoint_paths()
+compat.bridge_schedule_states()
 compat.bridge_package_configs()
 compat.bridge_validation_outputs()
 

@@ -190,8 +190,11 @@ def check_optim_wrapper(part: dict, kind: Callable, key: str) -> None:
 
 
 def check_optimizer(part: dict, kind: Callable, key: str) -> None:
-    """An optimizer's numbers are finite."""
+    """An optimizer's numbers are finite, and it steps without a closure."""
     check_finite(part, key)
+    closure = inspect.signature(kind.step).parameters.get('closure')
+    if closure is not None and closure.default is closure.empty:
+        raise ValueError(f'{key}.type: {kind.__name__} needs a closure, which MMEngine has not.')
 
 
 def check_finite(part: dict, key: str) -> None:

@@ -14,6 +14,7 @@ from .mmcv_guard import bridge_mmcv_guard
 from .package_configs import bridge_package_configs
 from .process_group import bridge_process_group
 from .quantization import bridge_quantization
+from .schedule_states import bridge_schedule_states
 from .timm_loading import bridge_timm_loading
 from .unused_norms import bridge_unused_norms
 from .validation_outputs import bridge_validation_outputs
@@ -30,6 +31,7 @@ __all__ = [
     'bridge_package_configs',
     'bridge_process_group',
     'bridge_quantization',
+    'bridge_schedule_states',
     'bridge_timm_loading',
     'bridge_unused_norms',
     'bridge_validation_outputs',

@@ -4,14 +4,16 @@ from collections import deque
 from pathlib import Path
 from typing import Dict, List
 
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook
+from mmengine.optim import ZeroRedundancyOptimizer
 from mmrazor.registry import HOOKS
 
 from ..checks.typed import typed
 from .atomic_file import SUFFIX, AtomicBackend
 from .checkpoint_options import check_options
 from .resume_choice import PREEMPTED, candidates, choose, pointed_at
+from .safe_loading import load_from_local
 
 
 @HOOKS.register_module()
@@ -22,6 +24,8 @@ class AtomicCheckpointHook(CheckpointHook):
       ``last_checkpoint`` in the same way.
     - The oldest checkpoint and the previous best one are removed after the new one is written. The
       disk needs room for ``max_keep_ckpts`` + 1.
+    - The first checkpoint of a run is read back at once, as a resume reads it. If a hook or an
+      optimizer of your own has put more than plain values into it, the run ends.
     - A failed save, for example on a full disk, is an error in the log. Training continues, and
       earlier checkpoints stay. If no later save succeeds, the run fails at its end.
     - A folder that cannot be written to is refused before training.
@@ -36,7 +40,9 @@ class AtomicCheckpointHook(CheckpointHook):
     Raises:
         TypeError: For a key of another type than in MMEngine's hook.
         ValueError: For a value that MMEngine's hook does not accept; before training, if the run
-            should resume and all checkpoints are damaged, or if the folder cannot be written to.
+            should resume and all checkpoints are damaged, if the folder cannot be written to, or
+            for a ``ZeroRedundancyOptimizer`` of several processes, whose state no process has; at
+            the first checkpoint, if it cannot be read.
         OSError: If a save fails and ``stop_if_not_saved`` is set; at the end, if the last save, or
             the last one of a best checkpoint, failed.
     """
@@ -49,6 +55,7 @@ class AtomicCheckpointHook(CheckpointHook):
         except (AssertionError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f'default_hooks.checkpoint of {kwargs}: {error}') from error
         self.stop_if_not_saved = stop_if_not_saved
+        self._has_read = False
         self._unsaved: Dict[str, str] = {}  # failed saves with no later one in their place
         if self.backend_args is None and self.file_client_args is None and self._is_local():
             self.backend_args = dict(backend='atomic')
@@ -90,6 +97,13 @@ class AtomicCheckpointHook(CheckpointHook):
     def before_train(self, runner) -> None:
         """Find the directory, and remove incomplete files of killed processes."""
         super().before_train(runner)
+        optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
+        if get_world_size() > 1 and isinstance(optimizer, ZeroRedundancyOptimizer):
+            raise ValueError(
+                'optim_wrapper.optimizer.type="ZeroRedundancyOptimizer": its state lies in all '
+                'processes, and MMEngine saves that of the first alone. Name its optimizer_type as '
+                'the type, or set strategy.type="StudentFSDPStrategy".'
+            )
         if self._is_local():
             self._check_folder(runner)
             came_from = os.path.dirname(os.path.abspath(runner._load_from or ''))
@@ -163,6 +177,21 @@ class AtomicCheckpointHook(CheckpointHook):
         return self.file_backend.join_path(self.out_dir, name)
 
     def _save_as(self, runner, name: str, meta: dict, by_epoch: bool) -> bool:
+        saved = self._try_to_save(runner, name, meta, by_epoch)
+        if not self._has_read:
+            answer = [saved, None]
+            if is_main_process() and saved and self._is_local():
+                try:
+                    load_from_local(self.last_ckpt, map_location='cpu')
+                except Exception as error:  # any error of the unpickler
+                    answer[1] = f'{self.last_ckpt} was saved, but no run could read it: {error}'
+            broadcast_object_list(answer)
+            self._has_read = answer[0]
+            if answer[1] is not None:
+                raise ValueError(answer[1])
+        return saved
+
+    def _try_to_save(self, runner, name: str, meta: dict, by_epoch: bool) -> bool:
         previous, self.last_ckpt = self.last_ckpt, self._path(name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         try:

@@ -112,6 +112,7 @@ def test_stock_configs_are_not_refused(path, monkeypatch):
         ('optim_wrapper.optimizer.lr', 'x', "optimizer.*lr.*'x'"),
         ('optim_wrapper.optimizer.lr', float('inf'), 'optimizer.lr is inf, expected a finite'),
         ('optim_wrapper.optimizer.type', 'AdamX', 'Nearest: "mmengine.Adam'),
+        ('optim_wrapper.optimizer', dict(type='LBFGS', lr=1.0), 'optimizer.type: LBFGS needs a'),
         ('optim_wrapper.optimizer.betas', (0.9, 0.99, 0.999), 'optim_wrapper'),
         ('optim_wrapper.clip_grad', dict(max_norms=1), 'clip_grad has no key "max_norms"'),
         ('optim_wrapper.constructor', 'x', 'optim_wrapper.constructor "x" is not registered'),

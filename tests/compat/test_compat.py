@@ -1,6 +1,7 @@
 """The bridge to today's PyTorch: each symptom without its bridge, each cure with it."""
 
 import json
+import pickle
 import subprocess
 import sys
 from collections import namedtuple
@@ -12,10 +13,12 @@ import mmengine
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import OneCycleLR
 from packaging.version import Version
 
 from mmcskd import compat
 from mmcskd.compat import cpu_processes
+from mmcskd.runs.safe_loading import read
 
 ROOT = Path(__file__).parents[2]
 COMPAT = ROOT / 'mmcskd' / 'compat' / '__init__.py'
@@ -60,6 +63,7 @@ def test_mmrazor_does_not_import_without_the_bridge(tmp_path):
 EVERYTHING = """
 import json, sys
 from mmengine.config import Config
+from mmengine.optim import OneCycleLR
 Config.fromfile(sys.argv[1])
 import mmrazor.models
 import mmpretrain.registry, mmrazor.registry
@@ -142,6 +146,7 @@ FAKE = """
 compat.bridge_quantization()
 compat.bridge_quantization()
 import json
+import pickle
 from mmrazor.structures.quantization import backend_config
 import mmrazor.structures
 print(json.dumps(dict(kind=type(backend_config.BackendConfigs).__name__,
@@ -307,6 +312,7 @@ def test_an_installed_mmcls_is_left_alone(tmp_path):
 with compat.bridge_mmcls_names():
     import mmcls
 import json
+import pickle
 print(json.dumps(dict(mark=mmcls.MARK, stays='mmcls' in sys.modules)))
 """
     found = result(python(ALONE + code, COMPAT, cwd=tmp_path))
@@ -315,6 +321,7 @@ print(json.dumps(dict(mark=mmcls.MARK, stays='mmcls' in sys.modules)))
 
 OUTPUTS = """
 import json
+import pickle
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import loops
 from mmengine.structures import BaseDataElement
@@ -355,6 +362,7 @@ def test_outputs_of_a_validation(tmp_path):
 
 GROUP = """
 import json
+import pickle
 compat.bridge_mmcv_guard()
 with compat.bridge_mmcls_names():
     compat.bridge_quantization()
@@ -391,6 +399,19 @@ def test_a_missing_process_group_is_what_mmrazor_says(tmp_path):
     assert found['before'] == [old, message]
     assert found['after'] == [True, message]
     assert found['gathered'] == [True, [[1.0] * 3] * 2]
+
+
+@pytest.mark.parametrize('bridged', [False, True])
+def test_the_state_of_one_cycle(tmp_path, bridged):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+    schedule = OneCycleLR(optimizer, eta_max=0.2, total_steps=9)
+    stock = type(schedule).state_dict.__wrapped__
+    torch.save(schedule.state_dict() if bridged else stock(schedule), tmp_path / 'state.pth')
+    if bridged:
+        assert read(tmp_path / 'state.pth')['total_steps'] == 9
+    else:
+        with pytest.raises(pickle.UnpicklingError, match='OneCycle|getattr'):
+            read(tmp_path / 'state.pth')
 
 
 def test_norms_that_never_run_are_frozen():
@@ -555,6 +576,7 @@ def test_what_is_importable_counts(stack, tmp_path):
 
 GUARD = """
 import json
+import pickle
 import mmcv
 mmcv.__version__ = sys.argv[2]
 try:

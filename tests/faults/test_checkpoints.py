@@ -8,10 +8,12 @@ import zipfile
 
 import pytest
 import torch
-from fault_runs import At, Lines, final, forked, kill, runner, same
+from fault_runs import At, Lines, final, forked, kill, runner, same, together
 from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.hooks import Hook
 
 from mmcskd import AtomicCheckpointHook, PreemptionHook
+from mmcskd.runs import atomic_checkpoint_hook as hook_module
 from mmcskd.runs import atomic_file
 from mmcskd.runs.atomic_file import AtomicBackend, damage
 from mmcskd.runs.resume_choice import candidates, training_fault
@@ -445,6 +447,47 @@ def test_best_checkpoint_on_a_full_disk(tmp_path, monkeypatch):
     assert run.message_hub.get_info('best_ckpt').endswith('best_acc_epoch_2.pth')
 
 
+class Unreadable(Hook):
+    def before_save_checkpoint(self, run, checkpoint):
+        checkpoint['meta']['mine'] = complex_object
+
+
+def complex_object():
+    """A function, as a hook of one's own may hold one."""
+
+
+def test_the_first_checkpoint_is_read_back(tmp_path, monkeypatch):
+    """Once; a run that writes what it cannot read ends with it."""
+    reads = []
+    monkeypatch.setattr(hook_module, 'load_from_local', lambda path, **_: reads.append(path))
+    runner(tmp_path / 'good').train()
+    assert reads == [f'{tmp_path}/good/epoch_1.pth']
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match='epoch_1.pth was saved, but no run could read it.*more'):
+        runner(tmp_path / 'bad', Unreadable()).train()
+
+
+@pytest.mark.slow
+def test_both_of_two_processes_end_at_an_unreadable_checkpoint(tmp_path):
+    def train(rank):
+        with pytest.raises(ValueError, match='no run could read it'):
+            runner(tmp_path, Unreadable(), batch=1).train()
+
+    assert together(train) == [0, 0]
+
+
+@pytest.mark.slow
+def test_an_optimizer_in_shards(tmp_path):
+    """MMEngine would wait for ever at the first checkpoint."""
+    optim = dict(optimizer=dict(type='ZeroRedundancyOptimizer', optimizer_type='AdamW', lr=0.01))
+
+    def train(rank):
+        with pytest.raises(ValueError, match=r'^optim_wrapper.optimizer.type="ZeroRedundancy'):
+            runner(tmp_path, batch=1, optim=optim).train()
+
+    assert together(train) == [0, 0]
+
+
 def test_half_written_files_are_cleared_away(copy_of):
     (copy_of / 'epoch_4.pth.123.partial').write_bytes(b'PK')
     runner(copy_of, epochs=4, resume=True).train()
@@ -457,6 +500,7 @@ def test_thousand_checkpoints_keep_what_was_asked(tmp_path):
     run._train_loop = run.build_train_loop(run._train_loop)
     hook = next(h for h in run.hooks if type(h).__name__ == 'AtomicCheckpointHook')
     hook.before_train(run)
+    hook._has_read = True
 
     def save_checkpoint(folder, name, *_, **__):
         AtomicBackend().put(b'x', os.path.join(folder, name))
