@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
+from ..checks.class_names import dataset_classes
 from ..checks.part import type_name
 from ..runs.amp_optim_wrapper import cast_dtype
 from ..runs.bounds import shallow
@@ -33,20 +34,20 @@ ALTERNATIVES = {
 }
 
 
-def fingerprint(cfg: Config, seed: int, views: int, top_k: Optional[int]) -> Dict[str, Any]:
+def fingerprint(cfg: Config, seed: int, loader: Any, top_k: Optional[int]) -> Dict[str, Any]:
     """The settings on which the views of a run and its teacher's responses depend.
 
     Args:
         cfg (mmengine.Config): A training config that distils.
         seed (int): Seed of the run.
-        views (int): Views of a process in an epoch.
+        loader (DataLoader): Of the views of this process.
         top_k (int, optional): Classes kept for soft targets.
 
     Returns:
         dict: Values of JSON types, by config key where there is one.
     """
     model = cfg.model
-    loader = {key: value for key, value in cfg.train_dataloader.items() if key not in SPEED}
+    views = {key: value for key, value in cfg.train_dataloader.items() if key not in SPEED}
     recorders = (model.get('distiller') or {}).get('teacher_recorders')
     found = {
         'model.teacher': model.get('teacher'),
@@ -58,11 +59,12 @@ def fingerprint(cfg: Config, seed: int, views: int, top_k: Optional[int]) -> Dic
         'model.distiller.distill_losses grids': _grids(model),
         'model.bank.top_k': top_k,
         'model.distiller.distill_losses temperatures': top_k and _temperatures(model),
-        'train_dataloader': loader,
+        'train_dataloader': views,
         'optim_wrapper.type': _precision(cfg.optim_wrapper),
         'randomness.seed': seed,
         'number of processes': get_world_size(),
-        'views of a process in an epoch': views,
+        'views of a process in an epoch': len(loader.sampler),
+        'classes of train_dataloader.dataset': dataset_classes(loader.dataset),
         **{f'version of {name}': _version((name,)) for name in LIBRARIES},
         **{f'version of {name}': _version(names) for name, names in ALTERNATIVES.items()},
     }

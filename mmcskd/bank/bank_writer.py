@@ -87,7 +87,7 @@ class BankWriter:
             )
         self.context = runner.build_optim_wrapper(runner.optim_wrapper).optim_context
         self.wrapped = runner.model
-        now = fingerprint(runner.cfg, self.seed, len(self.loader.sampler), top_k)
+        now = fingerprint(runner.cfg, self.seed, self.loader, top_k)
         self._check_fingerprint(now)
         self.run = identity(now)
         self._grid: Optional[Tuple[int, int]] = None

@@ -48,7 +48,7 @@ class ResponseBankHook(Hook):
                 'with tools/bank_responses.py.'
             )
         loader = runner.train_dataloader
-        now = fingerprint(runner.cfg, runner.seed, len(loader.sampler), teacher.top_k)
+        now = fingerprint(runner.cfg, runner.seed, loader, teacher.top_k)
         if now[WEIGHTS] == ABSENT:
             runner.logger.warning(
                 f'model.teacher_ckpt="{runner.cfg.model.teacher_ckpt}" is not here: that the bank '

@@ -16,6 +16,7 @@ from mmrazor.registry import HOOKS
 from ..checks.typed import typed
 from .keyed_views import key_views
 from .run_fingerprint import check_changes, run_fingerprint
+from .starts import note_resume
 from .validations import (
     DONE,
     OverdueValidation,
@@ -109,6 +110,7 @@ class ExactResumeHook(Hook):
                 f'would be something else. Make the product {then}.'
             )
         check_changes(runner, meta.get('fingerprint'), self.allowed_changes)
+        note_resume(runner, meta)
         sampler = runner.train_dataloader.sampler
         own = getattr(sampler, 'seed', None)
         # An older checkpoint has the run's seed alone, which is the sampler's if it has no own one.

@@ -9,6 +9,7 @@ from typing import Any, Collection, Dict, Iterator, Optional, Sequence, Tuple, U
 import numpy as np
 from mmengine.runner import EpochBasedTrainLoop
 
+from ..checks.class_names import dataset_classes
 from .wrapped_model import unwrapped
 
 PARTS = (
@@ -40,8 +41,7 @@ def run_fingerprint(runner) -> Dict[str, Any]:
     found['train_cfg'] = {**(found['train_cfg'] or {}), **length}
     dataset = runner.train_dataloader.dataset
     found['number of images of train_dataloader.dataset'] = len(dataset)
-    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
-    found['classes of train_dataloader.dataset'] = plain(classes)
+    found['classes of train_dataloader.dataset'] = plain(dataset_classes(dataset))
     for key, value in getattr(unwrapped(runner), 'depends_on', dict)().items():
         *path, last = key.split('.')
         place = found

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Tuple
+
+from ..runs.starts import starts
 
 
 class Curve(NamedTuple):
@@ -17,7 +19,8 @@ def read_curves(work_dir: str) -> Dict[str, Curve]:
     """Read all values that a run logged.
 
     A resumed run has one log for each start. They are joined; where they overlap, the values of
-    the later start are kept.
+    the later start are kept. If the directory has logs of several runs, the newest is read; a
+    start is known to have resumed another by ``ExactResumeHook``.
 
     Args:
         work_dir (str): The run's work directory.
@@ -30,23 +33,28 @@ def read_curves(work_dir: str) -> Dict[str, Curve]:
         ValueError: If the directory holds no log of scalars.
     """
     logs = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
+    entries = {log.parents[1]: found for log in logs if (found := _entries(log))}
     if not logs:
         raise ValueError(
             f'WORK_DIR "{work_dir}" holds no */vis_data/scalars.json: give the --work-dir of a run '
             'whose vis_backends have dict(type="LocalVisBackend").'
         )
     points: Dict[str, Dict[float, float]] = {}
-    for log in logs:
-        for line in log.read_text(encoding='utf-8').splitlines():
-            entry = _parsed(line)
-            step = entry.pop('step', None)
+    for start in starts([*entries]) if entries else []:
+        for step, entry in entries[start]:
             for name, value in entry.items():
-                if step is not None and isinstance(value, (int, float)):
+                if isinstance(value, (int, float)):
                     points.setdefault(name, {})[step] = value
     return {
         name: Curve(sorted(values), [values[step] for step in sorted(values)])
         for name, values in points.items()
     }
+
+
+def _entries(log: Path) -> List[Tuple[float, dict]]:
+    """Step and values of each line of a training; a test's have step 0."""
+    lines = map(_parsed, log.read_text(encoding='utf-8').splitlines())
+    return [(line.pop('step'), line) for line in lines if line.get('step', 0) > 0]
 
 
 def _parsed(line: str) -> dict:

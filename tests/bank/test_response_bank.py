@@ -145,6 +145,16 @@ def test_student_on_another_grid_is_refused(home, bank):
         train(cfg)
 
 
+def test_other_classes_are_refused(home, bank, monkeypatch):
+    """As where a folder was added or renamed, which no key of the config says."""
+    from mmcskd import ClutteredDigits
+
+    names = ('zero', 'two', 'one', *map(str, range(3, 10)))
+    monkeypatch.setattr(ClutteredDigits, 'METAINFO', dict(classes=names))
+    with pytest.raises(ValueError, match='"classes of train_dataloader.dataset.[0-9]" was "'):
+        train(config(home, 'classes', bank))
+
+
 @pytest.mark.parametrize('content', [b'{"torn', b'[]', b'\xff'])
 def test_damaged_fingerprint(home, bank, tmp_path, content):
     copied = tmp_path / 'bank'

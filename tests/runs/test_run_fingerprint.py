@@ -1,6 +1,7 @@
 """A checkpoint says what its run depends on; a resume with another value is refused by key."""
 
 import json
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +21,7 @@ from mmcskd.runs.run_fingerprint import (
     plain,
     run_fingerprint,
 )
+from mmcskd.visualization.run_curves import read_curves
 
 DEMO = ROOT / 'configs' / 'demo' / 'cskd_vit_resnet18.py'
 SHIPPED = ['cskd_deit-s_regnety.py', 'none_deit-s.py', 'demo/cskd_vit_resnet18.py']
@@ -167,6 +169,8 @@ def small(folder, **changes):
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
     cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None
     cfg.default_hooks.checkpoint.save_best = None
+    cfg.default_hooks.logger = dict(type='LoggerHook', interval=1)
+    cfg.visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
     cfg.work_dir, cfg.launcher, cfg.train_cfg.max_epochs = str(folder / 'run'), 'none', 2
     cfg.merge_from_dict(changes)
     return cfg
@@ -177,6 +181,7 @@ def train(cfg, experiment):
     build_runner(cfg).train()
 
 
+@pytest.mark.slow
 def test_runs(tmp_path):
     """A longer run and another teacher under the same path are refused; other speed is not."""
     teacher = Config.fromfile(DEMO).model.teacher
@@ -194,5 +199,12 @@ def test_runs(tmp_path):
         'default_hooks.exact_resume.allowed_changes': ['train_cfg.max_epochs'],
         'train_cfg.max_epochs': 3,
     }
+    first = read_curves(tmp_path / 'run')['loss'].steps
     train(small(tmp_path, resume=True, **moved), 'allowed')
     assert (tmp_path / 'run' / 'epoch_3.pth').is_file()
+    # One run, and another one that begins anew.
+    assert read_curves(tmp_path / 'run')['loss'].steps == [1, 2, 3, 4, 5, 6]
+    assert first == [1, 2, 3, 4]
+    time.sleep(1)  # a start is named by its second
+    train(small(tmp_path), 'anew')
+    assert read_curves(tmp_path / 'run')['loss'].steps == [1, 2, 3, 4]
