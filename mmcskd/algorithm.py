@@ -14,13 +14,12 @@ from .checks.distiller_check import check_distiller
 from .checks.model_check import check_augments, check_classes, check_compile
 from .checks.part import check_part
 from .checks.typed import typed
+from .loaded_teacher import build_teacher
 from .losses.response_loss import ResponseLoss
-from .runs.keyed_views import drawing_aside
-from .runs.weights import digest, load_weights
+from .runs.weights import digest
 from .student.stock_model import named_model
 from .teacher.convolution_layout import to_channels_last
 from .teacher.folded_norms import fold_norms
-from .teacher.own_weights import brings_weights, check_own_weights
 from .teacher.spatial_response_recorder import SpatialResponseRecorder
 from .teacher.teacher_view import fit_view
 
@@ -102,21 +101,10 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             reader = dict(type='mmrazor.read_bank', bank=bank, distiller=distiller)
             teacher, distiller = MODELS.build(reader)
             teacher_ckpt = None
-        own_teacher, own_weights = isinstance(teacher, dict), False
-        if own_teacher:
-            teacher = named_model(teacher, 'model.teacher')
-            own_weights = teacher_ckpt is None and brings_weights(teacher)
-        if own_teacher and teacher_ckpt is None and not (random_teacher or own_weights):
-            raise ValueError(
-                'The teacher has no weights and would teach noise: set model.teacher_ckpt to a '
-                'checkpoint file or URL, or model.random_teacher=True if noise is what you want.'
-            )
+        own_teacher = isinstance(teacher, dict)
         if isinstance(architecture, dict):
             architecture = named_model(architecture, 'model.architecture')
-        if own_teacher:
-            # So that the student starts from the same weights with any teacher and with a bank.
-            with drawing_aside():
-                teacher = MODELS.build(teacher)
+        teacher, origin = build_teacher(teacher, teacher_ckpt, random_teacher)
         super().__init__(
             distiller=distiller,
             teacher=teacher,
@@ -126,13 +114,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             init_cfg=init_cfg,
         )
         # No submodule: not in the state dict, the optimizer, EMA or DDP.
-        self.__dict__['teacher'] = self._modules.pop('teacher').eval()
-        self.teacher.requires_grad_(False)
+        self.__dict__['teacher'] = self._modules.pop('teacher')
         check_classes(self.student, self.teacher)
-        if teacher_ckpt is not None:
-            load_weights(self.teacher, teacher_ckpt)
-        elif own_weights:
-            check_own_weights(self.teacher)
         if bank is None:
             fit_view(self.teacher, self.data_preprocessor, teacher_view)
         # Of a bank its own content, for the path may be another.
@@ -140,8 +123,6 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self._depends_on = {'model.teacher_ckpt': weights, 'model.compile': None}
         if bank is not None:
             self._depends_on['model.bank.path'] = None
-        origin = teacher_ckpt or (own_weights and 'its library')
-        origin = origin or ('random numbers' if random_teacher else 'the caller')
         kind = type(self.teacher).__name__
         MMLogger.get_current_instance().info(
             f'Teacher {kind} with weights {weights} from {origin}.'

@@ -3,7 +3,7 @@
 import argparse
 import os
 from pathlib import Path
-from typing import Iterable, Tuple
+from typing import Any, Iterable
 
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import DefaultScope
@@ -11,6 +11,7 @@ from mmengine.runner import FlexibleRunner
 from mmrazor.registry import MODELS
 from torch import nn
 
+from .. import loaded_teacher
 from ..checks.config_check import check_config, check_scope
 from ..checks.suggest import nearest
 from ..compat import bridge_cpu_processes, has_accelerator
@@ -18,7 +19,6 @@ from ..runs.atomic_checkpoint_hook import AtomicCheckpointHook
 from ..runs.safe_loading import trust_checkpoints
 from ..runs.weights import load_weights
 from ..student.stock_model import named_model
-from ..teacher.own_weights import brings_weights, check_own_weights
 from ..teacher.teacher_view import fit_view
 
 STOCK_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
@@ -162,9 +162,10 @@ def build_student(cfg: Config, checkpoint: str) -> nn.Module:
     Raises:
         ValueError: If the checkpoint lacks weights of the student.
     """
-    model = cfg.model.get('architecture', cfg.model)
-    model, preprocessor = _build(cfg, named_model(model, 'model.architecture'))
-    model.data_preprocessor = preprocessor
+    config = named_model(cfg.model.get('architecture', cfg.model), 'model.architecture')
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
+        model = MODELS.build(config)
+        model.data_preprocessor = _preprocessor(cfg, model)
     load_weights(model, checkpoint, key='CHECKPOINT')
     return model
 
@@ -186,27 +187,17 @@ def build_teacher(cfg: Config) -> nn.Module:
             f'CONFIG "{cfg.filename}" distils nothing, model.teacher is not set: give one that '
             'does, such as configs/cskd_deit-s_regnety.py.'
         )
-    teacher, weights = (
-        named_model(cfg.model.teacher, 'model.teacher'),
-        cfg.model.get('teacher_ckpt'),
-    )
-    if not weights and not brings_weights(teacher):
-        raise ValueError(f'CONFIG "{cfg.filename}": model.teacher_ckpt is not set.')
-    model, preprocessor = _build(cfg, teacher)
-    if weights:
-        load_weights(model, weights)
-    else:
-        check_own_weights(model)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
+        model, _ = loaded_teacher.build_teacher(cfg.model.teacher, cfg.model.get('teacher_ckpt'))
+        preprocessor = _preprocessor(cfg, model)
     fit_view(model, preprocessor, cfg.model.get('teacher_view'))
     model.data_preprocessor = preprocessor
     return model
 
 
-def _build(cfg: Config, model: ConfigDict) -> Tuple[nn.Module, nn.Module]:
-    """Build a part of the algorithm, and the preprocessor of its batches."""
-    preprocessor = cfg.model.get('data_preprocessor', cfg.get('data_preprocessor'))
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
-        model = MODELS.build(model)
-        if preprocessor is None:
-            return model, model.data_preprocessor
-        return model, MODELS.build({'type': 'mmpretrain.ClsDataPreprocessor', **preprocessor})
+def _preprocessor(cfg: Config, model: Any) -> nn.Module:
+    """That of the batches of a run; the model's own if the config has none."""
+    config = cfg.model.get('data_preprocessor', cfg.get('data_preprocessor'))
+    if config is None:
+        return model.data_preprocessor
+    return MODELS.build({'type': 'mmpretrain.ClsDataPreprocessor', **config})

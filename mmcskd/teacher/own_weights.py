@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from torch import nn
-
 from ..checks.part import type_name
 
 # Whole classifiers; a pretrained backbone alone has a random head.
@@ -19,7 +17,7 @@ def brings_weights(teacher: Any) -> bool:
     return teacher.get('pretrained') is True and type_name(teacher) in WHOLE
 
 
-def check_own_weights(teacher: nn.Module) -> None:
+def check_own_weights(teacher: Any) -> None:
     """Refuse a timm teacher whose head is random, and note the names of its classes.
 
     Args:

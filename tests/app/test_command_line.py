@@ -281,7 +281,7 @@ def test_unknown_schedule_is_refused_when_the_run_is_built(tmp_path):
     'config, message',
     [
         ('none_vit.py', r'none_vit\.py" distils nothing'),
-        ('cskd_vit_resnet18.py', r'model\.teacher_ckpt is not set'),
+        ('cskd_vit_resnet18.py', r'no weights .*: set model\.teacher_ckpt'),
     ],
 )
 def test_no_teacher_to_evaluate(config, message):
