@@ -7,13 +7,17 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from mmpretrain.models.utils import to_2tuple
 from mmrazor.registry import MODELS
 
 import mmcskd  # noqa: F401, registers everything
+from mmcskd.app.data_folder import inspect
 from mmcskd.app.published import named, published
+from mmcskd.runs.distilled_init_hook import DistilledInitHook
 from mmcskd.student.stock_model import stock_model
 
 RECIPE = 'mmcskd::cskd_deit-s_regnety.py'
+OWN_RECIPE = 'mmcskd::custom/student.py'
 
 
 def parse_args(arguments=None):
@@ -31,8 +35,22 @@ def parse_args(arguments=None):
     )
     parser.add_argument(
         '--recipe',
-        default=RECIPE,
-        help=f'CSKD config whose data, schedule and hooks are inherited; default: {RECIPE}',
+        help='CSKD config whose data, schedule and hooks are inherited; default: '
+        f'{RECIPE}, with --data {OWN_RECIPE}',
+    )
+    parser.add_argument(
+        '--data',
+        help='your pictures: a folder of class folders, one with train/ and val/ of these, or an '
+        'annotation file; what is found and split is written into the folder OUT without .py',
+    )
+    parser.add_argument(
+        '--num-classes', type=int, help='default: as many as --data has, else as the models'
+    )
+    parser.add_argument('--epochs', type=int, help='default: as the recipe')
+    parser.add_argument(
+        '--init',
+        help="the student's first weights, a file or URL, or 'none'; default: none, with --data "
+        'those that MMPretrain publishes',
     )
     parser.add_argument('--force', action='store_true', help='overwrite OUT')
     return parser.parse_args(arguments)
@@ -90,23 +108,37 @@ def write(args):
 
     Raises:
         ValueError: If a config cannot be read, has no image classifier, classes differ, or there
-            are no weights for the teacher.
+            are no weights for the teacher or to start from.
     """
-    (student_config, _), (teacher_config, known) = (
+    (student_config, published_student), (teacher_config, known) = (
         named_config(getattr(args, key), f'--{key}') for key in ('student', 'teacher')
     )
     student, teacher = stock_model(student_config, {}), stock_model(teacher_config, {})
+    recipe = args.recipe or (OWN_RECIPE if args.data else RECIPE)
+    recipe = recipe if '::' in recipe else str(Path(recipe).resolve())
+    found = inspect(args.data, Path(args.out).with_suffix('')) if args.data else None
+    lines = found.lines() if found else []
     classes = [model.head.get('num_classes') for model in (student, teacher)]
-    if None not in classes and classes[0] != classes[1]:
+    wanted = args.num_classes or (len(found.classes) if found else None)
+    if found and wanted != len(found.classes):
+        raise ValueError(f'--num-classes {wanted}, but --data has {len(found.classes)} classes.')
+    if wanted is None and None not in classes and classes[0] != classes[1]:
         raise ValueError(
             f'--student has {classes[0]} classes and --teacher {classes[1]}: name two models of '
-            'the same classes.'
+            'the same classes, or --num-classes and a teacher trained on these, --teacher-ckpt.'
         )
-    weights, lines = teacher_weights(args, known)
-    recipe = args.recipe if '::' in args.recipe else str(Path(args.recipe).resolve())
+    if wanted and classes[1] not in (None, wanted) and not args.teacher_ckpt:
+        raise ValueError(
+            f'--teacher "{args.teacher}" has weights for {classes[1]} classes, not {wanted}: train '
+            'it on your data, as configs/custom/teacher.py does, and name its --teacher-ckpt.'
+        )
+    weights, told = teacher_weights(args, known)
     token = student.head.type == 'DeiTClsHead'
-    # 1 - alpha, beside the DeiT term.
-    weighed = '        head=dict(loss=dict(loss_weight=0.5)),\n' if token else ''
+    head = dict(num_classes=wanted) if wanted and classes[0] != wanted else {}
+    if token:
+        head['loss'] = dict(loss_weight=0.5)  # 1 - alpha, beside the DeiT term
+    changed = f'        head={head!r},\n' if head else ''
+    own = f', head=dict(num_classes={wanted})' if wanted and classes[1] != wanted else ''
     distiller = 'cskd_distiller' if token else 'patch_distiller'
     return (
         f'# {stem(teacher_config)!a} teaches {stem(student_config)!a}.\n'
@@ -114,13 +146,69 @@ def write(args):
         'model = dict(\n'
         '    architecture=dict(\n'
         "        _delete_=True,\n        type='mmpretrain.CSKDClassifier',\n"
-        f'        cfg_path={student_config!r},\n{weighed}'
+        f'        cfg_path={student_config!r},\n{changed}'
         '    ),\n'
-        f'    teacher=dict(_delete_=True, cfg_path={teacher_config!r}),\n'
+        f'    teacher=dict(_delete_=True, cfg_path={teacher_config!r}{own}),\n'
         f'    teacher_ckpt={weights!r},\n'
         f'    distiller=dict(_delete_=True, **_base_.{distiller}),\n'
-        ')\n' + for_classes(recipe, classes[0] or classes[1])
-    ), lines
+        ')\n'
+        + for_classes(recipe, wanted or classes[0] or classes[1])
+        + for_data(found)
+        + for_start(args, found, published_student, student.backbone)
+        + for_epochs(args, recipe)
+    ), lines + told
+
+
+def for_data(found):
+    """The datasets of the splits, behind the recipe's own pipelines."""
+    text = ''
+    for split in ('train', 'val', 'test') if found else ():
+        dataset = found.dataset(split if split in found.counts else 'val', [])
+        del dataset['pipeline']
+        place = 'train' if split == 'train' else 'val'
+        text += (
+            f'{split}_dataloader = dict(\n    dataset=dict(\n        _delete_=True,\n'
+            + ''.join(f'        {key}={value!r},\n' for key, value in dataset.items())
+            + f'        pipeline=_base_.{place}_dataloader.dataset.pipeline,\n    )\n)\n'
+        )
+    return text
+
+
+def for_start(args, found, known, backbone):
+    """The hook that loads the student's first weights, in place of the recipe's."""
+    if args.init is None and found is None:
+        return ''
+    first = args.init or (known[0].weights if known else None)
+    if first is None:
+        raise ValueError(
+            f'--student "{args.student}": MMPretrain publishes no weights for it: name a file or '
+            'URL with --init, or "none" to start from scratch.'
+        )
+    if first != 'none' and '://' not in first:
+        first = str(Path(first).resolve())
+    hook = ''
+    if first != 'none':
+        # Published weights are of the config's own image size, and do not say it.
+        size, patch = to_2tuple(backbone.get('img_size', 224)), backbone.get('patch_size', 16)
+        grid = '' if args.init else f', grid={(size[0] // patch, size[1] // patch)}'
+        hook = f"    dict(type='mmrazor.DistilledInitHook', checkpoint={first!r}{grid}),\n"
+    return (
+        f'custom_hooks = [\n{hook}'
+        "    *[hook for hook in _base_.custom_hooks if 'DistilledInit' not in hook['type']],\n]\n"
+    )
+
+
+def for_epochs(args, recipe):
+    """The length of the run, for which the recipe's schedules are stretched."""
+    if args.epochs is None:
+        return ''
+    cfg = Config.fromstring(f'_base_ = {recipe!r}\n', '.py')
+    least = 1 + max((each.get('begin', 0) for each in cfg.get('param_scheduler') or ()), default=0)
+    if args.epochs < least:
+        raise ValueError(
+            f'--epochs {args.epochs}: the recipe warms up for {least - 1}, expected more.'
+        )
+    return f'train_cfg = dict(max_epochs={args.epochs})\n'
 
 
 def stem(config):
@@ -150,7 +238,17 @@ def check(path):
     if '://' in model.teacher_ckpt:
         model.update(teacher_ckpt=None, random_teacher=True)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        MODELS.build(model)
+        built = MODELS.build(model)
+    for hook in cfg.get('custom_hooks') or ():
+        if 'DistilledInit' not in hook.type:
+            continue
+        if not hasattr(built.student.backbone, 'pos_embed'):
+            raise ValueError(
+                f'--init: the first weights of a {type(built.student.backbone).__name__} are not '
+                'loaded, only those of a vision transformer with position embeddings: say "none".'
+            )
+        if '://' not in hook.checkpoint:
+            DistilledInitHook(hook.checkpoint).load(built.student)
 
 
 def main(arguments=None):

@@ -29,6 +29,7 @@ vit_weights = dict(
     type='mmrazor.DistilledInitHook',
     checkpoint='https://download.openmmlab.com/mmclassification/v0/deit/'
     'deit-tiny-distilled_3rdparty_pt-4xb256_in1k_20211216-c429839a.pth',
+    grid=(14, 14),
 )
 
 data_preprocessor = dict(type='mmpretrain.ClsDataPreprocessor', num_classes=num_classes)

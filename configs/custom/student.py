@@ -1,6 +1,5 @@
-# The student for your own folders: the teacher of teacher.py teaches DeiT-Ti by CSKD. The soft loss
-# is the better one for few pictures, see docs/evidence.md.
-_base_ = ['./data.py', '../_base_/distillers.py']
+# The student for your own folders: the teacher of teacher.py teaches DeiT-Ti by CSKD.
+_base_ = ['./data.py', './distillers.py']
 
 model = dict(
     _scope_='mmrazor',
@@ -10,6 +9,5 @@ model = dict(
     teacher_ckpt='work_dirs/teacher/epoch_15.pth',
     distiller=_base_.cskd_distiller,
 )
-model['distiller']['distill_losses']['loss_cskd']['mode'] = 'soft'
 data_preprocessor = dict(batch_augments=_base_.mixes)
 custom_hooks = [_base_.vit_weights, dict(type='mmrazor.CKFHook', schedule='linear')]

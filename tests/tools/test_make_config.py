@@ -1,10 +1,13 @@
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from mmpretrain.registry import DATASETS
 from mmpretrain.structures import DataSample
 from mmrazor.registry import MODELS
 from models import build
+from PIL import Image
 from tool_runs import ROOT, load_tool
 
 from mmcskd.student.stock_model import stock_model
@@ -66,6 +69,69 @@ def test_local_files_serve_as_well(tool, tmp_path):
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         algorithm = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))
     assert torch.equal(algorithm.teacher.head.fc.weight, teacher.head.fc.weight)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Pictures of three classes, a teacher trained on them and a student's first weights."""
+    draw = np.random.default_rng(0)
+    for label in 'abc':
+        for number in range(4):
+            path = tmp_path / 'photos' / label / f'{number}.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(draw.integers(0, 256, (30, 30, 3), dtype=np.uint8)).save(path)
+    for name, config, classes in (('cnn', RESNET, 3), ('vit', DISTILLED, 1000)):
+        model = stock_model(config, dict(head=dict(num_classes=classes)))
+        saved = dict(state_dict=build(model).state_dict(), meta=dict(grid=[14, 14]))
+        torch.save(saved, tmp_path / f'{name}.pth')
+    return tmp_path
+
+
+def test_own_pictures(tool, own, capsys):
+    out = own / 'pair.py'
+    tool.main([
+        str(out), '--data', str(own / 'photos'), '--teacher', RESNET, '--student', DISTILLED,
+        '--teacher-ckpt', str(own / 'cnn.pth'), '--init', str(own / 'vit.pth'), '--epochs', '7',
+    ])  # fmt: skip
+    assert '12 pictures of 3 classes' in capsys.readouterr().out
+    cfg = Config.fromfile(out)
+    assert cfg.model.architecture.head == dict(num_classes=3, loss=dict(loss_weight=0.5))
+    assert cfg.model.teacher.head == dict(num_classes=3) and cfg.data_preprocessor.num_classes == 3
+    assert cfg.model.distiller.distill_losses.loss_cskd.mode == 'soft'
+    assert cfg.train_cfg.max_epochs == 7
+    assert [hook.type for hook in cfg.custom_hooks] == [
+        'mmrazor.DistilledInitHook',
+        'mmrazor.CKFHook',
+    ]
+    assert cfg.custom_hooks[0].checkpoint == str(own / 'vit.pth')
+    for split, size in dict(train=6, val=3, test=3).items():
+        dataset = DATASETS.build(dict(cfg[f'{split}_dataloader'].dataset, _scope_='mmpretrain'))
+        assert len(dataset) == size and dataset.CLASSES == ['a', 'b', 'c']
+        assert dataset[0]['inputs'].shape == (3, 224, 224)
+
+
+@pytest.mark.slow
+def test_own_pictures_with_published_weights(tool, own):
+    given = [str(own / 'pair.py'), '--data', str(own / 'photos'), '--force', '--teacher', RESNET]
+    with pytest.raises(ValueError, match='has weights for 1000 classes, not 3: train it on your'):
+        tool.main([*given, '--student', DEIT])
+    given += ['--teacher-ckpt', str(own / 'cnn.pth'), '--student']
+    tool.main([*given, DEIT])
+    cfg = Config.fromfile(own / 'pair.py')
+    start = cfg.custom_hooks[0]
+    assert 'deit-tiny_pt' in start.checkpoint and start.grid == (14, 14)
+    assert cfg.train_cfg.max_epochs == 30
+    tool.main([*given, DEIT, '--init', 'none'])
+    hooks = Config.fromfile(own / 'pair.py').custom_hooks
+    assert [hook.type for hook in hooks] == ['mmrazor.CKFHook']
+    for options, message in (
+        ([DEIT, '--num-classes', '4'], '--num-classes 4, but --data has 3 classes'),
+        ([DEIT, '--epochs', '2'], '--epochs 2: the recipe warms up for 2, expected more'),
+        ([DEIT, '--init', str(own / 'cnn.pth')], 'holds no vision transformer'),
+        (['mmpretrain::poolformer/poolformer-s12_32xb128_in1k.py'], 'of a PoolFormer are not'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tool.main([*given, *options])
 
 
 def test_weights_are_found_by_the_config_that_the_metafile_names(tool, tmp_path, capsys):
