@@ -49,7 +49,8 @@ def run(*command):
             stopped.append(True)
             process.terminate()
 
-        signal.signal(signal.SIGTERM, stop)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
         if process.wait() or stopped:
             sys.exit(f'{command[0]} was stopped or failed; the same command goes on from there.')
 

@@ -2,6 +2,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from contextlib import suppress
 from datetime import timedelta
 from typing import Optional
@@ -16,41 +17,50 @@ from ..checks.typed import typed
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .worker_signals import shield_workers
 
-EXIT_CODE = 128 + signal.SIGTERM
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ECHO = 1.0  # seconds in which a launcher passes on the Ctrl-C that a terminal has sent to all
+DAY = 86400.0
+TOLD = b"""
+Ctrl-C: the run saves a checkpoint after this step and ends. A second Ctrl-C ends it at once.
+"""
 
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """Save a checkpoint and end the run on SIGTERM; ``--resume`` continues from it.
+    """Save a checkpoint and end the run on SIGTERM or Ctrl-C; ``--resume`` continues from it.
 
     The processes tell each other of the signal in each iteration, by gloo and without waiting for a
     device. All finish the same iteration (with gradient accumulation, the step). The first process,
     or with a student in shards all of them, saves ``preempted_iter_N.pth`` through the
-    :class:`~mmcskd.AtomicCheckpointHook`, and all exit with status 143, as a shell reports a
-    process that SIGTERM ended. On Linux data workers, in training and validation, ignore the
-    signal unless their own process sends it.
+    :class:`~mmcskd.AtomicCheckpointHook`, and all exit with status 143, or 130 after Ctrl-C, as a
+    shell reports a process that the signal ended. Data workers, in training and validation, ignore
+    Ctrl-C, and on Linux SIGTERM unless their own process sends it.
 
     A process that does not get so far within the grace period, because another one is gone or a
-    validation takes longer, exits with 143 as well. A save that has begun is not interrupted; if
-    the disk hangs, the scheduler's SIGKILL ends it and the checkpoint is absent. A run without an
-    ``AtomicCheckpointHook`` gets a warning and ends on SIGTERM at once.
+    validation takes longer, exits with the same status. A second Ctrl-C, a second after the first
+    signal or later, ends it at once. Otherwise a save that has begun is not interrupted; if the
+    disk hangs, the scheduler's SIGKILL ends it and the checkpoint is absent. A run without an
+    ``AtomicCheckpointHook`` gets a warning and ends on the signal at once. A run that ignores
+    SIGINT, as one in the background of a script, goes on ignoring it.
 
     Args:
         grace (float): Seconds from the signal after which a process that has not begun to save
-            ends. Schedulers send SIGKILL after about 30. Defaults to 25.
+            ends, at most a day. Schedulers send SIGKILL after about 30. Defaults to 25.
 
     Raises:
-        ValueError: If ``grace`` is not positive.
+        ValueError: If ``grace`` is not positive or more than a day.
     """
 
     priority = 'LOWEST'
 
     @typed
     def __init__(self, grace: float = 25.0) -> None:
-        if grace <= 0:
-            raise ValueError(f'PreemptionHook.grace is {grace}, expected seconds > 0.')
+        if not 0 < grace <= DAY:
+            raise ValueError(
+                f'PreemptionHook.grace is {grace}, expected seconds > 0, at most {DAY:.0f}.'
+            )
         self.grace = grace
-        self.asked = False
+        self.asked = 0  # the signal
         self._saving = threading.Event()
         self._before: Optional[tuple] = None
         self._group = None
@@ -67,8 +77,9 @@ class PreemptionHook(Hook):
         )
         if self._checkpoints is None:
             runner.logger.warning(
-                'PreemptionHook has no hook to save with, so SIGTERM ends the run without a '
-                'checkpoint: set default_hooks.checkpoint.type to "mmrazor.AtomicCheckpointHook".'
+                'PreemptionHook has no hook to save with, so SIGTERM and Ctrl-C end the run '
+                'without a checkpoint: set default_hooks.checkpoint.type to '
+                '"mmrazor.AtomicCheckpointHook".'
             )
             return
         if threading.current_thread() is not threading.main_thread():
@@ -82,28 +93,47 @@ class PreemptionHook(Hook):
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         self._wakeups = theirs
-        handler = signal.signal(signal.SIGTERM, self._note)
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        for number in SIGNALS:
+            if handlers[number] is not signal.SIG_IGN:
+                signal.signal(number, self._note)
         # A thread reads it: the main thread may wait for another process and run no handler.
         wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-        self._before = (handler, wakeup)
+        self._before = (handlers, wakeup)
         threading.Thread(target=self._watch, args=(ours,), daemon=True).start()
 
     def _note(self, number, frame) -> None:
-        self.asked = True
+        self.asked = self.asked or int(number)
 
     def _watch(self, wakeups: socket.socket) -> None:
+        """End the process after the grace period, or at a second Ctrl-C."""
+        first = began = None
         while True:
-            numbers = wakeups.recv(4096)
+            if first is not None and not self._saving.is_set():
+                wakeups.settimeout(max(began + self.grace - time.monotonic(), 0.001))
+            else:
+                wakeups.settimeout(None)
+            try:
+                numbers = wakeups.recv(4096)
+            except socket.timeout:
+                if not self._saving.is_set():
+                    os._exit(128 + first)
+                continue
             if not numbers:  # the other end was closed
                 wakeups.close()
                 return
-            if signal.SIGTERM in numbers and not self._saving.wait(self.grace):
-                os._exit(EXIT_CODE)
+            asked = [number for number in numbers if number in SIGNALS]
+            if asked and first is None:
+                first, began = asked[0], time.monotonic()
+                if first == signal.SIGINT:
+                    os.write(2, TOLD)
+            elif signal.SIGINT in asked and time.monotonic() > began + ECHO:
+                os._exit(128 + signal.SIGINT)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: DATA_BATCH = None) -> None:
         """Tell the other processes whether the signal came; they read it after the iteration."""
         if self._group is not None:
-            self._flag = torch.tensor(int(self.asked))
+            self._flag = torch.tensor(self.asked)
             self._told = torch.distributed.all_reduce(
                 self._flag, torch.distributed.ReduceOp.MAX, group=self._group, async_op=True
             )
@@ -116,12 +146,13 @@ class PreemptionHook(Hook):
         outputs: Optional[dict] = None,
     ) -> None:
         """Save and exit, if the signal came."""
-        if not self._is_asked() or not runner.optim_wrapper.should_update():
+        asked = self._asked_of_all()
+        if not asked or not runner.optim_wrapper.should_update():
             return
         self._saving.set()
         saved = self._checkpoints.save_now(runner)
         runner.logger.warning(
-            f'SIGTERM at iteration {runner.iter + 1}: '
+            f'{signal.Signals(asked).name} at iteration {runner.iter + 1}: '
             + (f'saved {self._checkpoints.last_ckpt}, go on with --resume.' if saved else 'exit.')
         )
         if self._group is not None:
@@ -129,34 +160,35 @@ class PreemptionHook(Hook):
             with suppress(RuntimeError):  # another process is gone
                 torch.distributed.barrier(group=self._group)
         self.after_train(runner)
-        raise SystemExit(EXIT_CODE)
+        raise SystemExit(128 + asked)
 
-    def _is_asked(self) -> bool:
-        """Whether to save now, the same on all processes."""
+    def _asked_of_all(self) -> int:
+        """The signal, or 0, the same on all processes."""
         if self._group is None:
             return self.asked
         self._told.wait()
-        return bool(self._flag)
+        return int(self._flag)
 
     def after_train(self, runner) -> None:
-        """Restore the signal handler."""
+        """Restore the signal handlers."""
         if self._before is not None:
-            handler, wakeup = self._before
-            signal.signal(signal.SIGTERM, handler)
+            handlers, wakeup = self._before
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
             signal.set_wakeup_fd(wakeup)
             self._before = None
             self._wakeups.close()
 
 
-# A forked process inherits the run's handler and socket: a pool that ends its processes by SIGTERM
-# would end the training. So a forked process drops both, with the signal blocked until then.
+# A forked process inherits the run's handlers and socket: a pool that ends its processes by SIGTERM
+# would end the training. So a forked process drops both, with the signals blocked until then.
 _mask = threading.local()
 
 
 def _before_fork() -> None:
     _mask.before = None
     if getattr(signal.getsignal(signal.SIGTERM), '__func__', None) is PreemptionHook._note:
-        _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def _after_fork() -> None:
@@ -168,6 +200,8 @@ def _in_the_fork() -> None:
     if _mask.before is not None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
     _after_fork()
 
 

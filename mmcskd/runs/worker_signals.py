@@ -1,4 +1,4 @@
-"""Data workers that ignore SIGTERM from other processes than their own."""
+"""Data workers that ignore Ctrl-C, and SIGTERM from other processes than their own."""
 
 import os
 import signal
@@ -12,16 +12,16 @@ CAN_TELL = hasattr(signal, 'sigwaitinfo')  # tells who sent a signal; not on mac
 
 
 def shield_workers(loop: Any) -> None:
-    """Make the workers of a loop's dataloaders, before they start, ignore SIGTERM of others.
+    """Make the workers of a loop's dataloaders, before they start, ignore signals of others.
 
-    A scheduler sends it to every process of a job. torch's workers end on it, and their end stops
-    the training before it has saved. These workers end when their own process ends them or has
-    ended itself.
+    A terminal sends SIGINT, and a scheduler SIGTERM, to every process of a job. torch's workers end
+    on them, and their end stops the training before it has saved. These workers end when their own
+    process ends them or has ended itself.
 
     Args:
         loop (BaseLoop, optional): A training or validation loop of a runner.
     """
-    for loader in getattr(loop, '__dict__', {}).values() if CAN_TELL else ():
+    for loader in getattr(loop, '__dict__', {}).values():
         if isinstance(loader, DataLoader) and loader.num_workers:
             init = loader.worker_init_fn
             if getattr(init, 'func', None) is not shielded:
@@ -35,9 +35,11 @@ def shielded(init: Optional[Callable], worker: int) -> None:
         init (Callable, optional): Its other initialisation.
         worker (int): Its index.
     """
-    # Threads of this worker inherit the blocked signal.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_listen, args=(os.getppid(),), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if CAN_TELL:
+        # Threads of this worker inherit the blocked signal.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_listen, args=(os.getppid(),), daemon=True).start()
     if init is not None:
         init(worker)
 

@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import signal
+import time
 import zipfile
 
 import pytest
@@ -565,6 +566,58 @@ def test_sigterm_in_a_hung_iteration(tmp_path):
     assert forked(hangs, timeout=50) == 143
 
 
+def test_ctrl_c(tmp_path):
+    """As SIGTERM, with the exit code that a shell gives it; a launcher's echo is no second one."""
+
+    def dies():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        run = runner(tmp_path)
+
+        def ask(_):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        run.register_hook(At(9, ask, 'before_train_iter'))
+        run.train()
+
+    assert forked(dies) == 130
+    pointer = (tmp_path / 'last_checkpoint').read_text()
+    assert pointer.endswith('preempted_iter_10.pth') and training_fault(pointer) is None
+    assert forked(lambda: runner(tmp_path, resume=True).train()) == 0
+
+
+def test_ctrl_c_twice_ends_at_once(tmp_path):
+    """In a step that hangs, long before the grace period is over."""
+
+    def hangs():
+        import threading
+        import time
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        run = runner(tmp_path)
+
+        def hang(_):
+            for after in (0.1, 1.3):
+                threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)).start()
+            time.sleep(15)
+
+        run.register_hook(At(3, hang))
+        run.train()
+
+    began = time.monotonic()
+    assert forked(hangs, timeout=50) == 130
+    assert time.monotonic() - began < 12
+    assert not list(tmp_path.glob('*.pth'))
+
+
+def test_a_run_in_the_background_ignores_ctrl_c(tmp_path):
+    def goes_on():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        runner(tmp_path, At(3, lambda _: os.kill(os.getpid(), signal.SIGINT))).train()
+
+    assert forked(goes_on) == 0
+
+
 @pytest.mark.slow
 def test_sigterm_to_a_process_that_the_run_has_forked(tmp_path):
     """As every pool ends its processes: they end, and the run takes no notice."""
@@ -598,9 +651,13 @@ def test_preemption_without_a_hook_to_save_with(tmp_path):
     seen = At(3, lambda run: seen.__dict__.update(handler=signal.getsignal(signal.SIGTERM)))
     log.listen(runner(tmp_path, seen, epochs=1, default_hooks=hooks)).train()
     assert seen.handler is handler
-    assert any('SIGTERM ends the run without a checkpoint' in text for _, text in log.lines)
+    assert any(
+        'SIGTERM and Ctrl-C end the run without a checkpoint' in text for _, text in log.lines
+    )
 
 
-def test_grace_must_be_positive():
-    with pytest.raises(ValueError, match=r'PreemptionHook\.grace is 0, expected seconds > 0'):
-        PreemptionHook(grace=0)
+@pytest.mark.parametrize('grace', [0, -1.0, 1e5, 1e300, float('inf'), float('nan')])
+def test_grace_is_positive_and_at_most_a_day(grace):
+    """More than a thread can wait for would end the watching alone, and with it the grace."""
+    with pytest.raises(ValueError, match=r'PreemptionHook\.grace is .*, expected seconds > 0, at'):
+        PreemptionHook(grace=grace)

@@ -101,24 +101,26 @@ def children():
     return found
 
 
-def from_outside(*numbers):
-    """SIGTERM by a process that is no parent of those that get it; a negative number is a group."""
-    send = f'import os\nfor n in {numbers}: os.kill(n, 15)'
+def from_outside(*numbers, number=signal.SIGTERM):
+    """A signal by a process that is no parent of those that get it; a negative one is a group."""
+    send = f'import os\nfor n in {numbers}: os.kill(n, {int(number)})'
     subprocess.run([sys.executable, '-c', send], start_new_session=True)
     time.sleep(0.3)
 
 
-def preempted_with_workers(place, whom):
+def preempted_with_workers(place, whom, number=signal.SIGTERM):
     """Of a training with data workers, persistent ones for validation as well; its exit code."""
 
     def train():
         os.setpgrp()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
         def ask(run):
             workers = children()
             assert len(workers) == 4
             (place / 'workers').write_text(' '.join(map(str, workers)))
-            from_outside(*([-os.getpgrp()] if whom == 'group' else [*workers, os.getpid()]))
+            everyone = [-os.getpgrp()] if whom == 'group' else [*workers, os.getpid()]
+            from_outside(*everyone, number=number)
 
         validation = dict(
             val_dataloader=dict(
@@ -154,10 +156,13 @@ needs_proc = pytest.mark.skipif(
 
 @pytest.mark.slow
 @needs_proc
-@pytest.mark.parametrize('whom', ['group', 'every process'])
-def test_workers_outlive_the_signal(tmp_path, whom):
-    """SIGTERM to all, as a launcher or Slurm sends it: saved, resumed, and no worker is left."""
-    assert preempted_with_workers(tmp_path, whom) == 143
+@pytest.mark.parametrize(
+    'whom, number',
+    [('group', signal.SIGTERM), ('every process', signal.SIGTERM), ('group', signal.SIGINT)],
+)
+def test_workers_outlive_the_signal(tmp_path, whom, number):
+    """SIGTERM or Ctrl-C to all, as a launcher, Slurm or a terminal sends it: no worker is left."""
+    assert preempted_with_workers(tmp_path, whom, number) == 128 + number
     assert training_fault((tmp_path / 'last_checkpoint').read_text()) is None
     assert (tmp_path / 'last_checkpoint').read_text().endswith('preempted_iter_10.pth')
     # They look for their parent every five seconds.
