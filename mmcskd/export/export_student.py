@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple, Union
 
 import torch
+from mmengine.config import Config
 from torch import Tensor, nn
 
+from ..checks.part import type_name
 from ..checks.suggest import nearest
 from ..checks.typed import typed
 from ..compat import bridge_exported_attention, bridge_window_batch
@@ -18,6 +20,8 @@ from ..student.find_tokens import bare
 from .student_checkpoint import Student, load_student
 from .timm_names import timm_call, timm_state
 
+# Suffixes that say a format, and the targets that write it.
+FORMATS = {'.safetensors': ('safetensors', 'timm'), '.onnx': ('onnx',)}
 PACKAGES = dict(onnx=('onnx', 'onnxscript'), safetensors=('safetensors',))
 WEIGHTS = dict(
     averaged='the moving average (EMA)',
@@ -44,6 +48,10 @@ def export_student(
     | ``'timm'`` | timm's names | ``deit_*_distilled_patch16_224``, ``vit_*_patch16_224`` |
     | ``'safetensors'`` | as ``'mmpretrain'`` | the same |
     | ``'onnx'`` | preprocessed images (N, 3, height, width) → logits (N, C), any N | a runtime |
+
+    For timm, OUT may end in ``.safetensors`` too, and is then of that format. The metadata of an
+    ONNX file say what the images are: ``mean`` and ``std`` of 0 to 255, ``size`` (height, width),
+    ``channel_order``, the ``classes``, and the test ``pipeline``, as JSON.
 
     None of them needs mmcskd. ONNX gives the student's own test score, of all its voters. The
     others give the stock model's score. With ``DeiTClsHead`` and in timm that is the average of
@@ -74,6 +82,8 @@ def export_student(
     if missing:
         raise ValueError(f'--to {to} needs a package: run `pip install {" ".join(missing)}`.')
     out = Path(out)
+    if to not in FORMATS.get(out.suffix, (to,)):
+        raise ValueError(f'OUT "{out}" with --to {to}: its suffix is that of another format.')
     files = [out] + ([out.with_suffix('.py')] if to in ('mmpretrain', 'safetensors') else [])
     if out.suffix == '.py':
         raise ValueError(f'OUT "{out}": ".py" is the suffix of configs, take ".pth".')
@@ -91,17 +101,24 @@ def _to_mmpretrain(student: Student, out: Path) -> List[str]:
     meta = dict(student.meta, weights=student.weights, cfg=config_text(student.config))
     config = _write_config(student, out)
     torch.save(dict(state_dict=_stock_state(student), meta=meta), out)
-    return [_stock_score(student), f"Load: mmpretrain.get_model('{config}', pretrained='{out}')"]
+    load = f'mmpretrain.get_model({str(config)!r}, pretrained={str(out)!r})'
+    return [_stock_score(student), f'Load: {load}']
 
 
 def _to_safetensors(student: Student, out: Path) -> List[str]:
+    config = _write_config(student, out)
+    _save_safetensors(_stock_state(student), student, out)
+    read = f'safetensors.torch.load_file({str(out)!r})'
+    load = f'mmpretrain.get_model({str(config)!r}).load_state_dict({read})'
+    return [_stock_score(student), f'Load: {load}']
+
+
+def _save_safetensors(state: Dict[str, Tensor], student: Student, out: Path) -> None:
     from safetensors.torch import save
 
     # The metadata of the format are strings only.
     notes = dict(format='pt', weights=student.weights, meta=json.dumps(student.meta))
-    _write_config(student, out)
-    out.write_bytes(save(_stock_state(student), metadata=notes))
-    return [_stock_score(student), f"Load: safetensors.torch.load_file('{out}')"]
+    out.write_bytes(save(state, metadata=notes))
 
 
 def _to_backbone(student: Student, out: Path) -> List[str]:
@@ -110,18 +127,22 @@ def _to_backbone(student: Student, out: Path) -> List[str]:
     grid = own_grid(backbone)
     meta = {} if grid is None else dict(grid=list(grid))
     torch.save(dict(state_dict=_contiguous(backbone.state_dict()), meta=meta), out)
+    config = student.config.model.backbone.to_dict()
+    config['type'] = f'mmpretrain.{type(backbone).__name__}'
     # Without a `prefix`, MMEngine expects the names of the module itself.
-    kind = type(backbone).__name__
-    return [
-        f"Load: backbone=dict(type='mmpretrain.{kind}', …, "
-        f"init_cfg=dict(type='Pretrained', checkpoint='{out}'))"
-    ]
+    config['init_cfg'] = dict(type='Pretrained', checkpoint=str(out))
+    return [f'Load: backbone={config!r}']
 
 
 def _to_timm(student: Student, out: Path) -> List[str]:
-    call = timm_call(student.model)
-    torch.save(timm_state(_stock_state(student)), out)
-    return [_stock_score(student), f"Load: {call}.load_state_dict(torch.load('{out}'))"]
+    call, state = timm_call(student.model), timm_state(_stock_state(student))
+    reader = 'torch.load'
+    if out.suffix == '.safetensors':
+        reader = 'safetensors.torch.load_file'
+        _save_safetensors(state, student, out)
+    else:
+        torch.save(state, out)
+    return [_stock_score(student), f'Load: {call}.load_state_dict({reader}({str(out)!r}))']
 
 
 def _to_onnx(student: Student, out: Path) -> List[str]:
@@ -142,13 +163,40 @@ def _to_onnx(student: Student, out: Path) -> List[str]:
         with bridge_window_batch(), bridge_exported_attention(model):
             program = torch.onnx.export(model, (images,), str(out), verbose=False, **options)
             _check_batch(program, model, images, out)
+    _describe_input(student, images.shape[-2:], out)
     size = ' × '.join(str(side) for side in images.shape[1:])
     votes = getattr(model, 'vote', None)
     average = f', the average of {", ".join(votes)}' if votes else ''
     return [
         f"Score: the student's own{average}.",
-        f'Input: "images", preprocessed, N × {size}; output: "logits", N × C.',
+        f'Input: "images", preprocessed, N × {size}; output: "logits", N × C. The metadata of the '
+        'file say mean, std, size, channel order and classes.',
+        f'Load: onnxruntime.InferenceSession({str(out)!r})',
     ]
+
+
+def _describe_input(student: Student, size: Tuple[int, ...], out: Path) -> None:
+    """Write into an ONNX file what its images must be, as JSON."""
+    import onnx
+
+    preprocessor = student.config.get('data_preprocessor') or {}
+    dataset = (student.config.get('test_dataloader') or {}).get('dataset') or {}
+    pipeline = dataset.get('pipeline') or []
+    loading = next((step for step in pipeline if type_name(step) == 'LoadImageFromFile'), {})
+    # OpenCV's order, unless the pipeline or the preprocessor changes it.
+    rgb = (loading.get('channel_order', 'bgr') == 'rgb') != bool(preprocessor.get('to_rgb', False))
+    notes = dict(
+        mean=preprocessor.get('mean') or [0.0] * 3,
+        std=preprocessor.get('std') or [1.0] * 3,
+        size=list(size),
+        channel_order='RGB' if rgb else 'BGR',
+        classes=list((student.meta.get('dataset_meta') or {}).get('classes') or []),
+        pipeline=Config(dict(pipeline=pipeline)).to_dict()['pipeline'],
+        weights=student.weights,
+    )
+    program = onnx.load(str(out))
+    onnx.helper.set_model_props(program, {key: json.dumps(notes[key]) for key in notes})
+    onnx.save(program, str(out))
 
 
 def _check_batch(program, model: nn.Module, images: Tensor, out: Path) -> None:

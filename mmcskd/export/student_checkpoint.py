@@ -2,13 +2,15 @@
 
 import copy
 from pathlib import Path
-from typing import Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import DefaultScope
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope, Registry
 from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
 from torch import Tensor, nn
 
+from ..checks.class_names import check_class_names, checkpoint_classes
 from ..checks.part import type_name
 from ..runs.patch_grid import STOCK_CONFIG, check_grid
 from ..runs.saved_config import (
@@ -24,6 +26,11 @@ from ..student.stock_model import stock_model
 
 STUDENTS = ('CSKDClassifier', 'ImageClassifier')
 HINT = 'Does the config belong to it?'
+# What MMPretrain's own configs are built from.
+STOCK = ('mmpretrain', 'mmcv', 'mmengine', 'torchvision')
+OURS = ('mmcskd', 'mmrazor')
+# This package's transforms: the stock one for whole files, and the keys that it does not have.
+STOCK_TRANSFORMS = dict(LoadWholeImage=('LoadImageFromFile', ('on_error',)))
 KEYS = ('model', 'data_preprocessor', 'test_dataloader', 'val_dataloader')
 
 
@@ -78,8 +85,20 @@ def load_student(
     check_complete(model.state_dict(), state, given, 'its student', HINT)
     check_grid(model, content, given)
     model.load_state_dict(state, strict=False)
+    names = {
+        given: checkpoint_classes(content),
+        'test_dataloader.dataset': _dataset_names(cfg),
+    }
+    for warning in check_class_names(names):
+        MMLogger.get_current_instance().warning(warning)
     kept = {key: meta[key] for key in ('dataset_meta', 'epoch', 'iter') if meta.get(key)}
     return Student(model, stock, kept, weights)
+
+
+def _dataset_names(cfg: ConfigDict) -> Any:
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    names = dataset.get('classes') or (dataset.get('metainfo') or {}).get('classes')
+    return names if isinstance(names, (list, tuple)) else None
 
 
 def _build(trained: ConfigDict, given: str, own: bool) -> nn.Module:
@@ -166,6 +185,8 @@ def _stock_config(cfg: ConfigDict, trained: ConfigDict, own: bool) -> Config:
     model.type = 'ImageClassifier'
     for ours in ('vote', 'source', 'finetune'):
         model.pop(ours, None)
+    if model.get('neck') is not None:
+        model.neck = stock_part(model.neck, MODELS, 'model.neck')
     stock = dict(default_scope='mmpretrain', model=model)
     student = cfg.model.get('architecture', cfg.model)
     for place in (cfg.model, cfg, student):
@@ -175,7 +196,7 @@ def _stock_config(cfg: ConfigDict, trained: ConfigDict, own: bool) -> Config:
             preprocessor['type'] = type_name(preprocessor.get('type', 'ClsDataPreprocessor'))
             if not own:
                 preprocessor = check_saved_config(preprocessor, 'data_preprocessor', MODELS)
-            stock['data_preprocessor'] = preprocessor
+            stock['data_preprocessor'] = stock_part(preprocessor, MODELS, 'data_preprocessor')
             break
     for loader in (cfg.get('test_dataloader'), cfg.get('val_dataloader')):
         dataset = (loader or {}).get('dataset') or {}
@@ -188,9 +209,48 @@ def _stock_config(cfg: ConfigDict, trained: ConfigDict, own: bool) -> Config:
             if not own:
                 place = 'test_dataloader.dataset.pipeline'
                 pipeline = check_saved_config(pipeline, place, TRANSFORMS)
+            pipeline = stock_part(pipeline, TRANSFORMS, 'test_dataloader.dataset.pipeline')
             stock['test_dataloader'] = dict(dataset=dict(type=name, pipeline=pipeline))
             break
     return Config(stock)
+
+
+def stock_part(part: Any, registry: Registry, key: str) -> Any:
+    """A part of a config as stock MMPretrain builds it.
+
+    Args:
+        part (Any): A dict with a ``type``, or a list of them.
+        registry (mmengine.Registry): Of its types.
+        key (str): Its config key, for messages.
+
+    Raises:
+        ValueError: For a type of this package or MMRazor.
+    """
+    if isinstance(part, (list, tuple)):
+        return [stock_part(each, registry, f'{key}.{index}') for index, each in enumerate(part)]
+    if not isinstance(part, dict):
+        return part
+    if 'transforms' in part:  # of a transform around others
+        inner = stock_part(part['transforms'], registry, f'{key}.transforms')
+        part = type(part)({**part, 'transforms': inner})
+    name = type_name(part)
+    if name in STOCK_TRANSFORMS:
+        kind, ours = STOCK_TRANSFORMS[name]
+        return type(part)({k: kind if k == 'type' else v for k, v in part.items() if k not in ours})
+    found = part.get('type') if isinstance(part.get('type'), str) else name
+    known = registered(found, registry) or registered(name, registry)
+    package = getattr(known, '__module__', '').split('.')[0]
+    if package in OURS:
+        raise ValueError(
+            f'{key}.type is "{found}" of {package}, which stock MMPretrain does not have: put one '
+            'of its own in that place of a config, and give this with --config.'
+        )
+    if package not in STOCK:
+        MMLogger.get_current_instance().warning(
+            f'{key}.type is "{found}", which the export takes over: import its module wherever the '
+            'exported config is used.'
+        )
+    return part
 
 
 def _choose_weights(

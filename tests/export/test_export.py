@@ -14,6 +14,7 @@ from mmengine.hooks import EMAHook
 from mmengine.logging import MessageHub
 from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS
+from mmpretrain.registry import TRANSFORMS
 from models import (
     NUM_CLASSES,
     algorithm_config,
@@ -211,8 +212,10 @@ def test_backbone_of_a_detector_or_segmentor(tmp_path, dist_token):
         out_type='featmap',
         init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'b.pth')),
     )
-    assert config['type'] in lines[1]
-    backbone = MODELS.build(config)
+    printed = {}
+    exec(lines[1][len('Load: ') :], printed)
+    assert printed['backbone'] == {k: v for k, v in config.items() if k != 'out_type'}
+    backbone = MODELS.build(dict(printed['backbone'], out_type='featmap'))
     backbone.init_weights()
     backbone.eval()
     for name, value in student.backbone.state_dict().items():
@@ -244,6 +247,7 @@ DEIT_TINY = dict(arch='deit-tiny', img_size=224, patch_size=16)
 def test_timm(tmp_path, dist_token, backbone, call):
     import functools
 
+    import safetensors.torch
     import timm
 
     config = student_config(dist_token)
@@ -254,11 +258,17 @@ def test_timm(tmp_path, dist_token, backbone, call):
     checkpoint, student, _ = trained(tmp_path / 'a.pth', config)
     lines = export_student(checkpoint, tmp_path / 'b.pth', 'timm')
     assert lines[2] == f"Load: {call}.load_state_dict(torch.load('{tmp_path / 'b.pth'}'))"
-    model = eval(call, dict(timm=timm, torch=torch, functools=functools)).eval()
-    model.load_state_dict(torch.load(tmp_path / 'b.pth'), strict=True)
+    modules = dict(timm=timm, torch=torch, functools=functools, safetensors=safetensors)
     with torch.no_grad():
         expected = stock_votes(student)(images(2, size))
-        torch.testing.assert_close(model(images(2, size)), expected)
+    for name in ('b.pth', "it's.safetensors"):
+        lines = export_student(checkpoint, tmp_path / name, 'timm', force=True)
+        created, _, loading = lines[2][len('Load: ') :].partition('.load_state_dict')
+        model = eval(created, modules)
+        assert not eval(f'model.load_state_dict{loading}', dict(modules, model=model)).missing_keys
+        with torch.no_grad():
+            torch.testing.assert_close(model.eval()(images(2, size)), expected)
+    with torch.no_grad():
         # The patches' vote is what timm lacks.
         assert (student(images(2, size)) - expected).abs().max() > 1e-3
 
@@ -270,19 +280,23 @@ def test_timm_reads_the_file_itself(tmp_path):
     config['backbone'].update(DEIT_TINY)
     config['head']['in_channels'] = 192
     checkpoint, student, _ = trained(tmp_path / 'a.pth', config)
-    path = tmp_path / 'b.pth'
-    export_student(checkpoint, path, 'timm')
     name = 'deit_tiny_distilled_patch16_224'
-    model = timm.create_model(name, num_classes=NUM_CLASSES, checkpoint_path=str(path))
-    assert torch.equal(model.dist_token, student.backbone.dist_token)
+    for path in (tmp_path / 'b.pth', tmp_path / 'b.safetensors'):
+        export_student(checkpoint, path, 'timm')
+        model = timm.create_model(name, num_classes=NUM_CLASSES, checkpoint_path=str(path))
+        assert torch.equal(model.dist_token, student.backbone.dist_token)
 
 
 def test_safetensors(tmp_path):
+    import mmpretrain
+    import safetensors
     from safetensors import safe_open
     from safetensors.torch import load_file
 
     checkpoint, student, _ = trained(tmp_path / 'a.pth')
-    export_student(checkpoint, tmp_path / 'b.safetensors', 'safetensors')
+    lines = export_student(checkpoint, tmp_path / 'b.safetensors', 'safetensors')
+    modules = dict(mmpretrain=mmpretrain, safetensors=safetensors)
+    assert not eval(lines[2][len('Load: ') :], modules).unexpected_keys
     state = load_file(tmp_path / 'b.safetensors')
     with safe_open(tmp_path / 'b.safetensors', 'pt') as file:
         notes = file.metadata()
@@ -311,6 +325,74 @@ def test_onnx(tmp_path, dist_token):
         with torch.no_grad():
             expected = student(images(n))
         torch.testing.assert_close(torch.from_numpy(logits), expected, rtol=0, atol=1e-4)
+    # From the metadata alone a photograph is prepared as by the test pipeline.
+    session = eval(lines[3][len('Load: ') :], dict(onnxruntime=onnxruntime))
+    notes = session.get_modelmeta().custom_metadata_map
+    notes = {name: json.loads(text) for name, text in notes.items()}
+    assert notes['classes'] == CLASSES and notes['weights'] == 'only'
+    assert [step['type'] for step in notes['pipeline']][:2] == ['LoadImageFromFile', 'Resize']
+    assert notes['size'] == [32, 32] and notes['channel_order'] == 'BGR'
+    photograph = torch.randint(0, 256, (32, 32, 3)).numpy()  # as OpenCV loads it
+    seen = ((photograph - notes['mean']) / notes['std']).transpose(2, 0, 1)[None].astype('float32')
+    student.data_preprocessor = MODELS.build(PREPROCESSOR)
+    batch = dict(inputs=[torch.from_numpy(photograph).permute(2, 0, 1)])
+    with torch.no_grad():
+        expected = student(student.data_preprocessor(batch)['inputs'])
+    logits = torch.from_numpy(session.run(['logits'], dict(images=seen))[0])
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    'loading, to_rgb, order',
+    [({}, True, 'RGB'), ({}, False, 'BGR'), (dict(channel_order='rgb'), False, 'RGB')],
+)
+def test_channel_order(tmp_path, loading, to_rgb, order):
+    onnx = pytest.importorskip('onnx')
+    pytest.importorskip('onnxscript')
+    student = load_student(trained(tmp_path / 'a.pth')[0])
+    student.config.data_preprocessor.to_rgb = to_rgb
+    student.config.test_dataloader.dataset.pipeline[0].update(loading)
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], 'a', [], [])), tmp_path / 'b.onnx')
+    export._describe_input(student, (32, 32), tmp_path / 'b.onnx')
+    notes = {each.key: each.value for each in onnx.load(tmp_path / 'b.onnx').metadata_props}
+    assert json.loads(notes['channel_order']) == order
+
+
+@pytest.mark.parametrize('to, name', [('timm', 'b.onnx'), ('mmpretrain', 'b.safetensors')])
+def test_a_suffix_of_another_format(tmp_path, to, name):
+    with pytest.raises(ValueError, match=f'with --to {to}: its suffix is that of another format'):
+        export_student('a.pth', tmp_path / name, to)
+
+
+def test_every_part_is_of_stock_mmpretrain(tmp_path, monkeypatch):
+    """Transforms of this package become those they stand for; others are refused."""
+    checkpoint, _, _ = trained(tmp_path / 'a.pth')
+    content = torch.load(checkpoint)
+    whole = content['meta']['cfg'].replace(
+        "type='LoadImageFromFile'", "type='LoadWholeImage', on_error='skip', color_type='color'"
+    )
+    content['meta']['cfg'] = whole
+    torch.save(content, checkpoint)
+    export_student(checkpoint, tmp_path / 'b.pth')
+    loading = Config.fromfile(tmp_path / 'b.py').test_dataloader.dataset.pipeline[0]
+    assert loading == dict(type='LoadImageFromFile', color_type='color')
+
+    ours = type('OwnTransform', (), dict(__module__='mmcskd.x'))
+    monkeypatch.setitem(TRANSFORMS.module_dict, 'OwnTransform', ours)
+    content['meta']['cfg'] = whole.replace("type='Resize'", "type='OwnTransform'")
+    torch.save(content, checkpoint)
+    with pytest.raises(ValueError, match=r'test_dataloader\.dataset\.pipeline\.1\.type is "OwnTr'):
+        export_student(checkpoint, tmp_path / 'c.pth')
+    assert not (tmp_path / 'c.pth').exists()
+
+
+def test_the_classes_of_the_config_are_those_of_the_checkpoint(tmp_path):
+    checkpoint, _, _ = trained(tmp_path / 'a.pth')
+    text = torch.load(checkpoint)['meta']['cfg']
+    moved = f"type='CustomDataset', classes={CLASSES[::-1]}"
+    (tmp_path / 'config.py').write_text(text.replace("type='ClutteredDigits'", moved))
+    with pytest.raises(ValueError, match='Class 0 is "class 0" in CKPT .*test_dataloader.dataset'):
+        load_student(checkpoint, config=str(tmp_path / 'config.py'))
 
 
 def test_averaged_and_raw_weights(tmp_path):

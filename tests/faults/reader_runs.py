@@ -101,7 +101,9 @@ STUDENT = dict(
     loader=lambda place, path: CheckpointLoader.load_checkpoint(str(path)),
     load_checkpoint=lambda place, path: load_checkpoint(build(model_config()), str(path)),
     load_weights=lambda place, path: load_weights(build(student_of()), str(path)),
-    init_hook=lambda place, path: DistilledInitHook(str(path)).load(build(student_of())),
+    init_hook=lambda place, path: DistilledInitHook(str(path), grid=(8, 8)).load(
+        build(student_of())
+    ),
     init_cfg=lambda place, path: built(student_of(), path),
     runner_load_from=lambda place, path: resumed(place / 'new', path, resume=False),
     runner_resume=lambda place, path: resumed(place / 'new', path),
