@@ -7,7 +7,7 @@ gives the student's own score, of all its voters.
 
 import argparse
 
-from mmcskd.app.launch import add_trust
+from mmcskd.app.launch import add_ema, add_trust
 from mmcskd.export.export_student import TARGETS, export_student
 from mmcskd.runs.safe_loading import trust_checkpoints
 
@@ -21,16 +21,7 @@ def parse_args(arguments=None):
     parser.add_argument(
         '--to', default='mmpretrain', help=f'one of {", ".join(TARGETS)}; default: mmpretrain'
     )
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        '--ema',
-        action='store_true',
-        default=None,
-        help='the averaged weights, refused if there are none; default: them if there are any',
-    )
-    which.add_argument(
-        '--no-ema', action='store_false', dest='ema', help='the raw weights, not averaged'
-    )
+    add_ema(parser)
     parser.add_argument(
         '--config',
         metavar='CONFIG',

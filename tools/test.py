@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmpretrain.evaluation import Accuracy
 
 import mmcskd  # noqa: F401, registers everything
-from mmcskd.app.launch import add_arguments, build_student, build_teacher, load_config
+from mmcskd.app.launch import add_arguments, add_ema, build_student, build_teacher, load_config
 from mmcskd.app.runner import naming
 
 # The phases of a test in a config.
@@ -27,6 +27,7 @@ def parse_args(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint of the student')
+    add_ema(parser)
     parser.add_argument('--teacher', action='store_true', help='evaluate the teacher as well')
     parser.add_argument('--out', help='write the metrics to this .json, .yml or .pkl file')
     return parser.parse_args(arguments)
@@ -74,7 +75,7 @@ def main(arguments=None):
     if args.out:
         check_out(args.out)
     cfg = load_config(args, ['test_dataloader'])
-    models = dict(student=build_student(cfg, args.checkpoint))
+    models = dict(student=build_student(cfg, args.checkpoint, args.ema))
     if args.teacher:
         models['teacher'] = build_teacher(cfg)
     results = {}

@@ -3,7 +3,7 @@
 import argparse
 import os
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any, Iterable, Optional
 
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import DefaultScope
@@ -62,6 +62,24 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         default=[],
         help='execute what lies in this checkpoint, named as where it is loaded; without it '
         'nothing but weights and plain values is read',
+    )
+
+
+def add_ema(parser: argparse.ArgumentParser) -> None:
+    """Add ``--ema`` and ``--no-ema``: which of a checkpoint's weights to take.
+
+    Args:
+        parser (argparse.ArgumentParser): Gets the arguments, as ``ema``.
+    """
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        '--ema',
+        action='store_true',
+        default=None,
+        help='the averaged weights, refused if there are none; default: them if there are any',
+    )
+    which.add_argument(
+        '--no-ema', action='store_false', dest='ema', help='the raw weights, not averaged'
     )
 
 
@@ -149,24 +167,26 @@ def choose_checkpoint(runner) -> None:
                 hook.before_run(runner)
 
 
-def build_student(cfg: Config, checkpoint: str) -> nn.Module:
+def build_student(cfg: Config, checkpoint: str, ema: Optional[bool] = None) -> nn.Module:
     """Build the student of a config, with its weights; the config need not distil.
 
     Args:
         cfg (mmengine.Config): The training config.
         checkpoint (str): File or URL.
+        ema (bool, optional): Whether to take averaged weights or, with False, the raw ones.
+            Defaults to None: averaged ones if there are any.
 
     Returns:
         nn.Module: A classifier; the teacher is neither built nor loaded.
 
     Raises:
-        ValueError: If the checkpoint lacks weights of the student.
+        ValueError: If the checkpoint lacks weights of the student, or those that ``ema`` asks for.
     """
     config = named_model(cfg.model.get('architecture', cfg.model), 'model.architecture')
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
         model = MODELS.build(config)
         model.data_preprocessor = _preprocessor(cfg, model)
-    load_weights(model, checkpoint, key='CHECKPOINT')
+    load_weights(model, checkpoint, key='CHECKPOINT', averaged=ema)
     return model
 
 

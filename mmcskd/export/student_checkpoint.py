@@ -2,13 +2,13 @@
 
 import copy
 from pathlib import Path
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Mapping, NamedTuple, Optional
 
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope, Registry
 from mmpretrain.registry import DATASETS, MODELS, TRANSFORMS
-from torch import Tensor, nn
+from torch import nn
 
 from ..checks.class_names import check_class_names, checkpoint_classes
 from ..checks.part import type_name
@@ -20,7 +20,7 @@ from ..runs.saved_config import (
     read_saved_config,
     registered,
 )
-from ..runs.weights import check_complete, read_checkpoint, unprefixed
+from ..runs.weights import check_complete, choose_weights, read_checkpoint, unprefixed
 from ..student.release_0_1 import rename_config, rename_weights
 from ..student.stock_model import stock_model
 
@@ -78,7 +78,8 @@ def load_student(
         raise ValueError(
             f'CKPT "{checkpoint}": {error} Give the config file of the training with --config.'
         ) from None
-    state, weights = _choose_weights(checkpoint, content, ema)
+    state, weights = choose_weights(content, given, ema)
+    state = unprefixed(state)
     model = _build(trained, given, own).eval()
     # Completely or refused: MMPretrain's ViTs would resize position embeddings silently.
     rename_weights(state)
@@ -251,24 +252,3 @@ def stock_part(part: Any, registry: Registry, key: str) -> Any:
             'exported config is used.'
         )
     return part
-
-
-def _choose_weights(
-    checkpoint: str, content: Mapping, ema: Optional[bool]
-) -> Tuple[Dict[str, Tensor], str]:
-    """The student's weights under its own names, and their kind."""
-    state, other = content['state_dict'], content.get('ema_state_dict')
-    if other is None:
-        if ema:
-            raise ValueError(
-                f'--ema: CKPT "{checkpoint}" has no "ema_state_dict", it comes from a run without '
-                'an EMAHook: leave out --ema.'
-            )
-        weights = 'only'
-    elif ema is False:
-        # On saving, MMEngine's EMAHook swaps the two: "ema_state_dict" holds the raw weights.
-        state = {name: other.get(f'module.{name}', value) for name, value in state.items()}
-        weights = 'raw'
-    else:
-        weights = 'averaged'
-    return unprefixed(state), weights

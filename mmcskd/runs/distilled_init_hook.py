@@ -114,7 +114,7 @@ class DistilledInitHook(Hook):
         content = read_checkpoint(self.checkpoint, self.key)
         self._saved_grid = self.grid or saved_grid(content)
         self._classes = checkpoint_classes(content)
-        state = unprefixed(state_dict_of(content))
+        state = unprefixed(state_dict_of(content, self.key))
         if 'pos_embed' in state:
             return {f'backbone.{name}': value for name, value in state.items()}
         return state if 'backbone.pos_embed' in state else {}

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import torch
 from mmengine.logging import MMLogger
@@ -13,8 +13,10 @@ from ..checks.class_names import checkpoint_classes
 from ..checks.suggest import nearest
 from .patch_grid import check_grid
 
-WRAPPERS = ('state_dict', 'model', 'module', 'state_dict_ema', 'model_ema')
-PREFIXES = ('module.', 'architecture.')
+AVERAGED = ('state_dict_ema', 'model_ema')
+# In the order in which timm looks for them.
+WRAPPERS = (*AVERAGED, 'state_dict', 'model', 'module')
+PREFIXES = ('_orig_mod.', 'module.', '_orig_mod.', 'architecture.')
 BELONGS = 'Does the checkpoint belong to this architecture and number of classes?'
 
 
@@ -96,7 +98,12 @@ def check_complete(
             )
 
 
-def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ckpt') -> None:
+def load_weights(
+    model: nn.Module,
+    checkpoint: str,
+    key: str = 'model.teacher_ckpt',
+    averaged: Optional[bool] = None,
+) -> None:
     """Load a checkpoint into a model so that no weight stays random.
 
     The names of the classes, if the file has them, are noted as ``_dataset_meta`` of the model, as
@@ -111,6 +118,7 @@ def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ck
         checkpoint (str): A file or URL.
         key (str): The config key it came from, for the message.
             Defaults to ``'model.teacher_ckpt'``.
+        averaged (bool, optional): As in :func:`choose_weights`.
 
     Raises:
         ValueError: If the file is missing, unreadable or has no weights, or if a weight of the
@@ -118,7 +126,7 @@ def load_weights(model: nn.Module, checkpoint: str, key: str = 'model.teacher_ck
     """
     given = f'{key}="{checkpoint}"'
     content = read_checkpoint(checkpoint, given)
-    state = state_dict_of(content)
+    state = state_dict_of(content, given, averaged)
     if not state:
         raise ValueError(f'{given} holds no weights, expected a state dict.')
     state, wanted = _named_as(model, state), model.state_dict()
@@ -151,7 +159,7 @@ def complete_weights(
     Raises:
         ValueError: As :func:`load_weights`.
     """
-    found = state_dict_of(content)
+    found = state_dict_of(content, given)
     prefix = 'architecture.' if hasattr(model, 'architecture') else ''
     student = getattr(model, 'architecture', model)
     state = {f'{prefix}{name}': value for name, value in _named_as(student, found).items()}
@@ -162,23 +170,74 @@ def complete_weights(
     return {**{name: found[name] for name in found if name in wanted}, **state}
 
 
-def state_dict_of(content) -> Dict[str, Tensor]:
+def state_dict_of(content: Any, given: str, averaged: Optional[bool] = None) -> Dict[str, Tensor]:
+    """The weights of :func:`choose_weights`; the log says which of several sets they are."""
+    state, kind = choose_weights(content, given, averaged)
+    if kind != 'only':
+        MMLogger.get_current_instance().info(
+            f'{given} holds averaged weights: the {kind} ones are taken.'
+        )
+    return state
+
+
+def choose_weights(
+    content: Any, given: str, averaged: Optional[bool] = None
+) -> Tuple[Dict[str, Tensor], str]:
     """The weights of a checkpoint of any of the known libraries.
+
+    Of several sets in one file the one that its own library loads, the averaged one: MMEngine's
+    ``state_dict``, with which its ``EMAHook`` swaps the raw weights on saving, and timm's
+    ``state_dict_ema`` or ``model_ema``.
 
     Args:
         content (Any): Content of the file.
+        given (str): How a message names it.
+        averaged (bool, optional): Whether to take averaged weights, with False the raw ones.
+            Defaults to None: averaged ones if there are any.
 
     Returns:
-        dict[str, Tensor]: Empty if there are none.
+        tuple[dict[str, Tensor], str]: The weights, empty if there are none; and ``'averaged'``,
+        ``'raw'``, or ``'only'`` if there is one set.
+
+    Raises:
+        ValueError: If the averaged or the raw weights are asked for and are not there.
     """
+    kind, taken = 'only', ''
     while isinstance(content, Mapping):
-        inner = next(
-            (content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None
+        names = [name for name in WRAPPERS if isinstance(content.get(name), Mapping)]
+        other = content.get('ema_state_dict')
+        if 'state_dict' in names and isinstance(other, Mapping):  # of MMEngine's EMAHook
+            kind, taken, content = 'averaged', 'state_dict', content['state_dict']
+            if averaged is False:
+                kind, taken, content = 'raw', 'ema_state_dict', _raw(content, other, given)
+            break
+        if 'state_dict' in names and 'meta' in content:  # MMEngine's
+            names = ['state_dict']
+        raw = [name for name in names if name not in AVERAGED]
+        if len(raw) < len(names):
+            kind, names = ('raw', raw) if averaged is False else ('averaged', names)
+        if not names:
+            break
+        taken, content = names[0], content[names[0]]
+    if (averaged and kind != 'averaged') or (kind == 'raw' and not taken):
+        raise ValueError(
+            f'{"--ema" if averaged else "--no-ema"}: {given} has no '
+            f'{"averaged" if averaged else "raw"} weights: leave it out.'
         )
-        if inner is None:
-            return {k: v for k, v in content.items() if isinstance(v, Tensor)}
-        content = inner
-    return {}
+    if not isinstance(content, Mapping):
+        return {}, kind
+    return {name: value for name, value in content.items() if isinstance(value, Tensor)}, kind
+
+
+def _raw(state: Mapping[str, Any], other: Mapping[str, Any], given: str) -> Dict[str, Any]:
+    """The raw weights of MMEngine's two sets, all of them."""
+    missing = [name for name in state if f'module.{name}' not in other]
+    if missing:
+        raise ValueError(
+            f'--no-ema: "ema_state_dict" of {given} lacks the raw "{missing[0]}", with '
+            f'{len(missing) - 1} others: only averaged weights can be had.'
+        )
+    return {name: other[f'module.{name}'] for name in state}
 
 
 def unprefixed(state: Mapping[str, Tensor]) -> Dict[str, Tensor]:

@@ -412,7 +412,7 @@ def test_averaged_and_raw_weights(tmp_path):
 
 def test_no_average_to_take(tmp_path):
     checkpoint, raw, _ = trained(tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match=r'--ema: CKPT ".*a\.pth" has no "ema_state_dict"'):
+    with pytest.raises(ValueError, match=r'--ema: CKPT ".*a\.pth" has no averaged weights'):
         load_student(checkpoint, ema=True)
     assert load_student(checkpoint, ema=False).weights == 'only'
     torch.testing.assert_close(load_student(checkpoint, False).model(images()), raw(images()))
