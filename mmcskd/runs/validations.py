@@ -11,7 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmpretrain.engine.hooks import PreciseBNHook, SimSiamHook, SwAVHook
 
 STATE = ('wait_count', 'best_score')  # of an EarlyStoppingHook
-DONE = 'validated'  # in the message hub: the iteration of the last validation
+DONE = 'last_validation'  # in the message hub: the iteration of the last validation
 
 
 class OverdueValidation(Hook):
