@@ -53,7 +53,7 @@ def build_runner(cfg: Config) -> Runner:
     return naming(RUNNERS.get(cfg.get('runner_type', 'Runner'))).from_cfg(cfg)
 
 
-def naming(kind: type) -> type:
+def naming(kind: type) -> Any:
     """A subclass of a runner whose build errors name the key.
 
     With ``load_from`` it loads every weight of the model, or of an algorithm's student, or refuses

@@ -7,7 +7,7 @@ Runner builds it.
 
 import logging
 import typing
-from typing import Any, Callable, Container, Dict, Iterable, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Collection, Dict, Iterable, NamedTuple, Optional, Tuple, Union
 
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import (
@@ -43,7 +43,7 @@ class Place(NamedTuple):
     registry: Registry
     given: Tuple[str, ...] = ()  # by whoever builds it
     default: Union[None, str, Callable] = None  # the type
-    annotated: Container[str] = ANNOTATED  # packages that keep to their annotations
+    annotated: Collection[str] = ANNOTATED  # packages that keep to their annotations
     rule: Optional[Callable] = None  # what a signature does not say
 
 

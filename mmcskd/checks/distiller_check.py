@@ -1,7 +1,7 @@
 """Refuse a distiller whose recorders, connectors and losses do not fit together."""
 
 import inspect
-from typing import Any
+from typing import Any, Dict
 
 from mmrazor.registry import MODELS, TASK_UTILS
 
@@ -31,7 +31,8 @@ def check_distiller(distiller: Any, key: str = 'model.distiller') -> None:
     """
     if check_part(distiller, MODELS, key).__name__ != 'ConfigurableDistiller':
         return
-    parts, kinds = {}, {}
+    parts: Dict[str, Any] = {}
+    kinds: Dict[str, Any] = {}
     for name, registry, suffix in PARTS:
         parts[name] = distiller.get(name) or {}
         if not isinstance(parts[name], dict):

@@ -3,7 +3,7 @@
 import inspect
 import math
 import typing
-from typing import Any, Callable, Container, Dict, Iterable, List, Tuple
+from typing import Any, Callable, Collection, Dict, Iterable, List, Tuple
 
 from mmengine.registry import Registry
 
@@ -94,7 +94,7 @@ def check_options(part: Any, hints: Dict[str, Any], key: str) -> None:
 
 
 def check_arguments(
-    kind: Callable, part: Any, key: str, given: Container[str] = (), values: bool = True
+    kind: Callable, part: Any, key: str, given: Collection[str] = (), values: bool = True
 ) -> None:
     """Check the keys and value types of a part against the signature of a class or function.
 
@@ -102,7 +102,7 @@ def check_arguments(
         kind (Callable): The class or function.
         part (Any): Its arguments, with or without ``type``.
         key (str): Their config key, for messages.
-        given (Container[str]): Arguments that its caller adds. Defaults to none.
+        given (Collection[str]): Arguments that its caller adds. Defaults to none.
         values (bool): Whether to check values by its annotations. Defaults to True.
 
     Raises:
@@ -127,8 +127,8 @@ def check_part(
     registry: Registry,
     key: str,
     suffix: str = '',
-    given: Container[str] = (),
-    annotated: Container[str] = ANNOTATED,
+    given: Collection[str] = (),
+    annotated: Collection[str] = ANNOTATED,
 ) -> Callable:
     """Check that a part names a registered type, with keys and value types of its signature.
 
@@ -137,8 +137,8 @@ def check_part(
         registry (Registry): The registry of the type.
         key (str): Config key of the part, for messages.
         suffix (str): End of the registered names that a config leaves out. Defaults to ''.
-        given (Container[str]): Keys that the caller adds. Defaults to none.
-        annotated (Container[str]): Packages whose annotations hold. Defaults to ``ANNOTATED``.
+        given (Collection[str]): Keys that the caller adds. Defaults to none.
+        annotated (Collection[str]): Packages whose annotations hold. Defaults to ``ANNOTATED``.
 
     Returns:
         Callable: The class or function.
@@ -198,7 +198,8 @@ def registered(name: str, registry: Registry, key: str, suffix: str = '', scope=
 def _parameters(kind: Callable) -> Tuple[Dict[str, Any], List[str], bool]:
     """Types of the arguments, the required ones, and whether further ones are accepted."""
     package = kind.__module__.split('.')[0]
-    hints, needed, more, first = {}, [], False, True
+    hints: Dict[str, Any] = {}
+    needed, more, first = [], False, True
     for cls in inspect.getmro(kind)[:-1] if inspect.isclass(kind) else (kind,):
         init = cls.__dict__.get('__init__') if inspect.isclass(cls) else cls
         if init is None:

@@ -189,7 +189,7 @@ def check_optim_wrapper(part: dict, kind: Callable, key: str) -> None:
         check_arguments(clipper, clip, f'{key}.clip_grad', given=('parameters',))
 
 
-def check_optimizer(part: dict, kind: Callable, key: str) -> None:
+def check_optimizer(part: dict, kind: Any, key: str) -> None:
     """An optimizer's numbers are finite, and it steps without a closure."""
     check_finite(part, key)
     closure = inspect.signature(kind.step).parameters.get('closure')

@@ -1,4 +1,4 @@
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
 from mmpretrain.engine.optimizers import LearningRateDecayOptimWrapperConstructor
 from mmrazor.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -35,7 +35,7 @@ class BackboneLayerDecay(LearningRateDecayOptimWrapperConstructor):
             **kwargs: Arguments of MMPretrain's constructor.
         """
         if kwargs.get('get_layer_depth') is None:
-            backbone = getattr(getattr(module, 'architecture', module), 'backbone', None)
+            backbone: Any = getattr(getattr(module, 'architecture', module), 'backbone', None)
             if not hasattr(backbone, 'get_layer_depth'):
                 raise ValueError(
                     f'optim_wrapper.constructor="BackboneLayerDecay": '

@@ -1,4 +1,4 @@
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -231,21 +231,20 @@ class DenseCSKDLoss(CSKDLoss):
     ) -> Tuple[Tensor, Tensor]:
         """Student's and fused responses at the locations that are not ignored, (M, C) each."""
         student, teacher = student.float(), teacher.float()
-        kept_teacher, kept_student = (
-            kept_locations(ignored, teacher),
-            kept_locations(ignored, student),
-        )
+        kept_teacher = kept_locations(ignored, teacher)
+        kept_student = kept_locations(ignored, student)
         global_response = self._global_response(teacher, kept_teacher, sigmoid)
-        own, theirs = tuple(student.shape[-2:]), tuple(teacher.shape[-2:])
-        coarser = min(own[0], theirs[0]), min(own[1], theirs[1])
-        grid = dict(coarser=coarser, teacher=theirs, student=own, patches=patches)[self.grid]
+        (h, w), (height, width) = student.shape[-2:], teacher.shape[-2:]
+        own, theirs = (h, w), (height, width)
+        coarser = min(h, height), min(w, width)
+        grid: Any = dict(coarser=coarser, teacher=theirs, student=own, patches=patches)[self.grid]
         teacher, has_teacher = self._pool(teacher, kept_teacher, grid, sigmoid)
         student, has_student = self._pool(student, kept_student, grid, sigmoid)
         target = fuse(teacher, global_response, fusion_weight)
         student, target = (
             level.permute(0, 1, 3, 4, 2).reshape(-1, level.shape[2]) for level in (student, target)
         )
-        if ignored is None:
+        if ignored is None or has_teacher is None or has_student is None:
             return student, target
         counts = F.adaptive_avg_pool2d((~ignored).float(), grid) >= 0.5
         counts = (counts & has_teacher & has_student).expand(-1, teacher.shape[1], -1, -1)

@@ -68,19 +68,22 @@ class DenseResponseRecorder(BaseRecorder):
         anchors: str = 'each',
     ) -> None:
         super().__init__(source)
+        self._source: Any = source
         if anchors not in ANCHORS:
             raise ValueError(
                 f'DenseResponse.anchors: "{anchors}" is none of them. '
                 + nearest(str(anchors), ANCHORS)
             )
-        chosen = [classes] if isinstance(classes, int) else classes
+        chosen: Any = [classes] if isinstance(classes, int) else classes
         if not (chosen in (None, 'any') or _are_indices(chosen)):
             raise ValueError(
                 f'DenseResponse.classes is {classes!r}, expected a list of class indices or "any".'
             )
-        self.classes = list(chosen) if _are_indices(chosen) else chosen
+        self.classes: Any = list(chosen) if _are_indices(chosen) else chosen
         self.anchors = anchors
-        self._head = self._shadowed = self._patches = None
+        self._head: Any = None
+        self._shadowed: Any = None
+        self._patches: Any = None
         self._two_stage = self._unannotated = False
 
     def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
@@ -142,7 +145,7 @@ class DenseResponseRecorder(BaseRecorder):
     def _read(self, head: nn.Module, outputs: Any) -> DenseResponses:
         found = outputs if isinstance(outputs, Tensor) or not outputs else outputs[0]
         levels = [found] if isinstance(found, Tensor) else list(found or [])
-        channels = getattr(head, 'cls_out_channels', getattr(head, 'out_channels', None))
+        channels: Any = getattr(head, 'cls_out_channels', getattr(head, 'out_channels', None))
         fits = [
             isinstance(level, Tensor) and level.dim() == 4 and level.shape[1] % channels == 0
             for level in levels
@@ -163,15 +166,13 @@ class DenseResponseRecorder(BaseRecorder):
                 f'{list(strides)}: model.neck and the head disagree.'
             )
         sigmoid = _is_sigmoid(head, channels)
-        levels = tuple(
-            self._choose(level.unflatten(1, (-1, channels)), sigmoid) for level in levels
-        )
+        chosen = (self._choose(level.unflatten(1, (-1, channels)), sigmoid) for level in levels)
         if strides is not None:
             strides = tuple(
                 (stride, stride) if isinstance(stride, int) else (stride[1], stride[0])
                 for stride in strides
             )
-        return DenseResponses(levels, strides, sigmoid, self._patches)
+        return DenseResponses(tuple(chosen), strides, sigmoid, self._patches)
 
     def _choose(self, level: Tensor, sigmoid: bool) -> Tensor:
         """(N, A, C, H, W) → the configured anchors and classes."""

@@ -55,7 +55,7 @@ class IgnoredRegionRecorder(BaseRecorder):
     def _look(self, model: nn.Module, args: Tuple, kwargs: dict) -> None:
         if not self._recording:
             return
-        inputs = args[0] if args else kwargs.get('inputs')
+        inputs = args[0] if args else kwargs['inputs']
         samples = args[1] if len(args) > 1 else kwargs.get('data_samples')
         if not samples:
             raise ValueError(

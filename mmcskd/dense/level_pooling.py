@@ -20,7 +20,8 @@ def kept_locations(ignored: Optional[Tensor], level: Tensor) -> Optional[Tensor]
     """
     if ignored is None:
         return None
-    return (F.adaptive_avg_pool2d((~ignored).float(), level.shape[-2:]) >= 0.5).float()
+    grid = (level.shape[-2], level.shape[-1])
+    return (F.adaptive_avg_pool2d((~ignored).float(), grid) >= 0.5).float()
 
 
 def mean_response(level: Tensor, kept: Optional[Tensor]) -> Tensor:

@@ -73,7 +73,8 @@ class _InWindows(MultiheadAttention):
         super().__init__(stock.embed_dims, stock.num_heads, attn_drop=stock.attn_drop)
         for name in ('qkv', 'proj', 'proj_drop', 'out_drop', 'gamma1'):
             setattr(self, name, getattr(stock, name))
-        self.side, self.num_extra_tokens, self.grid = side, num_extra_tokens, None
+        self.side, self.num_extra_tokens = side, num_extra_tokens
+        self.grid: Tuple[int, int] = (0, 0)  # set by the patch embedding
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, L, D) → (N, L, D), the extra tokens and then the patches of ``grid`` by rows."""

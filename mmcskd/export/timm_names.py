@@ -1,9 +1,9 @@
 """MMPretrain's names of a ViT's weights → timm's."""
 
 import re
-from typing import Dict
+from typing import Any, Dict
 
-from torch import Tensor, nn
+from torch import Tensor
 
 # The order matters: the final norm is `ln1` too.
 NAMES = (
@@ -55,7 +55,7 @@ def timm_state(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
     return renamed
 
 
-def timm_call(model: nn.Module) -> str:
+def timm_call(model: Any) -> str:
     """The call that makes the timm model for these weights, as source text.
 
     Args:

@@ -1,6 +1,6 @@
 import math
 from contextlib import contextmanager
-from typing import Optional, Union
+from typing import Any, Dict, Optional, Union
 
 import torch
 from mmengine.device import get_device
@@ -84,7 +84,7 @@ class DeviceAmpOptimWrapper(AmpOptimWrapper):
             raise ValueError(
                 'optim_wrapper.dtype="float16" on a CPU needs torch >= 2.3: use "bfloat16".'
             )
-        options = {}
+        options: Dict[str, Any] = {}
         if isinstance(loss_scale, float):
             options = dict(init_scale=loss_scale)
         elif isinstance(loss_scale, dict):

@@ -12,7 +12,7 @@ import os
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any, Dict, Iterator, Optional
 
 import numpy as np
 import torch
@@ -89,12 +89,13 @@ def check_content(content: Any, size: Optional[int] = None) -> None:
 
 def _measure(content: Any) -> tuple:
     """Number of entries, each as often as it occurs, and bytes of arrays, each counted once."""
-    entries, open_, total = {}, set(), 0
+    entries: Dict[int, int] = {}
+    open_, total = set(), 0
     bounded = not lifted()
     waiting = [(content, False)]
     while waiting:
         node, done = waiting.pop()
-        inner = _inner(node)
+        inner: Any = _inner(node)
         if done:
             open_.discard(id(node))
             entries[id(node)] = 1 + sum(entries.get(id(each), 1) for each in inner)

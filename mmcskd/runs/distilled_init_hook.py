@@ -1,5 +1,5 @@
 import math
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
@@ -78,7 +78,7 @@ class DistilledInitHook(Hook):
             for warning in check_run_classes(model, datasets, given):
                 runner.logger.warning(warning)
 
-    def load(self, model: nn.Module) -> None:
+    def load(self, model: Any) -> None:
         """Load a model's weights from the checkpoint.
 
         Args:
@@ -119,7 +119,7 @@ class DistilledInitHook(Hook):
             return {f'backbone.{name}': value for name, value in state.items()}
         return state if 'backbone.pos_embed' in state else {}
 
-    def _fill(self, module: nn.Module, state: Dict[str, Tensor], part: str) -> None:
+    def _fill(self, module: Any, state: Dict[str, Tensor], part: str) -> None:
         wanted = module.state_dict()
         check_complete(
             {f'{part}.{name}': wanted[name] for name in wanted},
@@ -133,7 +133,7 @@ class DistilledInitHook(Hook):
             state = {**state, 'pos_embed': self._on_grid(module, state['pos_embed'])}
         module.load_state_dict(state, strict=False)
 
-    def _on_grid(self, backbone: nn.Module, pos_embed: Tensor) -> Tensor:
+    def _on_grid(self, backbone: Any, pos_embed: Tensor) -> Tensor:
         """Interpolate from the checkpoint's grid; MMPretrain takes any number for a square."""
         wanted, extra = tuple(backbone.pos_embed.shape), backbone.num_extra_tokens
         grid, own = self._saved_grid, own_grid(backbone)

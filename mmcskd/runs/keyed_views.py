@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import random
 import struct
-from typing import Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import numpy as np
 import torch
@@ -111,7 +111,7 @@ def key_views(
     Returns:
         bool: False for a batch sampler without a sampler, which has no keys.
     """
-    batches = loader.batch_sampler
+    batches: Any = loader.batch_sampler
     if not hasattr(batches, 'sampler'):
         return False
     if isinstance(batches.sampler, KeyedSampler):

@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Iterable, Iterator, List, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
 import torch
 
@@ -73,16 +73,14 @@ def candidates(
         by_epoch (bool): Whether ``{}`` is the epoch.
         named (Path, optional): The file in ``last_checkpoint``, used if it is in that folder.
     """
-    found = {}
+    found: Dict[Path, Tuple[float, float]] = {}
     for path in folder.glob('*'):
         if match := _match(template, path):
             found[path] = (int(match[1]), 0) if by_epoch else (0, int(match[1]))
         elif match := _match(PREEMPTED, path):
             found[path] = _reached(path) if by_epoch else (0, int(match[1]))
-    ours = (
-        named is not None and os.path.isfile(named) and named.parent.resolve() == folder.resolve()
-    )
-    if ours and not _among(named, found):
+    here = named is not None and named.parent.resolve() == folder.resolve()
+    if named is not None and here and os.path.isfile(named) and not _among(named, found):
         epoch, iteration = _reached(named)
         found[named] = (epoch if by_epoch else 0, iteration)
     return sorted(found, key=lambda path: (found[path], _date(path)), reverse=True)

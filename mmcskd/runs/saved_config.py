@@ -212,7 +212,7 @@ def _assigned(statement: ast.AST) -> Optional[str]:
     return target.id if isinstance(target, ast.Name) else None
 
 
-def _value(node: ast.AST, key: str, depth: int = 0) -> Any:
+def _value(node: Any, key: str, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         raise SavedConfigError(
             f'The saved config is nested more than {MAX_DEPTH} deep: {key[:60]} ….'
@@ -229,9 +229,10 @@ def _value(node: ast.AST, key: str, depth: int = 0) -> Any:
         kind = list if isinstance(node, ast.List) else tuple
         return kind(_value(item, key, depth + 1) for item in node.elts)
     elif isinstance(node, ast.Dict) and all(isinstance(name, ast.Constant) for name in node.keys):
+        names: Any = node.keys
         return {
             name.value: _value(item, f'{key}.{name.value}', depth + 1)
-            for name, item in zip(node.keys, node.values)
+            for name, item in zip(names, node.values)
         }
     elif _is_dict_call(node):
         found = {}

@@ -1,7 +1,7 @@
 import copy
 import functools
 import time
-from typing import Callable, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Optional, Sequence, Tuple, Union
 
 import mmengine
 import torch
@@ -84,10 +84,10 @@ class StudentFSDPStrategy(FSDPStrategy):
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         self._whole = self._optimizer_of_the_whole(model)
-        self.model_wrapper = {
+        self.model_wrapper: Any = {
             'type': 'MMFullyShardedDataParallel',
             'use_orig_params': True,
-            **(self.model_wrapper or {}),
+            **(getattr(self, 'model_wrapper', None) or {}),
         }
         if get_device() == 'cpu':
             if Version(torch.__version__).release < (2, 1):
@@ -112,7 +112,7 @@ class StudentFSDPStrategy(FSDPStrategy):
         return super()._wrap_model(model.to(get_device()))
 
     def build_optim_wrapper(
-        self, optim_wrapper: Union[Optimizer, OptimWrapper, dict], model: Optional[nn.Module] = None
+        self, optim_wrapper: Union[Optimizer, OptimWrapper, dict], model: Any = None
     ) -> BaseOptimWrapper:
         """Give the shards to the optimizer that was built for whole weights.
 
