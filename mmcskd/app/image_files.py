@@ -160,7 +160,9 @@ def read_pictures(
         # Of Pillow, about large or odd files that OpenCV reads.
         warnings.simplefilter('ignore')
         results = pool.map(read, listed)
-        bar = tqdm(results, total=len(listed), delay=1, desc='Reading pictures', leave=False)
+        # On a terminal, if it takes more than a second.
+        options = dict(desc='Reading pictures', delay=1, leave=False, disable=None)
+        bar = tqdm(results, total=len(listed), **options)
         for (path, _), result in zip(listed, bar):
             if isinstance(result, Picture):
                 pictures.append(result)
