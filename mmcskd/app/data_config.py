@@ -10,7 +10,7 @@ from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
 
-from .data_found import SPLITS, DataFound, kinds_of, sizes_of, with_pipeline
+from .data_found import SPLITS, DataFound, digest_of, kinds_of, sizes_of, with_pipeline
 from .image_files import read_pictures, shown
 
 # Files of a split that are looked at; a config may name a million.
@@ -85,6 +85,7 @@ def inspect_config(data: str, out: Path) -> DataFound:
         duplicates=[],
         notes=notes + kinds_of(pictures),
         listing='',
+        digest=digest_of(splits, {picture.path: picture.content for picture in pictures}),
         splits=splits,
         datasets=datasets,
         custom_imports=list((cfg.get('custom_imports') or {}).get('imports', [])),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Dict, List, Union
 
 from .data_config import inspect_config
-from .data_found import SPLITS, DataFound, kinds_of, sizes_of
+from .data_found import SPLITS, DataFound, digest_of, kinds_of, sizes_of
 from .data_listing import Listing, list_annotations, list_data
 from .data_split import divide, drop_copies
 from .image_files import Picture, read_pictures, shown
@@ -131,6 +131,7 @@ def _look(listing: Listing, out: Path, val: float, test: float, seed: int) -> Da
         duplicates=_duplicates(pictures, parts),
         notes=notes,
         listing='',
+        digest=digest_of(splits, {picture.path: picture.content for picture in kept}),
         splits=splits,
     )
 

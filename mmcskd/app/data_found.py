@@ -1,11 +1,12 @@
 """What an inspection of a user's data found."""
 
+import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median_low
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.fileio import list_from_file
 
@@ -29,7 +30,8 @@ class DataFound:
         left_out (list[dict[str, str]]): ``file`` and ``reason``.
         duplicates (list[dict[str, list[str]]]): ``files`` of equal content and their ``splits``.
         notes (list[str]): Sentences about what a user may not expect.
-        listing (str): Fingerprint of the files and the arguments.
+        listing (str): Fingerprint of the files' names and times and of the arguments.
+        digest (str): Fingerprint of what a run reads: paths, labels and contents, in any folder.
         splits (dict[str, list[tuple[str, int]]]): Path and label of each picture by split.
         datasets (dict[str, dict]): Of a config as data, its datasets by split.
         custom_imports (list[str]): Modules that a config with these datasets imports.
@@ -44,6 +46,7 @@ class DataFound:
     duplicates: List[Dict[str, List[str]]]
     notes: List[str]
     listing: str
+    digest: str
     splits: Dict[str, List[Tuple[str, int]]] = field(repr=False)
     datasets: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     custom_imports: List[str] = field(default_factory=list)
@@ -164,6 +167,16 @@ def with_pipeline(dataset: Dict[str, Any], pipeline: Sequence[dict]) -> Dict[str
 
 def _loads(step: Dict[str, Any]) -> bool:
     return 'Load' in str(step['type'])
+
+
+def digest_of(splits: Dict[str, List[Tuple[str, int]]], contents: Mapping[str, str]) -> str:
+    """Fingerprint of splits, given the digests of their pictures by path."""
+    lines = (
+        f'{split} {path} {label} {contents.get(path, "")}\n'
+        for split in SPLITS
+        for path, label in splits.get(split, ())
+    )
+    return hashlib.sha256(''.join(lines).encode()).hexdigest()
 
 
 def sizes_of(sizes: Sequence[Tuple[int, int]]) -> Dict[str, List[int]]:

@@ -350,6 +350,21 @@ def test_what_is_written(tmp_path, monkeypatch):
     assert not (folder / 'test.txt').exists()
 
 
+def test_the_digest_is_of_what_is_read(tmp_path):
+    """In any folder, whatever else lies there."""
+    root = classes(tmp_path / 'data')
+    digest = inspect(root, tmp_path / 'out').digest
+    shutil.copytree(root, tmp_path / 'copy')
+    (tmp_path / 'copy' / 'cat' / 'notes.txt').write_text('')
+    assert inspect(tmp_path / 'copy', tmp_path / 'out').digest == digest
+    assert inspect(root, tmp_path / 'out', seed=1).digest != digest
+    path = root / 'cat' / '3.png'
+    status = path.stat()
+    save(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert inspect(root, tmp_path / 'out').digest != digest
+
+
 def test_annotation_file(tmp_path):
     root = classes(tmp_path / 'data', ('a b', 'c'), 4)
     (root / 'train.txt').write_text('a b/0.png 7\n\na b/1.png 7 \nc/0.png 12\nc/9.png 12\n')
