@@ -63,6 +63,7 @@ from .runs.deferred_runtime_info_hook import DeferredRuntimeInfoHook  # noqa: E4
 from .runs.distilled_init_hook import DistilledInitHook  # noqa: E402
 from .runs.exact_resume_hook import ExactResumeHook  # noqa: E402
 from .runs.finite_loss_hook import FiniteLossHook  # noqa: E402
+from .runs.head_first_hook import HeadFirstHook  # noqa: E402
 from .runs.load_whole_image import LoadWholeImage  # noqa: E402
 from .runs.preemption_hook import PreemptionHook  # noqa: E402
 from .runs.safe_loading import trust_checkpoints  # noqa: E402
@@ -75,6 +76,7 @@ from .student.patch_tokens import (  # noqa: E402
     PatchTokens,
 )
 from .teacher.spatial_response_recorder import SpatialResponseRecorder  # noqa: E402
+from .teacher.torchvision_classifier import TorchvisionClassifier  # noqa: E402
 from .version import __version__  # noqa: E402
 
 __all__ = [
@@ -97,6 +99,7 @@ __all__ = [
     'ExactResumeHook',
     'FiniteLossHook',
     'FrozenTeacherDistill',
+    'HeadFirstHook',
     'INaturalist',
     'IgnoredRegionRecorder',
     'LoadWholeImage',
@@ -110,6 +113,7 @@ __all__ = [
     'SimpleFeaturePyramid',
     'SpatialResponseRecorder',
     'StudentFSDPStrategy',
+    'TorchvisionClassifier',
     'WindowedVisionTransformer',
     '__version__',
     'build_schedule',

@@ -261,6 +261,7 @@ def test_every_component_is_documented():
         'DigitScenes',
         'INaturalist',
         'PatchTokens',
+        'Run',
     }
     assert {name for name, _ in documented()} == components
 

@@ -1,224 +1,190 @@
-"""`mmcskd distill`: from a folder of images to a distilled student, step by step."""
+"""`mmcskd distill`: from one's own images to a distilled student, step by step."""
 
-import hashlib
-import shutil
-import time
+import os
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Dict, Optional, Union
 
-from mmengine.config import Config
-
-from ..checks.suggest import nearest
-from ..runs.atomic_file import AtomicBackend
-from ..version import __version__
+from ..runs.weights import read_checkpoint
 from . import configs_of_run
+from .configs_of_run import Setting
 from .data_folder import inspect
-from .evaluation import evaluate, write_json
-from .launch import build_student
-from .models_by_name import SMALL_STUDENTS, SMALL_TEACHERS, small_size
-from .recipe import choose
+from .data_found import DataFound
+from .journey import Journey, Step
+from .models_by_name import NamedModel, answers, find_model
+from .recipe import SMALL_SIDE, choose
 from .run import Run
-from .training import train
 
-STEPS = ('teacher', 'student', 'baseline')
+AUGMENTS = ('photo', 'light')
+EXPORTS = ('onnx', 'none')
 
 
 def distill(
     data: Union[str, Path],
-    teacher: str = 'small-cnn',
-    student: str = 'small-vit',
+    teacher: Optional[str] = None,
+    student: Optional[str] = None,
     epochs: Optional[int] = None,
     out: Optional[Union[str, Path]] = None,
     *,
     baseline: bool = False,
     size: Optional[int] = None,
+    teacher_size: Optional[int] = None,
+    teacher_epochs: Optional[int] = None,
     seed: int = 0,
     devices: int = 1,
-    teacher_epochs: Optional[int] = None,
+    teacher_weights: Optional[str] = None,
+    student_weights: Optional[str] = None,
     augment: Optional[str] = None,
+    bank: Optional[bool] = None,
     val: float = 0.15,
     test: float = 0.15,
     batch_size: Optional[int] = None,
     lr: Optional[float] = None,
+    amp: Optional[bool] = None,
+    export: str = 'onnx',
     dry_run: bool = False,
     verbose: bool = False,
 ) -> Run:
-    """Teach a vision transformer the classes of a folder of images by CSKD."""
-    arguments = dict(locals())
-    journey = _Journey(Path(out or Path('runs') / Path(data).resolve().name), devices, verbose)
-    journey.remember(arguments)
-    say = journey.say
-    say('Data')
-    found = inspect(data, journey.out, val, test, seed)
-    print(*(f'  {line}' for line in found.lines()), sep='\n')
-    datasets = {split: _of(found, split) for split in found.counts}
-    images = len(found.split('train'))
-    side = size or small_size(min(found.size['median']))
-    classes = len(found.classes)
-    setting = configs_of_run.Setting(
-        datasets, classes, augment or 'photo', seed, devices, amp=False
-    )
-    known = dict(teacher=SMALL_TEACHERS, student=SMALL_STUDENTS)
-    models = {}
-    for role, name in (('teacher', teacher), ('student', student)):
-        if name not in known[role]:
-            raise ValueError(f'--{role} "{name}" is unknown. ' + nearest(name, known[role]))
-        models[role] = known[role][name](classes, side)
+    """Teach a vision transformer the classes of one's own images by CSKD.
 
-    recipe = choose('teacher', images, side, models['teacher'].weights is not None, teacher_epochs)
-    text = configs_of_run.teacher_config(
-        models['teacher'], recipe, setting, str(journey.folder('teacher'))
+    The steps: look at the data; fine-tune the teacher on them, unless it answers their classes
+    already; distil the student; train the same student without a teacher, if asked; evaluate them
+    on val and test; export; report. Each is a config in ``out``, trained by ``tools/train.py`` in a
+    process of its own. A step that is done is not repeated, an interrupted one goes on; with
+    another argument the steps that depend on it are repeated, and the old folders renamed.
+
+    Args:
+        data (str | Path): Folder of class folders, folder of ``train``, ``val`` and ``test``, an
+            annotation file of MMPretrain (``.txt``), or a config.
+        teacher (str, optional): Name of a CNN, see :func:`mmcskd.app.models_by_name.find_model`.
+            Defaults to None: ``'timm:regnety_040'``, or for pictures of at most 64 pixels
+            ``'small-cnn'``, which needs no weights.
+        student (str, optional): Name of a transformer. Defaults to None: ``'deit-tiny'``, or for
+            such pictures ``'small-vit'``.
+        epochs (int, optional): Of student and baseline. Defaults to None: by the number of images,
+            see :mod:`mmcskd.app.recipe`.
+        out (str | Path, optional): Folder of the run. Defaults to None: ``runs/<name of data>``.
+        baseline (bool): Also train the student without a teacher. Defaults to False.
+        size (int, optional): Side of the student's images. Defaults to None: the model's own.
+        teacher_size (int, optional): Side of the teacher's images. Defaults to None: its own.
+        teacher_epochs (int, optional): Of the teacher. Defaults to None: by the number of images.
+        seed (int): Of the split and of every training. Defaults to 0.
+        devices (int): Number of processes: GPUs, or shares of the CPU. Defaults to 1.
+        teacher_weights (str, optional): File or URL to start from, ``'none'`` for scratch. Defaults
+            to None: the published ones.
+        student_weights (str, optional): As for the teacher. Defaults to None.
+        augment (str, optional): ``'photo'``: flip, crop, colours, CutMix, mixup; ``'light'``: shift
+            and CutMix, for letters, digits, signs. Defaults to None: photo.
+        bank (bool, optional): Whether the teacher's responses are banked before the student learns:
+            pays from the second student on. Defaults to None: a bank is used if there is one.
+        val (float): Share of val, if the data have none. Defaults to 0.15.
+        test (float): Share of test, if the data have neither. Defaults to 0.15.
+        batch_size (int, optional): Of student and baseline, in all. Defaults to None.
+        lr (float, optional): Learning rate of student and baseline. Defaults to None.
+        amp (bool, optional): Mixed precision, bfloat16. Defaults to None: on a GPU that has it.
+        export (str): ``'onnx'`` or ``'none'``. Defaults to ``'onnx'``.
+        dry_run (bool): Write the configs and stop. Defaults to False.
+        verbose (bool): MMEngine's log on the terminal. Defaults to False.
+
+    Returns:
+        Run: The finished run, or the written one.
+
+    Raises:
+        ValueError: In one sentence with the option, for what cannot be.
+        RuntimeError: If a training fails.
+        KeyboardInterrupt: If it is interrupted; the same call goes on.
+    """
+    arguments = dict(locals())
+    _check(arguments)
+    name = Path(os.path.abspath(os.path.expanduser(data))).stem
+    journey = Journey(Path(out) if out else Path('runs') / name, devices, verbose)
+    journey.say('Data')
+    found = inspect(data, journey.out, val, test, seed)
+    print(*(f'  {line}' for line in found.lines()), sep='\n', flush=True)
+    small = min(found.size['median']) <= SMALL_SIDE
+    teacher = teacher or ('small-cnn' if small else 'timm:regnety_040')
+    student = student or ('small-vit' if small else 'deit-tiny')
+    models = dict(
+        teacher=_model('teacher', teacher, found, teacher_weights, teacher_size),
+        student=_model('student', student, found, student_weights, size),
     )
-    teacher_mark = journey.write('teacher', text, found)
+    setting = Setting(found, augment or 'photo', seed, devices, _amp(amp))
+    journey.remember(arguments)
+
+    images = len(found.split('train'))
     options: Dict[str, Any] = dict(epochs=epochs, batch_size=batch_size, lr=lr)
-    recipe = choose('student', images, side, models['student'].weights is not None, **options)
-    text = configs_of_run.student_config(
-        models['student'],
-        recipe,
-        setting,
-        str(journey.folder('student')),
-        models['teacher'],
-        str(journey.folder('teacher') / 'teacher.pth'),
+
+    def recipe(role: str, model: NamedModel, **given):
+        chosen = choose(role, images, model.size, model.weights is not None, **given)
+        if chosen.batch_size % devices:
+            raise ValueError(
+                f'--devices {devices} cannot share a batch of {chosen.batch_size} evenly: give a '
+                '--batch-size that is a multiple.'
+            )
+        return chosen
+
+    steps = []
+    own = models['teacher']
+    text = configs_of_run.teacher_config(
+        own, recipe('teacher', own, epochs=teacher_epochs), setting, str(journey.out / 'teacher')
     )
-    journey.write('student', text, found, teacher_mark)
+    ready = own.weights if answers(own, found.classes) else None
+    steps.append(Step('teacher', own.name, text, found, weights=ready))
+    pupil = models['student']
+    text = configs_of_run.student_config(
+        pupil,
+        recipe('student', pupil, **options),
+        setting,
+        str(journey.out / 'student'),
+        own,
+        str(journey.out / 'teacher' / 'teacher.pth'),
+    )
+    steps.append(Step('student', f'{pupil.name}, CSKD', text, found, upstream=steps[0]))
     if baseline:
-        recipe = choose('baseline', images, side, models['student'].weights is not None, **options)
         text = configs_of_run.baseline_config(
-            models['student'], recipe, setting, str(journey.folder('baseline'))
+            pupil, recipe('baseline', pupil, **options), setting, str(journey.out / 'baseline')
         )
-        journey.write('baseline', text, found)
-    names = dict(teacher=models['teacher'].name, student=f'{models["student"].name}, CSKD')
-    if baseline:
-        names['baseline'] = f'{models["student"].name} alone'
+        steps.append(Step('baseline', f'{pupil.name} without a teacher', text, found))
+    for step in steps:
+        journey.write(step)
     if dry_run:
-        print('Written, nothing trained:', *(journey.folder(step) / 'config.py' for step in names))
+        print('\nNothing is trained. These configs are written:')
+        print(*(f'  {journey.out / step.name / "config.py"}' for step in steps), sep='\n')
         return Run(journey.out)
-    for step in names:
-        journey.bring_to_end(step, names[step])
+    for step in steps:
+        journey.bring_to_end(step)
     run = Run(journey.out)
     print(run.table())
     return run
 
 
-def _of(found: Any, split: str) -> Callable:
-    return lambda pipeline: found.dataset(split, pipeline)
+def _model(
+    role: str, name: str, found: DataFound, weights: Optional[str], size: Optional[int]
+) -> NamedModel:
+    model = find_model(role, name, found.classes, found.size['median'], weights)
+    if size is not None:
+        model = model.resized(size, '--size' if role == 'student' else '--teacher-size')
+    if model.weights is not None and '://' in model.weights:
+        # Fetched once, before anything is trained; the runs find it where MMEngine keeps it.
+        read_checkpoint(model.weights, f'--{role} "{name}" (other weights: --{role}-weights)')
+    return model
 
 
-class _Journey:
-    """The steps in a folder: each one's config, fingerprint, training and evaluation."""
-
-    def __init__(self, out: Path, devices: int, verbose: bool) -> None:
-        self.out = out.resolve()
-        self.devices = devices
-        self.verbose = verbose
-        self.out.mkdir(parents=True, exist_ok=True)
-
-    def say(self, heading: str) -> None:
-        print(f'\n{heading}', flush=True)
-
-    def remember(self, arguments: Dict[str, Any]) -> None:
-        """Write command.json."""
-        plain = {key: str(v) if isinstance(v, Path) else v for key, v in arguments.items()}
-        write_json(
-            dict(
-                arguments=plain,
-                command=spelt_command(plain),
-                versions=versions(),
-                seed=arguments['seed'],
-            ),
-            self.out / 'command.json',
-        )
-
-    def folder(self, step: str) -> Path:
-        return self.out / step
-
-    def write(self, step: str, text: str, found: Any, upstream: str = '') -> str:
-        """Write a step's config and fingerprint; a folder with another one is renamed.
-
-        Returns:
-            str: The fingerprint, of everything on which the step's result depends.
-        """
-        folder = self.folder(step)
-        sha = hashlib.sha256(f'{__version__}\n{upstream}\n{text}'.encode())
-        for split in found.counts:
-            for name, label in found.split(split):
-                sha.update(f'{split} {name} {label}\n'.encode())
-        mark = folder / 'fingerprint'
-        if folder.exists() and (not mark.exists() or mark.read_text() != sha.hexdigest()):
-            aside = folder.with_name(f'{step}.{time.strftime("%Y%m%d_%H%M%S")}')
-            folder.rename(aside)
-            print(f'  The old {step} is another one: kept as {aside.name}.')
-        folder.mkdir(parents=True, exist_ok=True)
-        AtomicBackend().put_text(text, folder / 'config.py')
-        AtomicBackend().put_text(sha.hexdigest(), mark)
-        return sha.hexdigest()
-
-    def bring_to_end(self, step: str, name: str) -> None:
-        """Train and evaluate, unless that is done."""
-        folder = self.folder(step)
-        metrics = folder / 'metrics.json'
-        self.say(f'{step.capitalize()}: {name}')
-        if metrics.exists():
-            print('  is there.')
-            return
-        config = folder / 'config.py'
-        start = time.time()
-        train(config, self.devices, self.verbose)
-        cfg = Config.fromfile(config)
-        checkpoint = Path((folder / 'last_checkpoint').read_text().strip())
-        if step == 'teacher':
-            shutil.copyfile(checkpoint, folder / 'teacher.pth')
-            checkpoint = folder / 'teacher.pth'
-        model = build_student(cfg, str(checkpoint))
-        splits = {
-            split: cfg[f'{split}_dataloader'].dataset
-            for split in ('val', 'test')
-            if cfg.get(f'{split}_dataloader')
-        }
-        results = evaluate(model, splits, cfg.val_dataloader.batch_size, folder)
-        write_json(
-            dict(
-                name=name,
-                config='config.py',
-                checkpoint=checkpoint.name,
-                params=sum(weight.numel() for weight in model.parameters()),
-                epochs=cfg.train_cfg.max_epochs,
-                seconds=round(time.time() - start, 1),
-                **results,
-            ),
-            metrics,
-        )
-
-
-def versions() -> Dict[str, str]:
-    """The releases on which a result depends."""
-    import platform
-
-    import mmengine
-    import mmpretrain
-    import mmrazor
+def _amp(amp: Optional[bool]) -> bool:
     import torch
-    import torchvision
 
-    return dict(
-        python=platform.python_version(),
-        torch=torch.__version__,
-        torchvision=torchvision.__version__,
-        mmengine=mmengine.__version__,
-        mmpretrain=mmpretrain.__version__,
-        mmrazor=mmrazor.__version__,
-        mmcskd=__version__,
-    )
+    if amp is None:
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return amp
 
 
-def spelt_command(arguments: Dict[str, Any]) -> str:
-    """The command line of a call."""
-    import shlex
-
-    parts: List[str] = ['mmcskd', 'distill', shlex.quote(str(arguments['data']))]
-    for name, value in arguments.items():
-        if name == 'data' or value is None or value is False:
-            continue
-        option = '--' + name.replace('_', '-')
-        parts.append(option if value is True else f'{option} {shlex.quote(str(value))}')
-    return ' '.join(parts)
+def _check(arguments: Dict[str, Any]) -> None:
+    for name in ('epochs', 'teacher_epochs', 'batch_size', 'size', 'teacher_size', 'devices'):
+        value = arguments[name]
+        if value is not None and (type(value) is not int or value < 1):
+            raise ValueError(f'--{name.replace("_", "-")} {value}: expected a whole number > 0.')
+    if arguments['lr'] is not None and not 0 < arguments['lr'] < 1:
+        raise ValueError(f'--lr {arguments["lr"]}: expected a number between 0 and 1.')
+    if arguments['augment'] not in (None, *AUGMENTS):
+        raise ValueError(f'--augment "{arguments["augment"]}": expected one of {AUGMENTS}.')
+    if arguments['export'] not in EXPORTS:
+        raise ValueError(f'--export "{arguments["export"]}": expected one of {EXPORTS}.')

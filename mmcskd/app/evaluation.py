@@ -6,7 +6,6 @@ from typing import Any, Dict, List
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch import nn
@@ -52,14 +51,14 @@ def probabilities(model: Any, dataset: dict, batch_size: int, workers: int = 0) 
 
 
 def evaluate(
-    model: nn.Module, datasets: Dict[str, dict], batch_size: int, folder: Path
+    model: nn.Module, datasets: Dict[str, dict], loader: dict, folder: Path
 ) -> Dict[str, Any]:
     """Evaluate a model on the splits and write ``predictions.npz``.
 
     Args:
         model (nn.Module): As in :func:`probabilities`.
         datasets (dict[str, dict]): split → dataset.
-        batch_size (int): Images at once.
+        loader (dict): The config's dataloader: its ``batch_size`` and ``num_workers``.
         folder (Path): Where the file goes.
 
     Returns:
@@ -67,7 +66,7 @@ def evaluate(
     """
     arrays, metrics = {}, {}
     for split, dataset in datasets.items():
-        found = probabilities(model, dataset, batch_size)
+        found = probabilities(model, dataset, loader['batch_size'], loader['num_workers'])
         arrays.update({f'{name}_{split}': found[name] for name in found})
         right = int((found['probs'].argmax(1) == found['labels']).sum())
         count = len(found['labels'])
@@ -86,14 +85,3 @@ def write_json(content: Any, path: Path) -> None:
         path (Path): The file.
     """
     AtomicBackend().put_text(json.dumps(content, indent=2, ensure_ascii=False) + '\n', path)
-
-
-def test_datasets(config: Config, datasets: Dict[str, Any]) -> Dict[str, dict]:
-    """The splits on which a step's model is evaluated, with its own test pipeline.
-
-    Args:
-        config (mmengine.Config): Of the step.
-        datasets (dict): split → function of a pipeline.
-    """
-    pipeline = config.val_dataloader.dataset.pipeline
-    return {split: datasets[split](pipeline) for split in ('val', 'test') if split in datasets}

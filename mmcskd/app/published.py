@@ -41,7 +41,7 @@ def published(config: str) -> List[Published]:
         return []
     path = Path(path).resolve()
     name = PREFIX + path.as_posix().rpartition(FOLDER)[2]
-    found = [] if FOLDER not in path.as_posix() else _models().values()
+    found = [] if FOLDER not in path.as_posix() else all_published().values()
     fitting = [model for model in found if model.config == name]
     return sorted(fitting, key=lambda model: (model.name != path.stem, -model.top1))
 
@@ -55,7 +55,7 @@ def named(name: str) -> Published:
     Raises:
         ValueError: If there is none, with the nearest names.
     """
-    models = _models()
+    models = all_published()
     if name.lower() not in models:
         raise ValueError(
             f'"{name}" is no classifier with weights of MMPretrain. {nearest(name, models)}'
@@ -63,7 +63,8 @@ def named(name: str) -> Published:
     return models[name.lower()]
 
 
-def _models() -> Dict[str, Published]:
+def all_published() -> Dict[str, Published]:
+    """All of them by their names, in lower case."""
     list_models()  # reads the metafiles, once
     found = {}
     for key, model in ModelHub._models_dict.items():

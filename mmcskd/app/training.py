@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import List
 
@@ -12,10 +13,6 @@ from typing import List
 PACKAGE = Path(__file__).resolve().parents[1]
 TOOLS = PACKAGE / '.mim' / 'tools'
 TAIL = 15
-
-
-class StepStopped(Exception):
-    """A training that was interrupted: Ctrl-C, SIGTERM."""
 
 
 def command(config: Path, devices: int) -> List[str]:
@@ -39,7 +36,7 @@ def train(config: Path, devices: int, verbose: bool) -> None:
         verbose (bool): Whether MMEngine's log goes to the terminal.
 
     Raises:
-        StepStopped: If it was interrupted; its last checkpoint is there.
+        KeyboardInterrupt: If it was interrupted; its last checkpoint is there.
         RuntimeError: If it failed, with the last lines of what it said.
     """
     errors = config.with_name('stderr.log')
@@ -63,14 +60,17 @@ def train(config: Path, devices: int, verbose: bool) -> None:
             stopped.append(True)
             process.terminate()
 
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        # Only a program's first thread may have handlers; a notebook's cells run in it.
+        main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+        before = {number: signal.signal(number, stop) for number in numbers}
         try:
             status = process.wait()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
     if stopped or status in (-signal.SIGTERM, 128 + signal.SIGTERM):
-        raise StepStopped
+        raise KeyboardInterrupt
     if status:
         raise RuntimeError(
             f'The training of {config} ended with status {status}. Its last words:\n'

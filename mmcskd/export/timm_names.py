@@ -1,22 +1,11 @@
 """MMPretrain's names of a ViT's weights → timm's."""
 
-import re
 from typing import Any, Dict
 
 from torch import Tensor
 
-# The order matters: the final norm is `ln1` too.
-NAMES = (
-    (r'^head\.layers\.head_dist\.', 'head_dist.'),
-    (r'^head\.layers\.head\.', 'head.'),
-    (r'^backbone\.patch_embed\.projection\.', 'patch_embed.proj.'),
-    (r'^backbone\.layers\.(\d+)\.ln([12])\.', r'blocks.\1.norm\2.'),
-    (r'^backbone\.layers\.(\d+)\.attn\.(qkv|proj)\.', r'blocks.\1.attn.\2.'),
-    (r'^backbone\.layers\.(\d+)\.ffn\.layers\.0\.0\.', r'blocks.\1.mlp.fc1.'),
-    (r'^backbone\.layers\.(\d+)\.ffn\.layers\.1\.', r'blocks.\1.mlp.fc2.'),
-    (r'^backbone\.ln1\.', 'norm.'),
-    (r'^backbone\.(cls_token|dist_token|pos_embed)$', r'\1'),
-)
+from ..runs.vit_names import to_timm
+
 # Width, depth, attention heads and hidden width of the standard sizes.
 SIZES = {
     (192, 12, 3, 768): 'tiny',
@@ -40,18 +29,12 @@ def timm_state(state: Dict[str, Tensor]) -> Dict[str, Tensor]:
     Raises:
         ValueError: For a weight that timm's model does not have.
     """
-    renamed = {}
-    for name, value in state.items():
-        for pattern, replacement in NAMES:
-            new, found = re.subn(pattern, replacement, name)
-            if found:
-                renamed[new] = value
-                break
-        else:
-            raise ValueError(
-                f'--to timm: timm\'s ViT has no place for "{name}" of this student. '
-                'Export it --to mmpretrain or safetensors.'
-            )
+    renamed, unknown = to_timm(state)
+    if unknown:
+        raise ValueError(
+            f'--to timm: timm\'s ViT has no place for "{unknown[0]}" of this student. '
+            'Export it --to mmpretrain or safetensors.'
+        )
     return renamed
 
 

@@ -10,19 +10,20 @@ from torch import Tensor, nn
 from ..checks.class_names import check_run_classes, checkpoint_classes
 from ..checks.typed import typed
 from .patch_grid import own_grid, saved_grid
-from .weights import check_complete, read_checkpoint, state_dict_of, unprefixed
+from .weights import check_complete, classifier_names, named_as, read_checkpoint, state_dict_of
 from .wrapped_model import unwrapped
 
 
 @HOOKS.register_module()
 class DistilledInitHook(Hook):
-    """Start fine-tuning from a distilled student, completely or not at all.
+    """Start fine-tuning from a trained classifier, completely or not at all.
 
     The hook acts once, before the first iteration of a run that does not resume. MMEngine's
     ``init_cfg=dict(type='Pretrained')`` and ``load_from`` leave weights random that the file lacks;
     here every weight of the backbone comes from the checkpoint. Its names may be those of the
-    student (``backbone.…``, also without that prefix) or of the algorithm
-    (``architecture.backbone.…``). The head is initialised anew unless ``head`` is set.
+    student (``backbone.…``, also without that prefix), of the algorithm
+    (``architecture.backbone.…``), or of timm's ViT. The head is initialised anew unless ``head`` is
+    set; of a whole model of timm or torchvision that is its last linear layer.
 
     Two things may differ: the image size, for which MMPretrain's ``resize_pos_embed`` interpolates
     the position embeddings; and the distillation token, which a plain ``VisionTransformer`` drops
@@ -84,14 +85,20 @@ class DistilledInitHook(Hook):
         Args:
             model (nn.Module): An MMPretrain classifier with a ``backbone`` and a ``head``.
         """
-        state = self._student()
+        state = self._state(model)
+        if not hasattr(model, 'backbone'):
+            self._fill_whole(model, state)
+            return
         backbone = {k[len('backbone.') :]: v for k, v in state.items() if k[:9] == 'backbone.'}
         if not backbone:
             raise ValueError(
-                f'{self.key} holds no vision transformer, no "backbone.pos_embed": give a '
-                'checkpoint of a distilled student.'
+                f'{self.key} holds no weights of a backbone, such as "backbone.pos_embed": give a '
+                'checkpoint of a classifier.'
             )
         self._fill(model.backbone, _fit_tokens(model.backbone, backbone), 'backbone')
+        if getattr(model, 'neck', None) is not None and model.neck.state_dict():
+            neck = {k[len('neck.') :]: v for k, v in state.items() if k[:5] == 'neck.'}
+            self._fill(model.neck, neck, 'neck')
         taken = 'backbone'
         if self.head:
             head = {k[len('head.') :]: v for k, v in state.items() if k[:5] == 'head.'}
@@ -104,8 +111,20 @@ class DistilledInitHook(Hook):
             taken = 'backbone and head'
         MMLogger.get_current_instance().info(f'Fine-tuning the {taken} of {self.checkpoint}.')
 
-    def _student(self) -> Dict[str, Tensor]:
-        """The checkpoint's weights under the student's own names."""
+    def _fill_whole(self, model: nn.Module, state: Dict[str, Tensor]) -> None:
+        """Load a model of timm or torchvision; without ``head`` all but its last linear layer."""
+        wanted = model.state_dict()
+        if not self.head:
+            new = tuple(classifier_names(model))
+            wanted = {name: wanted[name] for name in wanted if name not in new}
+        check_complete(
+            wanted, state, self.key, type(model).__name__, 'Name the model it is of.', spare=True
+        )
+        model.load_state_dict({k: state[k] for k in wanted if k in state}, strict=False)
+        MMLogger.get_current_instance().info(f'Fine-tuning the model of {self.checkpoint}.')
+
+    def _state(self, model: nn.Module) -> Dict[str, Tensor]:
+        """The checkpoint's weights under the model's own names."""
         if not self.checkpoint:
             raise ValueError(
                 'DistilledInitHook has no checkpoint, fine-tuning would start from random weights: '
@@ -114,10 +133,10 @@ class DistilledInitHook(Hook):
         content = read_checkpoint(self.checkpoint, self.key)
         self._saved_grid = self.grid or saved_grid(content)
         self._classes = checkpoint_classes(content)
-        state = unprefixed(state_dict_of(content, self.key))
-        if 'pos_embed' in state:
+        state = named_as(model, state_dict_of(content, self.key))
+        if 'pos_embed' in state:  # of a backbone alone
             return {f'backbone.{name}': value for name, value in state.items()}
-        return state if 'backbone.pos_embed' in state else {}
+        return state
 
     def _fill(self, module: Any, state: Dict[str, Tensor], part: str) -> None:
         wanted = module.state_dict()

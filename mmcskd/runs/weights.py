@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from mmengine.logging import MMLogger
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..checks.class_names import checkpoint_classes
 from ..checks.suggest import nearest
 from .patch_grid import check_grid
+from .vit_names import from_timm
 
 AVERAGED = ('state_dict_ema', 'model_ema')
 # In the order in which timm looks for them.
@@ -110,8 +111,8 @@ def load_weights(
     MMPretrain's ``get_model`` does.
 
     It accepts checkpoints of MMEngine, of DistributedDataParallel, of timm (also into an MMPretrain
-    classifier with a ``TIMMBackbone``), and of this package's students, with the prefix
-    ``architecture.``.
+    classifier with a ``TIMMBackbone`` or a ``VisionTransformer``), and of this package's students,
+    with the prefix ``architecture.``.
 
     Args:
         model (nn.Module): The model.
@@ -129,7 +130,7 @@ def load_weights(
     state = state_dict_of(content, given, averaged)
     if not state:
         raise ValueError(f'{given} holds no weights, expected a state dict.')
-    state, wanted = _named_as(model, state), model.state_dict()
+    state, wanted = named_as(model, state), model.state_dict()
     check_complete(wanted, state, given, type(model).__name__, BELONGS, spare=True)
     check_grid(model, content, given)
     unused = [name for name in state if name not in wanted]
@@ -162,7 +163,7 @@ def complete_weights(
     found = state_dict_of(content, given)
     prefix = 'architecture.' if hasattr(model, 'architecture') else ''
     student = getattr(model, 'architecture', model)
-    state = {f'{prefix}{name}': value for name, value in _named_as(student, found).items()}
+    state = {f'{prefix}{name}': value for name, value in named_as(student, found).items()}
     if wanted:
         own = {name: value for name, value in wanted.items() if name.startswith(prefix)}
         check_complete(own, state, given, type(student).__name__, BELONGS, spare=True)
@@ -252,9 +253,17 @@ def unprefixed(state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
     return dict(state)
 
 
-def _named_as(model: nn.Module, state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-    """The weights under the model's own names."""
+def named_as(model: nn.Module, state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    """The weights of another library, release or wrapper under a model's own names.
+
+    Args:
+        model (nn.Module): Any model.
+        state (Mapping[str, Tensor]): The weights.
+    """
     state = unprefixed(state)
+    if 'blocks.0.attn.qkv.weight' in state and hasattr(getattr(model, 'backbone', None), 'ln1'):
+        renamed, unknown = from_timm(state)  # of timm's ViT into MMPretrain's
+        state = {**renamed, **{name: state[name] for name in unknown}}
     if hasattr(model, 'bbox_head') and not any(name.startswith('bbox_head.') for name in state):
         # The head of MMDetection's RPN alone is the `rpn_head` of a two-stage detector.
         state = {re.sub(r'^rpn_head\.', 'bbox_head.', name): state[name] for name in state}
@@ -272,6 +281,22 @@ def _named_as(model: nn.Module, state: Mapping[str, Tensor]) -> Dict[str, Tensor
         state = dict(state)
         model.rename_weights(state)
     return state
+
+
+def classifier_names(model: nn.Module) -> List[str]:
+    """Names of the weights that belong to the classes: of the head, or of the last linear layer.
+
+    Args:
+        model (nn.Module): A classifier of MMPretrain; without a ``head``, as of timm or
+            torchvision, its last linear layer counts.
+    """
+    names = list(model.state_dict())
+    if hasattr(model, 'head'):
+        return [name for name in names if name.startswith(('head.', 'head_dist.'))]
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1:]
+    own = {id(value) for module in last for value in module.state_dict(keep_vars=True).values()}
+    state = model.state_dict(keep_vars=True)
+    return [name for name in names if id(state[name]) in own]
 
 
 def digest(model: nn.Module) -> str:
