@@ -35,15 +35,17 @@ def run_fingerprint(runner) -> Dict[str, Any]:
     Returns:
         dict: Plain values by config key.
     """
-    found = {part: plain(runner.cfg.get(part), UNRELATED) for part in PARTS}
+    cfg = runner.cfg if 'model' in runner.cfg else {}  # one that was built part by part has none
+    found = {part: plain(cfg.get(part), UNRELATED) for part in PARTS if cfg}
     by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
-    length = dict(max_epochs=runner.max_epochs) if by_epoch else dict(max_iters=runner.max_iters)
-    found['train_cfg'] = {**(found['train_cfg'] or {}), **length}
+    length = 'max_epochs' if by_epoch else 'max_iters'
+    (found.get('train_cfg') or {}).pop(length, None)
+    found[f'train_cfg.{length}'] = getattr(runner, length)
     dataset = runner.train_dataloader.dataset
     found['number of images of train_dataloader.dataset'] = len(dataset)
     found['classes of train_dataloader.dataset'] = plain(dataset_classes(dataset))
     for key, value in getattr(unwrapped(runner), 'depends_on', dict)().items():
-        *path, last = key.split('.')
+        *path, last = key.split('.') if cfg else [key]
         place = found
         for name in path:
             if not isinstance(place.get(name), dict):  # a part that is built already

@@ -95,6 +95,7 @@ def kill(*_):
 def runner(
     work_dir, *hooks, epochs=3, iterations=None, batch=2, dataset=None, model=None, checkpoint=None,
     ema=False, resume=False, accumulate=1, optim=None, sampler=None, workers=0, seed=3, log=100,
+    allowed=('train_cfg.max_epochs', 'train_cfg.max_iters'),
     validate=None, kind=None, **options,
 ):  # fmt: skip
     """A Runner over 12 images; 6 iterations an epoch."""
@@ -123,7 +124,7 @@ def runner(
             logger=dict(type='LoggerHook', interval=log),
             checkpoint=dict(CHECKPOINT, by_epoch=by_epoch, **(checkpoint or {})),
             data_check=dict(type='mmrazor.DataCheckHook'),
-            exact_resume=dict(type='mmrazor.ExactResumeHook'),
+            exact_resume=dict(type='mmrazor.ExactResumeHook', allowed_changes=allowed),
             preemption=dict(type='mmrazor.PreemptionHook'),
             finite_loss=dict(type='mmrazor.FiniteLossHook'),
         ),

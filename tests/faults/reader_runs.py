@@ -54,7 +54,9 @@ def write_config(place):
         test_cfg=dict(),
         default_hooks=dict(
             checkpoint=dict(type='mmrazor.AtomicCheckpointHook', interval=1, save_best='auto'),
-            exact_resume=dict(type='mmrazor.ExactResumeHook'),
+            exact_resume=dict(
+                type='mmrazor.ExactResumeHook', allowed_changes=['train_cfg.max_epochs']
+            ),
         ),
         custom_hooks=[dict(type='mmrazor.CKFHook')],
         randomness=dict(seed=1),
@@ -151,6 +153,7 @@ def resumed(work_dir, path, resume=True):
         work_dir, epochs=2, resume=resume, load_from=str(path), model=model_config(),
         batch=4, dataset=dict(type='Pictures', length=8), param_scheduler=None,
         optim=dict(optimizer=dict(type='SGD', lr=0.01)),
+        allowed=['train_cfg.max_epochs', 'classes of train_dataloader.dataset'],
     )  # fmt: skip
     run.train()
 
