@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple, Union
@@ -21,8 +22,12 @@ from .student_checkpoint import Student, load_student
 from .timm_names import timm_call, timm_state
 
 # Suffixes that say a format, and the targets that write it.
-FORMATS = {'.safetensors': ('safetensors', 'timm'), '.onnx': ('onnx',)}
-PACKAGES = dict(onnx=('onnx', 'onnxscript'), safetensors=('safetensors',))
+FORMATS = {'.safetensors': ('safetensors', 'timm'), '.onnx': ('onnx',), '.xml': ('openvino',)}
+PACKAGES = dict(
+    onnx=('onnx', 'onnxscript'),
+    openvino=('onnx', 'onnxscript', 'openvino'),
+    safetensors=('safetensors',),
+)
 WEIGHTS = dict(
     averaged='the moving average (EMA)',
     raw='the raw ones, not averaged',
@@ -48,15 +53,17 @@ def export_student(
     | ``'timm'`` | timm's names | ``deit_*_distilled_patch16_224``, ``vit_*_patch16_224`` |
     | ``'safetensors'`` | as ``'mmpretrain'`` | the same |
     | ``'onnx'`` | preprocessed images (N, 3, height, width) → logits (N, C), any N | a runtime |
+    | ``'openvino'`` | the same in an ``.xml``, the weights beside it in a ``.bin`` | OpenVINO |
 
     For timm, OUT may end in ``.safetensors`` too, and is then of that format. The metadata of an
     ONNX file say what the images are: ``mean`` and ``std`` of 0 to 255, ``size`` (height, width),
     ``channel_order``, the ``classes``, and the test ``pipeline``, as JSON.
 
-    None of them needs mmcskd. ONNX gives the student's own test score, of all its voters. The
-    others give the stock model's score. With ``DeiTClsHead`` and in timm that is the average of
-    z_cls and z_dist, as with ``vote=('cls', 'dist')``; with most other heads it is the logits of
-    the class token or the pooled feature, as with ``vote='cls'``; the distillation head is dropped.
+    None of them needs mmcskd. ONNX and OpenVINO give the student's own test score, of all its
+    voters. The others give the stock model's score. With ``DeiTClsHead`` and in timm that is the
+    average of z_cls and z_dist, as with ``vote=('cls', 'dist')``; with most other heads it is the
+    logits of the class token or the pooled feature, as with ``vote='cls'``; the distillation head
+    is dropped.
 
     Args:
         checkpoint (str | Path): File or URL, of any training of a classifier.
@@ -199,6 +206,18 @@ def _describe_input(student: Student, size: Tuple[int, ...], out: Path) -> None:
     onnx.save(program, str(out))
 
 
+def _to_openvino(student: Student, out: Path) -> List[str]:
+    import openvino
+
+    if out.suffix != '.xml':
+        raise ValueError(f'OUT "{out}": OpenVINO reads a ".xml", take that suffix.')
+    with tempfile.TemporaryDirectory() as folder:
+        onnx = Path(folder) / 'student.onnx'
+        lines = _to_onnx(student, onnx)
+        openvino.save_model(openvino.convert_model(onnx), out, compress_to_fp16=False)
+    return lines
+
+
 def _check_batch(program, model: nn.Module, images: Tensor, out: Path) -> None:
     """Check the exported graph against the student, with another batch size."""
     captured = getattr(program, 'exported_program', None)
@@ -278,4 +297,5 @@ TARGETS = dict(
     timm=_to_timm,
     safetensors=_to_safetensors,
     onnx=_to_onnx,
+    openvino=_to_openvino,
 )

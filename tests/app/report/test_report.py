@@ -132,7 +132,7 @@ def test_an_unfinished_run(tmp_path):
 
 def test_models_evaluated_on_different_pictures(tmp_path):
     out = write_run(tmp_path / 'out', test=0)
-    other = write_run(tmp_path / 'other', parts=('student',), test=0, pictures=13)
+    other = write_run(tmp_path / 'other', parts=('student',), test=13)
     (out / 'student' / 'predictions.npz').write_bytes(
         (other / 'student' / 'predictions.npz').read_bytes()
     )

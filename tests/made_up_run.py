@@ -25,14 +25,13 @@ def sized(config, classes):
     return config
 
 
-def write_run(out, parts=('teacher', 'baseline', 'student'), test=40, pictures=12, classes=CLASSES):
+def write_run(out, parts=('teacher', 'baseline', 'student'), test=20, classes=CLASSES):
     """Write it.
 
     Args:
         out (Path): The folder.
         parts (Sequence[str]): Models that the run has.
-        test (int): Pictures of each class for test; 0: no test split.
-        pictures (int): Of each class, that are real files.
+        test (int): Pictures of each class for test, the same as for val; 0: no test split.
         classes (Sequence[str]): Their names.
 
     Returns:
@@ -43,12 +42,11 @@ def write_run(out, parts=('teacher', 'baseline', 'student'), test=40, pictures=1
     files, labels = [], []
     for label in range(count):
         (root / f'c{label}').mkdir(parents=True)
-        for index in range(max(test, pictures)):
+        for index in range(test or 12):
             file = f'c{label}/{index}.png'
-            if index < pictures:
-                pixels = generator.normal(110 + 15 * label, 40, (8, 8, 3)).clip(0, 255)
-                picture = Image.fromarray(pixels.astype(np.uint8))
-                picture.resize((48, 48), Image.BICUBIC).save(root / file)
+            pixels = generator.normal(110 + 15 * label, 40, (8, 8, 3)).clip(0, 255)
+            picture = Image.fromarray(pixels.astype(np.uint8))
+            picture.resize((48, 48), Image.BICUBIC).save(root / file)
             files.append(file)
             labels.append(label)
     splits = dict(val=(files, labels), **(dict(test=(files, labels)) if test else {}))
@@ -112,7 +110,7 @@ def write_data(out, root, classes, splits):
     (out / 'data').mkdir()
     (out / 'data' / 'classes.txt').write_text('\n'.join(classes), encoding='utf-8')
     for split, (files, labels) in splits.items():
-        lines = [f'{file} {label}' for file, label in zip(files, labels) if (root / file).is_file()]
+        lines = [f'{file} {label}' for file, label in zip(files, labels)]
         (out / 'data' / f'{split}.txt').write_text('\n'.join(lines))
     counts = {
         split: {name: labels.count(index) for index, name in enumerate(classes)}
