@@ -10,6 +10,7 @@ import sys
 from . import compat
 
 compat.check_versions()
+compat.bridge_known_warnings()
 compat.bridge_checkpoints()
 compat.bridge_checkpoint_paths()
 compat.bridge_schedule_states()

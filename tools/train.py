@@ -1,6 +1,7 @@
 """Train a config: one process, or one of several started by tools/dist_train.sh."""
 
 import argparse
+from pathlib import Path
 
 import mmcskd  # noqa: F401, registers everything
 from mmcskd.app.launch import (
@@ -9,6 +10,7 @@ from mmcskd.app.launch import (
     choose_checkpoint,
     load_config,
 )
+from mmcskd.app.log import summary
 from mmcskd.app.runner import build_runner
 
 
@@ -47,6 +49,8 @@ def main(arguments=None):
     runner = build_runner(cfg)
     choose_checkpoint(runner)
     runner.train()
+    for line in summary(runner, args.config, str(Path(__file__).parent)):
+        runner.logger.info(line)
 
 
 if __name__ == '__main__':

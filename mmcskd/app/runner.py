@@ -3,7 +3,9 @@
 import copy
 import logging
 import math
+import os
 from functools import partial
+from pathlib import Path
 from typing import Any, Callable, Iterator, Tuple
 
 from mmengine.config import Config
@@ -21,6 +23,7 @@ from ..checks.class_names import (
 from ..checks.part import type_name
 from ..runs.weights import complete_weights
 from ..runs.wrapped_model import is_sharded, unwrapped
+from .log import ShortLog, short
 
 # Methods of a Runner or of a FlexibleRunner's strategy that build one part, with its config key.
 BUILDS = {
@@ -82,7 +85,16 @@ def naming(kind: type) -> Any:
                 # `FileHandler` derives from it.
                 kept = [each for each in logger.handlers if type(each) is not logging.StreamHandler]
                 logger.handlers = kept
+            details = Path(self._log_dir) / 'details.txt'
+            if not any(isinstance(each, ShortLog) for each in logger.filters):
+                logger.addFilter(ShortLog(details))
+            logger.info(f'Environment, order of hooks and options of weights: {short(details)}')
             return logger
+
+        def dump_config(self):
+            super().dump_config()
+            name = Path(self.cfg.filename or f'{self.timestamp}.py').name
+            self.logger.info(f'Config: {short(os.path.join(self.work_dir, name))}')
 
         def build_strategy(self, *args, **kwargs):
             strategy = super().build_strategy(*args, **kwargs)

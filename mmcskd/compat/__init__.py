@@ -9,6 +9,7 @@ from .checkpoint_paths import bridge_checkpoint_paths
 from .checkpoints import bridge_checkpoints, checkpoint_globals
 from .cpu_processes import bridge_cpu_processes, has_accelerator
 from .exported_attention import bridge_exported_attention
+from .known_warnings import bridge_known_warnings
 from .mmcls_names import bridge_mmcls_names
 from .mmcv_guard import bridge_mmcv_guard
 from .package_configs import bridge_package_configs
@@ -26,6 +27,7 @@ __all__ = [
     'bridge_checkpoints',
     'bridge_cpu_processes',
     'bridge_exported_attention',
+    'bridge_known_warnings',
     'bridge_mmcls_names',
     'bridge_mmcv_guard',
     'bridge_package_configs',

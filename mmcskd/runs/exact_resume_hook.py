@@ -28,6 +28,9 @@ from .validations import (
 from .weights import check_complete
 from .wrapped_model import is_sharded, unwrapped
 
+# What MMEngine says of a resume, and this hook makes good.
+UNTRUE = ('Resumed iteration number is not divisible', 'Advance dataloader')
+
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
@@ -86,6 +89,7 @@ class ExactResumeHook(Hook):
         """Refuse hooks that cannot resume; prepare for a validation that is overdue."""
         if isinstance(runner._train_loop, BaseLoop):
             check_hooks(runner)
+            runner.logger.addFilter(lambda record: not record.getMessage().startswith(UNTRUE))
             decide_before_checkpoints(runner)
             if not any(isinstance(hook, OverdueValidation) for hook in runner.hooks):
                 runner.register_hook(OverdueValidation(), 'LOWEST')

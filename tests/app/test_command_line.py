@@ -2,8 +2,10 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,6 +34,34 @@ def two(place):
         TOOLS / 'dist_train.sh', 'two.py', 2, '--work-dir', 'two',
         '--cfg-options', 'param_scheduler.0.end=2', cwd=place,
     )  # fmt: skip
+
+
+def test_the_log_begins_with_the_run(one, place):
+    """Config, environment, order of hooks and options of weights lie in files."""
+    before = one[: one.index('Epoch(train)')].splitlines()
+    assert len(before) < 15, '\n'.join(before)
+    assert 'WARNING' not in one
+    (details,) = (place / 'one').glob('*/details.txt')
+    text = details.read_text(encoding='utf-8')
+    for kept in ('System environment', 'before_train_iter', 'paramwise_options -- '):
+        assert kept in text and kept not in one
+    assert (
+        f'Environment, order of hooks and options of weights: {details.relative_to(place)}' in one
+    )
+    assert 'Config: one/one.py' in one
+    assert Config.fromfile(place / 'one' / 'one.py').train_cfg.max_epochs == 2
+
+
+def test_the_log_ends_with_the_next_command(one, place):
+    *_, saved, test, export = [line.split(' - INFO - ')[1] for line in one.splitlines()[-3:]]
+    assert saved == 'Last checkpoint: one/epoch_2.pth'
+    _, tool, *arguments = shlex.split(test.split(':', 1)[1])
+    assert Path(tool) == TOOLS / 'test.py'
+    assert 'accuracy/top1' in call('test', *arguments, cwd=place)
+    _, tool, *arguments = shlex.split(export.split(':', 1)[1])
+    assert Path(tool) == TOOLS / 'export_student.py'
+    call('export_student', *arguments, cwd=place)
+    assert (place / 'one' / 'student.pth').is_file()
 
 
 def test_log_shows_what_is_going_on(one, place):

@@ -1,6 +1,7 @@
 """The bridge to today's PyTorch: each symptom without its bridge, each cure with it."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -146,6 +147,7 @@ FAKE = """
 compat.bridge_quantization()
 compat.bridge_quantization()
 import json
+import os
 import pickle
 from mmrazor.structures.quantization import backend_config
 import mmrazor.structures
@@ -312,6 +314,7 @@ def test_an_installed_mmcls_is_left_alone(tmp_path):
 with compat.bridge_mmcls_names():
     import mmcls
 import json
+import os
 import pickle
 print(json.dumps(dict(mark=mmcls.MARK, stays='mmcls' in sys.modules)))
 """
@@ -321,6 +324,7 @@ print(json.dumps(dict(mark=mmcls.MARK, stays='mmcls' in sys.modules)))
 
 OUTPUTS = """
 import json
+import os
 import pickle
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import loops
@@ -362,6 +366,7 @@ def test_outputs_of_a_validation(tmp_path):
 
 GROUP = """
 import json
+import os
 import pickle
 compat.bridge_mmcv_guard()
 with compat.bridge_mmcls_names():
@@ -399,6 +404,27 @@ def test_a_missing_process_group_is_what_mmrazor_says(tmp_path):
     assert found['before'] == [old, message]
     assert found['after'] == [True, message]
     assert found['gathered'] == [True, [[1.0] * 3] * 2]
+
+
+@pytest.mark.slow
+def test_known_warnings(tmp_path):
+    """A run that starts says nothing that concerns nobody."""
+    environment = {key: value for key, value in os.environ.items() if key != 'PYTHONWARNINGS'}
+    said = {}
+    for name in ('mmengine', 'mmcskd'):
+        code = f'import {name}; from mmengine.registry import FUNCTIONS; import mmpretrain.models; '
+        code += "import mmengine.utils; mmengine.utils.get_installed_path('mmengine'); "
+        code += "FUNCTIONS.switch_scope_and_registry('mmpretrain').__enter__()"
+        done = subprocess.run(
+            [sys.executable, '-c', code], cwd=tmp_path, env=environment, capture_output=True,
+            text=True, timeout=300,
+        )  # fmt: skip
+        said[name] = done.stdout + done.stderr
+        assert done.returncode == 0, said[name]
+    assert said['mmcskd'] == ''
+    if not compat.is_onedl():
+        assert 'pkg_resources is deprecated' in said['mmengine']
+        assert 'Failed to search registry' in said['mmengine']
 
 
 @pytest.mark.parametrize('bridged', [False, True])
@@ -576,6 +602,7 @@ def test_what_is_importable_counts(stack, tmp_path):
 
 GUARD = """
 import json
+import os
 import pickle
 import mmcv
 mmcv.__version__ = sys.argv[2]

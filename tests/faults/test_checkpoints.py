@@ -489,6 +489,22 @@ def test_an_optimizer_in_shards(tmp_path):
     assert together(train) == [0, 0]
 
 
+def test_no_warning_of_what_is_made_good(tmp_path):
+    """MMEngine warns of lost gradients, and of skipped data, whenever an iteration is resumed."""
+    options = dict(iterations=6, accumulate=2, checkpoint=dict(interval=3))
+
+    def stop(_):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        runner(tmp_path, At(4, stop), **options).train()
+    log = Lines()
+    resumed = log.listen(runner(tmp_path, resume=True, **options))
+    resumed.train()
+    assert 'resumed epoch: 0, iter: 3' in [text for _, text in log.lines]
+    assert [text for _, text in log.lines if 'is not divisible' in text or 'Advance' in text] == []
+
+
 def test_half_written_files_are_cleared_away(copy_of):
     (copy_of / 'epoch_4.pth.123.partial').write_bytes(b'PK')
     runner(copy_of, epochs=4, resume=True).train()
