@@ -212,6 +212,7 @@ def test_deliveries_are_refused():
         build(algorithm_config(distiller=distiller))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(nn.Module, 'compile'), reason='needs torch >= 2.2')
 def test_compiled_parts_give_the_same():
     """Captured and run by the eager backend: what is tested is that recorders survive capture."""

@@ -35,6 +35,7 @@ def test_other_errors_are_left_to_the_pass_proper():
         algorithm(torch.randn(2, 4, 32, 32), batch(2)[1], mode='loss')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('channels_last', [True, False])
 def test_teacher_in_a_training_step(channels_last):
     """MMPretrain's AlexNet views its map; the batch may come in either layout."""

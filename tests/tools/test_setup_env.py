@@ -95,6 +95,7 @@ def test_extras_are_kept_until_torch_changes(tmp_path, beside):
     assert says() and says(EXTRAS='dev')
 
 
+@pytest.mark.slow
 def test_without_another_environment_it_is_made_whole(tmp_path):
     place = tmp_path / 'two'
     done = set_up(place, BESIDE=str(tmp_path / 'none'), PIP_NO_INDEX='1')
