@@ -177,7 +177,7 @@ def _read(decoder: LoadWholeImage, root: Path, path: str, label: str) -> Picture
     except UnicodeEncodeError:
         raise BrokenImage('has a name that is no UTF-8') from None
     # MMPretrain's annotation files have a line for a picture and strip blanks before it.
-    if '\n' in path or path != path.lstrip():
+    if {'\n', '\r'} & set(path) or path != path.lstrip():
         raise BrokenImage('has a line break in its path, or a blank before it: rename it')
     file = root / path
     if not file.exists():

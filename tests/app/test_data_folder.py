@@ -4,11 +4,15 @@ import json
 import os
 import random
 import shutil
+import tempfile
+import unicodedata
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 from PIL import Image, ImageOps
@@ -404,6 +408,35 @@ def test_wrong_annotations(tmp_path, line, message):
     (tmp_path / 'classes.txt').write_text('a\nb\n')
     with pytest.raises(ValueError, match=message):
         inspect(tmp_path / 'mine.txt', tmp_path / 'out')
+
+
+NAME = st.text(st.characters(exclude_categories=['Cs'], exclude_characters='/\0'), max_size=12)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(NAME, NAME), min_size=1, max_size=4))
+def test_any_name(names):
+    """A picture under any name is read under that name, or it is said why not."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = classes(Path(folder) / 'data', count=2)
+        wanted, left = {f'{name}/{n}.png' for name in ('cat', 'dog') for n in (0, 1)}, set()
+        for label, name in names:
+            path = root / f'{label}.d' / f'{name}.png'
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(DRAW.integers(0, 256, (2, 2, 3), dtype=np.uint8)).save(path, 'PNG')
+            relative = str(path.relative_to(root))
+            hidden = relative.startswith('.') or name.startswith('.') or not name
+            unfit = set('\n\r') & set(relative) or relative != relative.lstrip()
+            (left if hidden or unfit else wanted).add(relative)
+        found = inspect(root, Path(folder) / 'out')
+        assert set(loaded(found)) == wanted
+        told = set(reasons(found))
+        for path in left:
+            assert told & {image_files.shown(path), image_files.shown(path.split('/')[0])}
+        labels = {path: found.classes[label] for path, label in everything(found)}
+        for path, label in labels.items():
+            assert unicodedata.normalize('NFC', path.split('/')[0]) == label
+        assert DataFound.read(Path(found.out)) == found
 
 
 def test_config_as_data(tmp_path):
