@@ -1,12 +1,14 @@
 import copy
 import os
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Dict, List
 
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import ZeroRedundancyOptimizer
+from mmengine.runner import BaseLoop
 from mmrazor.registry import HOOKS
 
 from ..checks.typed import typed
@@ -14,6 +16,7 @@ from .atomic_file import SUFFIX, AtomicBackend
 from .checkpoint_options import check_options
 from .resume_choice import PREEMPTED, candidates, choose, pointed_at
 from .safe_loading import load_from_local
+from .work_dir_lock import lock, unlock
 
 
 @HOOKS.register_module()
@@ -28,7 +31,8 @@ class AtomicCheckpointHook(CheckpointHook):
       optimizer of your own has put more than plain values into it, the run ends.
     - A failed save, for example on a full disk, is an error in the log. Training continues, and
       earlier checkpoints stay. If no later save succeeds, the run fails at its end.
-    - A folder that cannot be written to is refused before training.
+    - A folder that cannot be written to is refused before training, and a work directory in which
+      another process trains. Its lock ends with that process, however it ends.
     - ``resume=True`` without a file uses the newest complete checkpoint, by iteration, not by date.
       A warning names the damaged ones, and the file in ``last_checkpoint`` if that is another. A
       damaged file that is given by name is refused.
@@ -64,7 +68,9 @@ class AtomicCheckpointHook(CheckpointHook):
         return '://' not in str(self.out_dir or '')
 
     def before_run(self, runner) -> None:
-        """Choose the checkpoint to resume from, before the runner does."""
+        """Lock the work directory; choose the checkpoint to resume from, before the runner does."""
+        if isinstance(runner._train_loop, BaseLoop):
+            self._lock(runner)
         # A FlexibleRunner calls this hook after loading; tools/train.py calls it before.
         if not runner._resume or not self._is_local() or getattr(runner, '_has_loaded', False):
             return
@@ -86,6 +92,15 @@ class AtomicCheckpointHook(CheckpointHook):
         if chosen is None:
             runner.logger.info(f'No checkpoint in {runner.work_dir} yet: starting anew.')
             runner._resume = False
+
+    def _lock(self, runner) -> None:
+        answer = [None]
+        if is_main_process():
+            with suppress(OSError):  # that it cannot be written to is said before training
+                answer = [lock(runner.work_dir)]
+        broadcast_object_list(answer)
+        if answer[0] is not None:
+            raise ValueError(answer[0])
 
     def _candidates(self, runner) -> List[Path]:
         """All checkpoints of the run, newest first."""
@@ -133,7 +148,8 @@ class AtomicCheckpointHook(CheckpointHook):
             raise ValueError(answer[0])
 
     def after_run(self, runner) -> None:
-        """Fail if a checkpoint that should be there is not."""
+        """Fail if a checkpoint that should be there is not; release the work directory."""
+        unlock(runner.work_dir)
         if self._unsaved:
             raise OSError(' '.join(self._unsaved.values()))
 
