@@ -145,15 +145,7 @@ class CSKDClassifier(ImageClassifier):
         return super().forward(inputs, data_samples, mode)
 
     def loss(self, inputs: Tensor, data_samples: List[DataSample]) -> dict:
-        """The base loss.
-
-        Args:
-            inputs (Tensor): (N, 3, height, width), preprocessed.
-            data_samples (list[DataSample]): The labels.
-
-        Returns:
-            dict[str, Tensor]: ``loss``, the stock head's own.
-        """
+        """The base loss, ``loss``, the stock head's own; arguments as in :meth:`forward`."""
         if self.finetune:
             return self.head._get_loss(self._score(inputs), data_samples)
         if not self._own:
@@ -164,15 +156,10 @@ class CSKDClassifier(ImageClassifier):
     def predict(
         self, inputs: Tensor, data_samples: Optional[List[DataSample]] = None, **kwargs
     ) -> List[DataSample]:
-        """The prediction of the voters.
+        """The prediction of the voters, ``pred_score`` and ``pred_label`` of each image.
 
-        Args:
-            inputs (Tensor): (N, 3, height, width), preprocessed.
-            data_samples (list[DataSample], optional): To be filled in. Defaults to None.
-            **kwargs: Arguments of the stock head's ``predict``, if the stock logits alone vote.
-
-        Returns:
-            list[DataSample]: With ``pred_score`` and ``pred_label``.
+        Arguments as in :meth:`forward`; others are for the stock head's ``predict``, if the stock
+        logits alone vote.
         """
         if self._is_stock():
             return super().predict(inputs, data_samples, **kwargs)
