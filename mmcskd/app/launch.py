@@ -121,17 +121,22 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     if getattr(args, 'amp', False):
+        if not isinstance(cfg.get('optim_wrapper'), dict):
+            raise ValueError(
+                f'--amp needs optim_wrapper=dict(optimizer=…) in the config, which is '
+                f'{cfg.get("optim_wrapper")!r}.'
+            )
         cfg.optim_wrapper.type = 'mmrazor.DeviceAmpOptimWrapper'
     # In MMEngine's default scope no classifier is found.
     cfg.setdefault('default_scope', 'mmpretrain')
     check_scope(cfg)
-    for name in loaders:
-        if cfg.get(name) is not None:
-            _fill_loader(cfg[name], cfg.default_scope)
     trust_checkpoints(cfg.get('trusted_checkpoints', []))
     trust_checkpoints(getattr(args, 'trust', []))
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         check_config(cfg, [name[: -len('_dataloader')] for name in loaders])
+    for name in loaders:
+        if cfg.get(name) is not None:
+            _fill_loader(cfg[name], cfg.default_scope)
     _leave_out_hooks(cfg)
     bridge_cpu_processes(cfg)
     return cfg

@@ -2,28 +2,21 @@
 
 import copy
 import logging
-import math
 import os
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, Tuple
 
 from mmengine.config import Config
-from mmengine.hooks import EMAHook
 from mmengine.registry import RUNNERS, TRANSFORMS
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 
 from ..checks.built import built
-from ..checks.class_names import (
-    check_class_names,
-    check_run_classes,
-    checkpoint_classes,
-    dataset_classes,
-)
 from ..checks.part import type_name
 from ..runs.weights import complete_weights
 from ..runs.wrapped_model import is_sharded, unwrapped
 from .log import ShortLog, short
+from .run_checks import check_loaded, check_run
 
 # Methods of a Runner or of a FlexibleRunner's strategy that build one part, with its config key.
 BUILDS = {
@@ -61,10 +54,9 @@ def naming(kind: type) -> Any:
 
     With ``load_from`` it loads every weight of the model, or of an algorithm's student, or refuses
     the file. It accepts what :func:`mmcskd.runs.weights.load_weights` does, as a student's own
-    checkpoint for a run that distils it and the reverse. It does not start where datasets, teacher
-    or ``load_from`` name the same classes in another order, nor with an ``EMAHook`` that
-    averages over more iterations than the run has. With a ``ProgressHook`` in the config, the log
-    goes to its file alone.
+    checkpoint for a run that distils it and the reverse. It does not start where
+    :func:`mmcskd.app.run_checks.check_run` refuses the run. With a ``ProgressHook`` in the config,
+    the log goes to its file alone.
 
     Args:
         kind (type): ``Runner``, ``FlexibleRunner`` or a class that derives from one.
@@ -96,6 +88,14 @@ def naming(kind: type) -> Any:
             name = Path(self.cfg.filename or f'{self.timestamp}.py').name
             self.logger.info(f'Config: {short(os.path.join(self.work_dir, name))}')
 
+        def scale_lr(self, optim_wrapper, auto_scale_lr=None):
+            """By the batch of an optimizer step, of all that is accumulated."""
+            if auto_scale_lr and auto_scale_lr.get('base_batch_size'):
+                steps = getattr(optim_wrapper, '_accumulative_counts', 1)
+                base = auto_scale_lr['base_batch_size'] / steps
+                auto_scale_lr = dict(auto_scale_lr, base_batch_size=base)
+            super().scale_lr(optim_wrapper, auto_scale_lr)
+
         def build_strategy(self, *args, **kwargs):
             strategy = super().build_strategy(*args, **kwargs)
             _name_builds(strategy)
@@ -103,64 +103,19 @@ def naming(kind: type) -> Any:
 
         def call_hook(self, fn_name, **kwargs):
             if fn_name == 'after_load_checkpoint':
-                _check_loaded_classes(self, kwargs['checkpoint'])
+                check_loaded(self, kwargs['checkpoint'])
                 if not self._resume:
                     _load_completely(self, kwargs['checkpoint'])
             if fn_name == 'before_run':
-                _check_classes(self)
-                if isinstance(self._train_loop, BaseLoop):
-                    _check_averages(self)
+                check_run(self)
             super().call_hook(fn_name, **kwargs)
 
     return NamingRunner
 
 
-def _check_classes(runner: Runner) -> None:
-    """Refuse datasets, or a teacher, with the same classes by other numbers."""
-    loops = {phase: getattr(runner, f'_{phase}_loop') for phase in ('train', 'val', 'test')}
-    datasets = {
-        f'{phase}_dataloader.dataset': loop.dataloader.dataset
-        for phase, loop in loops.items()
-        if isinstance(loop, BaseLoop)
-    }
-    for warning in check_run_classes(unwrapped(runner), datasets):
-        runner.logger.warning(warning)
-
-
-def _check_loaded_classes(runner: Runner, checkpoint: dict) -> None:
-    loop = getattr(runner, '_train_loop', None)
-    if isinstance(loop, BaseLoop):
-        named = {
-            'train_dataloader.dataset': dataset_classes(loop.dataloader.dataset),
-            f'load_from="{runner._load_from}"': checkpoint_classes(checkpoint),
-        }
-        for warning in check_class_names(named):
-            runner.logger.warning(warning)
-
-
 def _shows_progress(cfg: Config) -> bool:
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
     return any(isinstance(hook, dict) and type_name(hook) == 'ProgressHook' for hook in hooks)
-
-
-def _check_averages(runner: Runner) -> None:
-    """Refuse an average that the run is too short for."""
-    for hook in runner.hooks:
-        # The other types warm up or forget nothing.
-        if not isinstance(hook, EMAHook) or type_name(hook.ema_cfg) != 'ExponentialMovingAverage':
-            continue
-        momentum, every = hook.ema_cfg.get('momentum', 0.0002), hook.ema_cfg.get('interval', 1)
-        iterations, span = runner.max_iters, every / momentum
-        begin = hook.begin_iter or hook.begin_epoch * len(runner.train_dataloader)
-        if span > iterations and begin < iterations / 2:
-            raise ValueError(
-                f'The EMAHook in custom_hooks averages over some {span:.0f} iterations '
-                f'(momentum={momentum:g}), but the run has {iterations}: validation, best '
-                'checkpoint and export would be of nearly the first weights. Set its momentum to '
-                f'{every / iterations:.2g} or more, its ema_type to "MomentumAnnealingEMA", which '
-                f'warms up, or its begin_iter to {math.ceil(iterations / 2)} or more; or take it '
-                'out.'
-            )
 
 
 def _load_completely(runner: Runner, checkpoint: dict) -> None:

@@ -174,6 +174,7 @@ def check_model(model: Any) -> None:
         ValueError: For an unknown name, or one that is missing.
     """
     kind = check_part(model, MODELS, 'model')
+    rules.check_numbers(model, 'model')
     if 'distiller' not in model or not kind.__module__.startswith('mmcskd.'):
         return
     with MODELS.switch_scope_and_registry(model.get('_scope_')):

@@ -4,7 +4,7 @@ import inspect
 import math
 import multiprocessing
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence, Union
+from typing import Any, Callable, Optional, Sequence, Tuple, Union
 
 import torch
 from mmcv.image.geometric import cv2_interp_codes
@@ -16,8 +16,17 @@ from mmengine.utils.dl_utils import set_multi_processing
 from mmrazor.registry import MODELS
 from torch.utils.data import DataLoader
 
-from .part import check_arguments, check_keys, check_part, check_value, registered, type_name
+from .part import (
+    check_arguments,
+    check_keys,
+    check_options,
+    check_part,
+    check_value,
+    registered,
+    type_name,
+)
 from .suggest import nearest
+from .typed import fits
 
 # What a Runner needs all of, or none.
 TOGETHER = (
@@ -41,6 +50,33 @@ CHOICES = dict(
     color_type=tuple(imread_flags),
     imdecode_backend=(None, *supported_backends),
 )
+
+
+# Numbers of any part: the smallest value, and the one that it must stay below.
+RATES = (
+    'attn_drop', 'attn_drop_rate', 'drop', 'drop_path', 'drop_path_rate', 'drop_rate', 'dropout',
+    'dropout_rate', 'dropout_ratio', 'proj_drop', 'proj_drop_rate',
+)  # fmt: skip
+MULTIPLES = (
+    'lr_mult', 'decay_mult', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult',
+    'flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult',
+)  # fmt: skip
+BOUNDS = {
+    **dict.fromkeys(RATES, (0, 1)),
+    **dict.fromkeys((*MULTIPLES, 'alpha', 'loss_weight', 'eta_min'), (0, math.inf)),
+}
+
+
+def check_numbers(part: Any, key: str) -> None:
+    """Refuse numbers out of range that most classes take at their word, in inner parts too."""
+    for name, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if isinstance(value, (dict, list, tuple)):
+            check_numbers(value, f'{key}.{name}')
+        elif name in BOUNDS and type(value) in (int, float):
+            least, below = BOUNDS[name]
+            if not least <= value < below:
+                upto = '' if below == math.inf else f', less than {below}'
+                raise ValueError(f'{key}.{name} is {value!r}, expected a number >= {least}{upto}.')
 
 
 def check_together(cfg: Any) -> None:
@@ -76,6 +112,13 @@ def check_run(cfg: Any) -> None:
     start = cfg.get('load_from')
     if isinstance(start, str) and '://' not in start and not Path(start).is_file():
         raise ValueError(f'load_from="{start}" is no file (looked in {Path.cwd()}).')
+    loop = cfg.get('train_cfg') or {}
+    last = loop.get('max_epochs', loop.get('max_iters', math.inf))
+    if cfg.get('val_cfg') is not None and loop.get('val_begin', 0) > last:
+        raise ValueError(
+            f'train_cfg.val_begin is {loop["val_begin"]}, behind the end of the run, {last}: set '
+            'it to less, or val_cfg, val_dataloader and val_evaluator to None.'
+        )
     schedules, loop = cfg.get('param_scheduler') or (), cfg.get('train_cfg') or {}
     for index, part in enumerate([schedules] if isinstance(schedules, dict) else schedules):
         key = 'max_epochs' if part.get('by_epoch', True) else 'max_iters'
@@ -97,6 +140,10 @@ def train_loop(part: dict, key: str) -> str:
 def check_loop(part: dict, kind: Callable, key: str) -> None:
     """A loop validates at an interval."""
     for step in part.get('dynamic_intervals') or ():
+        if not fits(step, Tuple[int, int]) or not isinstance(step, tuple):
+            raise TypeError(
+                f'{key}.dynamic_intervals has {step!r}, expected tuples, (from when, interval).'
+            )
         if min(step) < 0 or step[1] < 1:
             raise ValueError(
                 f'{key}.dynamic_intervals has {step!r}, expected (from when, interval > 0).'
@@ -176,7 +223,8 @@ def check_optim_wrapper(part: dict, kind: Callable, key: str) -> None:
     registered(constructor, OPTIM_WRAPPER_CONSTRUCTORS, f'{key}.constructor')
     for name in ('paramwise_cfg', 'clip_grad'):
         check_value(part.get(name), Optional[dict], f'{key}.{name}')
-    check_finite(part.get('paramwise_cfg') or {}, f'{key}.paramwise_cfg')
+    if constructor == 'DefaultOptimWrapperConstructor':
+        check_paramwise(part.get('paramwise_cfg') or {}, f'{key}.paramwise_cfg')
     # Another constructor may build several optimizers.
     if 'optimizer' not in part and constructor == 'DefaultOptimWrapperConstructor':
         raise ValueError(f'{key} lacks "optimizer". ' + nearest('optimizer', part, most=1))
@@ -185,8 +233,29 @@ def check_optim_wrapper(part: dict, kind: Callable, key: str) -> None:
         by = clip.pop('type', 'norm')
         if by not in ('norm', 'value'):
             raise ValueError(f'{key}.clip_grad.type is {by!r}, expected "norm" or "value".')
+        for name in ('max_norm', 'clip_value'):
+            if isinstance(clip.get(name), (int, float)) and not clip[name] > 0:
+                raise ValueError(f'{key}.clip_grad.{name} is {clip[name]!r}, expected > 0.')
         clipper = getattr(torch.nn.utils, f'clip_grad_{by}_')
         check_arguments(clipper, clip, f'{key}.clip_grad', given=('parameters',))
+
+
+def check_paramwise(part: dict, key: str) -> None:
+    """Multiples are known, numbers, and within ``custom_keys`` those of names of weights."""
+    check_keys(part, ('custom_keys', 'bypass_duplicate', *MULTIPLES[2:]), key)
+    check_value(part.get('custom_keys', {}), dict, f'{key}.custom_keys')
+    for name, multiples in (part.get('custom_keys') or {}).items():
+        place = f'{key}.custom_keys.{name}'
+        if not isinstance(multiples, dict):
+            raise TypeError(
+                f'{place} is {multiples!r}, expected dict(lr_mult=…, decay_mult=…) for the weights '
+                f'with "{name}" in their names.'
+            )
+        check_options(multiples, dict.fromkeys(MULTIPLES[:2], float), place)
+    for name in MULTIPLES:
+        check_value(part.get(name), Optional[float], f'{key}.{name}')
+    check_finite(part, key)
+    check_numbers(part, key)
 
 
 def check_optimizer(part: dict, kind: Any, key: str) -> None:
@@ -211,6 +280,7 @@ def check_schedule(part: dict, kind: Callable, key: str) -> None:
     for name, hint in SCHEDULE.items():
         if name in part:
             check_value(part[name], hint, f'{key}.{name}')
+    check_numbers(part, key)
     begin, end = part.get('begin', 0), part.get('end', math.inf)
     if end <= begin:
         raise ValueError(f'{key}.end is {end}, expected more than {key}.begin, {begin}.')

@@ -1,5 +1,5 @@
 from collections import Counter
-from typing import Optional
+from typing import List, Optional
 
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
@@ -24,7 +24,7 @@ class DataCheckHook(Hook):
     - A warning names classes without an image: a subset may lack them, or a download is broken.
 
     Labels are read from datasets that list them without opening an image (``get_gt_labels``, as in
-    MMPretrain); other datasets are not checked.
+    MMPretrain), also inside others that repeat or join them; other datasets are not checked.
 
     Raises:
         ValueError: Before training, if the batches or labels are wrong.
@@ -48,10 +48,10 @@ class DataCheckHook(Hook):
                 'processes, a smaller batch_size, drop_last=False or sampler.round_up=True.'
             )
         classes = _num_classes(unwrapped(runner))
-        listed = getattr(loader.dataset, 'get_gt_labels', None)
-        if classes is None or listed is None:
+        labels = None if classes is None else _labels(loader.dataset)
+        if labels is None:
             return
-        counts = Counter(map(int, listed()))
+        counts = Counter(labels)
         bad = {label: count for label, count in counts.items() if not 0 <= label < classes}
         if bad:
             label, count = next(iter(bad.items()))
@@ -107,6 +107,21 @@ def _steps(dataset) -> list:
     inner = [*getattr(dataset, 'datasets', ()), getattr(dataset, 'dataset', None)]
     found = [step for each in inner if each is not None for step in _steps(each)]
     return found + list(getattr(getattr(dataset, 'pipeline', None), 'transforms', ()))
+
+
+def _labels(dataset) -> Optional[List[int]]:
+    """The labels of a dataset, or of the ones inside it, that lists them; else None."""
+    if hasattr(dataset, 'get_gt_labels'):
+        try:
+            return list(map(int, dataset.get_gt_labels()))
+        except KeyError as error:
+            raise ValueError(
+                f'train_dataloader.dataset gives no {error} for its images: set with_label=True, '
+                'or name a dataset with labels.'
+            ) from None
+    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    found = [None if each is None else _labels(each) for each in inner]
+    return None if None in found else [label for labels in found for label in labels or ()]
 
 
 def _num_classes(model) -> Optional[int]:

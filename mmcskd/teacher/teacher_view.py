@@ -95,14 +95,18 @@ def fit_view(teacher: nn.Module, preprocessor: nn.Module, config: Optional[dict]
             f"The teacher's pretrained_cfg asks for mean {timm[0]} and std {timm[1]}, but the "
             'data_preprocessor does not normalise: set them there, or in model.teacher_view.'
         )
-    mean = _channels('mean', config.pop('mean', mean))
-    std = _channels('std', config.pop('std', std))
+    given = {
+        key: f'model.teacher_view.{key}' if key in config else f'data_preprocessor.{key}'
+        for key in ('mean', 'std')
+    }
+    mean = _channels(given['mean'], config.pop('mean', mean))
+    std = _channels(given['std'], config.pop('std', std))
     rgb = config.pop('to_rgb', rgb)
     size = config.pop('size', None)
     if not isinstance(rgb, bool):
         raise ValueError(f'model.teacher_view.to_rgb is {rgb!r}, expected True or False.')
     if min(std) <= 0:
-        raise ValueError(f'model.teacher_view.std is {std}, expected numbers > 0.')
+        raise ValueError(f'{given["std"]} is {std}, expected numbers > 0.')
     if config:
         raise ValueError(
             f'model.teacher_view has no key "{next(iter(config))}": give mean, std, to_rgb, size.'
@@ -149,9 +153,7 @@ def _channels(key: str, values: Sequence[float]) -> list:
     except (TypeError, ValueError):
         values = []
     if len(values) not in (1, 3):
-        raise ValueError(
-            f'model.teacher_view.{key} needs one number a channel: three, or one for grey images.'
-        )
+        raise ValueError(f'{key} needs one number a channel: three, or one for grey images.')
     return values
 
 

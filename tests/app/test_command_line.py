@@ -183,6 +183,15 @@ def test_amp_and_scaled_learning_rate(place):
     assert 'loss_scaler' in torch.load(place / 'amp' / 'epoch_1.pth')['optimizer']
 
 
+@pytest.mark.parametrize(
+    'flag, key', [('--amp', 'optim_wrapper'), ('--auto-scale-lr', 'auto_scale_lr')]
+)
+def test_a_flag_without_its_part(place, flag, key):
+    (place / 'without.py').write_text(f"_base_ = './one.py'\n{key} = None\n")
+    log = call('train', 'without.py', '--work-dir', 'none', flag, cwd=place, fails=True)
+    assert f'ValueError: {flag} needs {key}' in log
+
+
 @pytest.mark.slow
 def test_error_reaches_the_user(place):
     """Before any training, and as the last line."""

@@ -1,6 +1,7 @@
 """An average over more iterations than the run has would be of nearly the first weights."""
 
 import pytest
+import torch
 from mmengine.hooks import EMAHook
 from mmengine.runner import BaseLoop, Runner
 
@@ -10,7 +11,7 @@ from mmcskd.app.runner import naming
 class Loop(BaseLoop):
     """400 iterations, 100 an epoch."""
 
-    max_iters, dataloader = 400, range(100)
+    max_iters, max_epochs, dataloader = 400, 4, range(100)
 
     def __init__(self):
         pass
@@ -23,6 +24,7 @@ def begin(**ema):
     kind = naming(Runner)
     runner = kind.__new__(kind)
     runner._hooks, runner._train_loop, runner._resume = [EMAHook(**ema)], Loop(), False
+    runner.model = torch.nn.Identity()
     runner._hooks[0].before_run = lambda runner: None
     runner.call_hook('before_run')
 
@@ -52,3 +54,9 @@ def test_the_message_has_the_numbers():
 )
 def test_short_enough(ema):
     begin(**ema)
+
+
+@pytest.mark.parametrize('when, end', [(dict(begin_epoch=5), 4), (dict(begin_iter=401), 400)])
+def test_behind_the_end(when, end):
+    with pytest.raises(ValueError, match=f'EMAHook .* has {next(iter(when))}=.* ends at {end}'):
+        begin(momentum=0.5, **when)

@@ -237,3 +237,60 @@ def test_missing_dataset_within_another(demo):
     match = r'train_dataloader\.dataset\.dataset\.data_root="nowhere"'
     with pytest.raises(ValueError, match=match):
         check_config(cfg)
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (
+            {'train_dataloader.num_workers': 'two'},
+            r'num_workers is .two., expected',
+        ),
+        ({'train_dataloader': 5}, 'train_dataloader is 5, expected'),
+        (
+            {'model.architecture.backbone.drop_path_rate': -0.5},
+            r'drop_path_rate is -0\.5',
+        ),
+        ({'model.teacher.backbone.drop_path_rate': 1.0}, r'rate is 1\.0, .* less than 1'),
+        (
+            {'model.architecture.head.loss.loss_weight': -1},
+            r'head\.loss\.loss_weight is -1',
+        ),
+        (
+            {'model.distiller.distill_losses.loss_deit.loss_weight': -1.0},
+            'deit.loss_weight is -1',
+        ),
+        (
+            {'optim_wrapper.paramwise_cfg.norm_decay_mult': -1.0},
+            'norm_decay_mult is -1.0',
+        ),
+        ({'optim_wrapper.paramwise_cfg.norm_decay_mul': 0.0}, 'Nearest: "norm_decay_mult"'),
+        (
+            {'optim_wrapper.paramwise_cfg.custom_keys': {'.x': dict(lr_mult=-1)}},
+            r'custom_keys\.\.x\.lr_mult is -1, expected',
+        ),
+        (
+            {'optim_wrapper.paramwise_cfg.custom_keys': dict(decay_mult=0.0)},
+            r'custom_keys\.decay_mult is 0\.0, expected dict\(lr_mult=…',
+        ),
+        (
+            {'optim_wrapper.clip_grad': dict(max_norm=-1)},
+            r'max_norm is -1, expected > 0',
+        ),
+        ({'param_scheduler.1.eta_min': -1e-5}, r'param_scheduler\.1\.eta_min is -1e-05, expected'),
+        ({'train_cfg.val_begin': 99}, 'val_begin is 99, behind the end of the run, 14'),
+        (
+            {'train_cfg.dynamic_intervals': [[1, 1]]},
+            r'has \[1, 1\], expected tuples',
+        ),
+    ],
+)
+def test_what_most_classes_take_at_its_word(demo, changes, message, monkeypatch):
+    cfg = copy.deepcopy(demo)
+    cfg.merge_from_dict(changes)
+    for key, value in changes.items():
+        if '.' not in key:
+            cfg[key] = value
+    monkeypatch.chdir(CONFIGS.parent)
+    with pytest.raises((ValueError, TypeError), match=message):
+        check_config(cfg)

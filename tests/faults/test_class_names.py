@@ -94,7 +94,7 @@ def run(folder, train=NAMES, teacher=None, val=None, load=None, **changes):
 def test_a_run_is_refused_before_it_starts(sides, places, tmp_path):
     if sides.pop('load_hook', False):
         path = str(tmp_path / 'run' / 'start.pth')
-        hook = dict(type='mmrazor.DistilledInitHook', checkpoint=path, head=True)
+        hook = dict(type='mmrazor.DistilledInitHook', checkpoint=path, head=True, grid=(8, 8))
         sides.update(custom_hooks=[dict(type='mmrazor.CKFHook'), hook], load_from=None)
     with pytest.raises(ValueError, match=f'Class 0 is "ant" in train_dataloader.dataset.*{places}'):
         run(tmp_path / 'run', **sides)

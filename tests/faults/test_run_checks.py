@@ -1,0 +1,107 @@
+"""What can be said of a run when it is built is said before its first iteration."""
+
+import pytest
+from fault_runs import Pictures, runner
+from mmengine.registry import DATASETS
+from mmengine.runner import Runner
+from models import NUM_CLASSES, algorithm_config
+
+from mmcskd.app.runner import naming
+
+
+@DATASETS.register_module()
+class Labelled(Pictures):
+    def get_gt_labels(self):
+        return [index % NUM_CLASSES for index in range(self.length)]
+
+
+@DATASETS.register_module()
+class Unlabelled(Pictures):
+    def get_gt_labels(self):
+        raise KeyError('gt_label')
+
+
+@DATASETS.register_module()
+class Twice(Pictures):
+    """A dataset inside others."""
+
+    def __init__(self, dataset):
+        super().__init__()
+        inner = DATASETS.build(dataset)
+        self.datasets = [inner, inner]
+
+
+def validated(**evaluator):
+    return dict(
+        val_dataloader=dict(
+            batch_size=4,
+            dataset=dict(type='Pictures', length=4),
+            sampler=dict(type='DefaultSampler', shuffle=False),
+        ),
+        val_cfg=dict(),
+        val_evaluator=dict(type='Accuracy', **evaluator),
+    )
+
+
+def mixing(classes):
+    augments = dict(augments=[dict(type='Mixup', alpha=0.8)])
+    kind = dict(type='mmpretrain.ClsDataPreprocessor', batch_augments=augments)
+    model = algorithm_config(data_preprocessor=dict(kind, num_classes=classes))
+    model['architecture']['head']['loss'] = dict(type='CrossEntropyLoss', use_soft=True)
+    return dict(model=model)
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (
+            validated(topk=(1, 9)),
+            r'val_evaluator\.topk is \(1, 9\), .* set it to \(1,\)',
+        ),
+        (
+            dict(validated(), checkpoint=dict(save_best='accuracy/top3')),
+            r'save_best is "accuracy/top3", but val_evaluator gives accuracy/top1',
+        ),
+        (mixing(1000), r'data_preprocessor\.num_classes is 1000, .* has 7 classes: set it to 7'),
+        (dict(dataset=dict(type='Unlabelled')), 'gives no .gt_label. .* set with_label=True'),
+        (
+            dict(dataset=dict(type='Twice', dataset=dict(type='Labelled')), classes=5),
+            r'train_dataloader\.dataset has 4 labels outside of 0 to 4',
+        ),
+    ],
+)
+def test_refused(changes, message, tmp_path):
+    classes = changes.pop('classes', None)
+    if classes:
+        model = algorithm_config()
+        for part in ('architecture', 'teacher'):
+            model[part]['head']['num_classes'] = classes
+        changes['model'] = model
+    built = runner(tmp_path, epochs=1, kind=naming(Runner), **changes)
+    with pytest.raises(ValueError, match=message):
+        built.train()
+    assert not list(tmp_path.glob('*.pth'))
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        mixing(NUM_CLASSES),
+        dict(validated(topk=(1, 3)), checkpoint=dict(save_best='accuracy/top3')),
+        dict(dataset=dict(type='Twice', dataset=dict(type='Labelled'))),
+    ],
+)
+def test_taken(changes, tmp_path):
+    runner(tmp_path, epochs=1, kind=naming(Runner), **changes).train()
+    assert (tmp_path / 'epoch_1.pth').is_file()
+
+
+def test_auto_scale_lr_counts_what_is_accumulated(tmp_path):
+    """2 images, 4 times: a base of 8 leaves the learning rate as it is."""
+    scale = dict(enable=True, base_batch_size=8)
+    built = runner(
+        tmp_path, kind=naming(Runner), epochs=1, accumulate=4, auto_scale_lr=scale,
+        param_scheduler=None,
+    )  # fmt: skip
+    built.train()
+    assert built.optim_wrapper.param_groups[0]['lr'] == pytest.approx(0.01)
