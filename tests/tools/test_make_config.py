@@ -134,6 +134,20 @@ def test_own_pictures_with_published_weights(tool, own):
             tool.main([*given, *options])
 
 
+@pytest.mark.slow
+def test_classes_without_data(tool, own):
+    """The recipe keeps its own data and first weights."""
+    tool.main([
+        str(own / 'pair.py'), '--num-classes', '3', '--teacher', RESNET, '--student', DEIT,
+        '--teacher-ckpt', str(own / 'cnn.pth'),
+    ])  # fmt: skip
+    cfg = Config.fromfile(own / 'pair.py')
+    assert cfg.model.architecture.head.num_classes == cfg.model.teacher.head.num_classes == 3
+    assert cfg.data_preprocessor.num_classes == 3 and cfg.val_evaluator.topk == (1,)
+    assert cfg.train_dataloader.dataset.data_root == 'data/imagenet'
+    assert [hook.type for hook in cfg.custom_hooks] == ['EMAHook', 'mmrazor.CKFHook']
+
+
 def test_weights_are_found_by_the_config_that_the_metafile_names(tool, tmp_path, capsys):
     """A config that weights of other names fit, and each of them by its name."""
     out = tmp_path / 'pair.py'
