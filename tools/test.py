@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.fileio.handlers import file_handlers
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from mmrazor.registry import MODELS
 
 import mmcskd  # noqa: F401, registers everything
 from mmcskd.app.launch import add_arguments, add_ema, build_student, build_teacher, load_config
@@ -28,6 +30,12 @@ def parse_args(arguments=None):
     parser.add_argument('checkpoint', help='checkpoint of the student')
     add_ema(parser)
     parser.add_argument('--teacher', action='store_true', help='evaluate the teacher as well')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='average the scores of several views of an image, those of tta_pipeline and tta_model '
+        'in the config; default: it and its mirror image',
+    )
     parser.add_argument('--out', help='write the metrics to this .json, .yml or .pkl file')
     return parser.parse_args(arguments)
 
@@ -39,6 +47,28 @@ def evaluate(cfg, model, name):
     parts = {key: cfg[key] for key in PARTS if key in cfg}
     runner = naming(Runner)(model=model, cfg=cfg, **parts)
     return plain(runner.test())
+
+
+def add_views(cfg):
+    """Let the test pipeline give several views of an image."""
+    dataset = cfg.test_dataloader.dataset
+    while 'pipeline' not in dataset and 'dataset' in dataset:
+        dataset = dataset.dataset
+    *steps, last = dataset.get('pipeline') or [None]
+    if last is None:
+        raise ValueError('--tta needs test_dataloader.dataset.pipeline, which the config lacks.')
+    flips = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)]
+    mirrored = [*steps, dict(type='TestTimeAug', transforms=[flips, [last]])]
+    dataset.pipeline = cfg.get('tta_pipeline') or mirrored
+
+
+def averaging(cfg, model):
+    """A model whose score is the mean over the views."""
+    kind = cfg.get('tta_model') or dict(type='AverageClsScoreTTA')
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        averaged = MODELS.build(dict(kind, module=model))
+    averaged._dataset_meta = getattr(model, '_dataset_meta', None)
+    return averaged
 
 
 def plain(value):
@@ -71,6 +101,9 @@ def main(arguments=None):
     models = dict(student=build_student(cfg, args.checkpoint, args.ema))
     if args.teacher:
         models['teacher'] = build_teacher(cfg)
+    if args.tta:
+        add_views(cfg)
+        models = {name: averaging(cfg, model) for name, model in models.items()}
     results = {}
     for name, model in models.items():
         results[name] = evaluate(cfg, model, name)

@@ -13,6 +13,7 @@ from mmpretrain.registry import DATASETS
 from mmrazor.models.task_modules.recorder import RecorderManager
 from torch import Tensor, nn
 
+from ..checks.class_names import model_classes
 from ..method import fuse
 
 
@@ -102,7 +103,7 @@ class ResponseReader:
             spatial_response[0].float(),
             global_response[0].float(),
             student_response,
-            class_names(self.dataset, global_response.shape[1]),
+            class_names(self.dataset, global_response.shape[1], self.student, self.teacher),
         )
 
     def _load(self, path: str) -> dict:
@@ -123,17 +124,20 @@ class ResponseReader:
         return self.teacher.data_preprocessor(batch, training=False)
 
 
-def class_names(dataset: dict, count: int) -> List[str]:
-    """Names of the classes, from the dataset's config or its class.
+def class_names(dataset: dict, count: int, *models: Any) -> List[str]:
+    """Names of the classes, from the checkpoints of models, the dataset's config or its class.
 
     Args:
         dataset (dict): The dataset's config; ``classes`` may be a file, which is read.
         count (int): C.
+        *models (nn.Module | None): With what :func:`mmcskd.runs.weights.load_weights` noted.
 
     Returns:
         list[str]: C names; ``'class 7'`` and so on if none are known.
     """
-    named = dataset.get('classes') or (dataset.get('metainfo') or {}).get('classes')
+    known = (model_classes(model) for model in models)
+    named = next((names for names in known if names and len(names) == count), None)
+    named = named or dataset.get('classes') or (dataset.get('metainfo') or {}).get('classes')
     if isinstance(named, str):
         named = Path(named).read_text(encoding='utf-8').splitlines()
     kind = dataset.get('type')

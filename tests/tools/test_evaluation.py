@@ -67,6 +67,40 @@ def test_values_of_any_kind_are_written_in_full(place, suffix):
     assert 'matrix: [[0.0, 1.0], [2.0, 3.0]]' in printed and 'count: 20.00' in printed
 
 
+@METRICS.register_module()
+class KeepScores(BaseMetric):
+    """The scores themselves."""
+
+    def process(self, data_batch, data_samples):
+        self.results.extend(sample['pred_score'] for sample in data_samples)
+
+    def compute_metrics(self, results):
+        return dict(scores=torch.stack(results))
+
+
+def test_views_are_averaged(place):
+    """An image and its mirror image; or what the config says."""
+    (place / 'scores.py').write_text(
+        "_base_ = './config.py'\ntest_evaluator = dict(_delete_=True, type='KeepScores')\n"
+    )
+    flip = "[dict(type='RandomFlip', prob=1.0), dict(type='PackInputs')]"
+    (place / 'mirror.py').write_text(
+        f"_base_ = './scores.py'\ntest_dataloader = dict(dataset=dict(pipeline={flip}))\n"
+    )
+    twice = "[dict(type='TestTimeAug', transforms=[[dict(type='RandomFlip', prob=1.0)], "
+    twice += "[dict(type='PackInputs')]])]"
+    (place / 'own.py').write_text(f"_base_ = './scores.py'\ntta_pipeline = {twice}\n")
+
+    def scores(config, *flags):
+        evaluate(place, config, '--out', 'scores.json', *flags)
+        return torch.tensor(json.loads((place / 'scores.json').read_text())['student']['scores'])
+
+    plain, mirrored = scores('scores.py'), scores('mirror.py')
+    assert (plain - mirrored).abs().max() > 1e-4
+    torch.testing.assert_close(scores('scores.py', '--tta'), (plain + mirrored) / 2)
+    torch.testing.assert_close(scores('own.py', '--tta'), mirrored)
+
+
 def test_the_config_says_what_is_evaluated(place):
     evaluate(place, 'config.py', '--out', 'topk.json')
     (metrics,) = json.loads((place / 'topk.json').read_text()).values()

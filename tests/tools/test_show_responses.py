@@ -36,6 +36,14 @@ def folder(tmp_path_factory):
     return folder
 
 
+def test_names_are_those_of_the_checkpoint():
+    dataset, teacher, student = dict(type='CustomDataset'), torch.nn.Module(), torch.nn.Module()
+    assert class_names(dataset, 2, None, teacher) == ['class 0', 'class 1']
+    teacher._dataset_meta = dict(classes=['ant', 'bee, an insect'])
+    assert class_names(dataset, 2, student, teacher) == ['ant', 'bee']
+    assert class_names(dataset, 3, student, teacher) == ['class 0', 'class 1', 'class 2']
+
+
 def test_what_is_drawn_is_what_training_records(folder):
     """By hand: the feature map at each location through the teacher's classifier."""
     cfg = Config.fromfile(folder / 'config.py')
