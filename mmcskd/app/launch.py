@@ -1,6 +1,7 @@
 """Arguments, config and models for the scripts in tools/."""
 
 import argparse
+import copy
 import os
 from pathlib import Path
 from typing import Any, Iterable, Optional
@@ -225,4 +226,5 @@ def _preprocessor(cfg: Config, model: Any) -> nn.Module:
     config = cfg.model.get('data_preprocessor', cfg.get('data_preprocessor'))
     if config is None:
         return model.data_preprocessor
-    return MODELS.build({'type': 'mmpretrain.ClsDataPreprocessor', **config})
+    # A copy: RandomBatchAugment appends to its lists of the config.
+    return MODELS.build({'type': 'mmpretrain.ClsDataPreprocessor', **copy.deepcopy(config)})
