@@ -54,7 +54,8 @@ def write_run(out, parts=('teacher', 'baseline', 'student'), test=20, classes=CL
     config = Config(dict(
         default_scope='mmpretrain',
         data_preprocessor=dict(
-            type='ClsDataPreprocessor', mean=[127.5] * 3, std=[60.0] * 3, to_rgb=True,
+            type='ClsDataPreprocessor', num_classes=count, mean=[127.5] * 3, std=[60.0] * 3,
+            to_rgb=True,
             batch_augments=dict(augments=[dict(type='CutMix', alpha=1.0)], probs=[0.5])),
         val_dataloader=dict(batch_size=16, num_workers=0, dataset=dict(
             type='CustomDataset', data_root=str(root), ann_file=str(out / 'data' / 'val.txt'),

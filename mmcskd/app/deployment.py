@@ -47,13 +47,12 @@ def measure_deployment(out: Path) -> Path:
     run, measured = Run(out), {}
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     for step in [step for step in STEPS if step in run.metrics]:
-        _, model = open_step(run, step)
-        model = model.to(device)
-        images = next(val_images(run, step))[:1]
+        cfg, model = open_step(run, step)
+        images = next(val_images(cfg, model))[:1]
         measured[step] = dict(
             params=sum(weight.numel() for weight in model.parameters()),
-            flops=flops(model, images.to(device)),
-            latency_ms=_latencies(model, images.to(device)),
+            flops=flops(model, images),
+            latency_ms=_latencies(model.to(device), images.to(device)),
         )
         if step == 'student':
             for key, file in dict(onnx='student.onnx', int8='student.int8.onnx').items():
@@ -93,8 +92,8 @@ def export_run(
     lines = export_student(checkpoint, path, to, config=config, force=force)
     if to == 'backbone':  # it has no answer
         return lines
-    _, model = open_step(run, 'student')
-    images = next(val_images(run, 'student')).numpy()
+    cfg, model = open_step(run, 'student')
+    images = next(val_images(cfg, model)).numpy()
     own = _answers_of(model)(images)
     found = _written(to, path, model)(images)
     if to not in ('onnx', 'openvino') and hasattr(model, 'vote'):
@@ -112,7 +111,7 @@ def export_run(
         f"{100 * same:.1f} % of the answers are the student's own."
     )
     if to == 'onnx':
-        int8 = _quantised(run, path)
+        int8 = _quantised(run, path, val_images(cfg, model))
         content = dict(file=_named(run, path), max_difference=apart, agreement=same, int8=int8)
         write_json(content, run.out / 'export.json')
         lines.append(
@@ -159,14 +158,13 @@ def open_step(run: Run, step: str) -> Tuple[Config, Any]:
     return cfg, build_student(cfg, str(checkpoint)).eval()
 
 
-def val_images(run: Run, step: str) -> Iterator[Tensor]:
-    """Batches of val as the step's model gets them: (N, 3, height, width), preprocessed.
+def val_images(cfg: Config, model: Any) -> Iterator[Tensor]:
+    """Batches of val as a step's model gets them: (N, 3, height, width), preprocessed.
 
     Args:
-        run (Run): The run.
-        step (str): ``'teacher'``, ``'student'`` or ``'baseline'``.
+        cfg (mmengine.Config): From :func:`open_step`.
+        model (nn.Module): The same.
     """
-    cfg, model = open_step(run, step)
     loader = dict(
         batch_size=cfg.val_dataloader.batch_size,
         num_workers=0,
@@ -249,7 +247,7 @@ def _latencies(answer: Callable, one: Any) -> Dict[str, float]:
     return found
 
 
-def _quantised(run: Run, path: Path) -> Dict[str, Any]:
+def _quantised(run: Run, path: Path, batches: Iterator[Tensor]) -> Dict[str, Any]:
     """Write the ONNX file with 8-bit weights and evaluate both on val."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -264,7 +262,7 @@ def _quantised(run: Run, path: Path) -> Dict[str, Any]:
     answers: Dict[Path, Answer] = {file: onnx_answer(file) for file in (path, small)}
     right = dict.fromkeys(answers, 0)
     seen = 0
-    for images in val_images(run, 'student'):
+    for images in batches:
         wanted = labels[seen : seen + len(images)]
         for file, answer in answers.items():
             right[file] += int((answer(images.numpy()).argmax(1) == wanted).sum())

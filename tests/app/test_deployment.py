@@ -9,7 +9,14 @@ from models import build, student_config
 from torch import nn
 
 from mmcskd.app import deployment
-from mmcskd.app.deployment import check_target, export_run, flops, measure_deployment, val_images
+from mmcskd.app.deployment import (
+    check_target,
+    export_run,
+    flops,
+    measure_deployment,
+    open_step,
+    val_images,
+)
 from mmcskd.app.run import Run
 
 
@@ -39,7 +46,7 @@ def test_flops_of_attention():
 
 def test_images_are_those_of_the_run(out):
     """Of val, in its order, preprocessed as in the run."""
-    batches = list(val_images(Run(out), 'student'))
+    batches = list(val_images(*open_step(Run(out), 'student')))
     assert [tuple(batch.shape) for batch in batches] == [(16, 3, 32, 32)] * 7 + [(8, 3, 32, 32)]
 
 
@@ -73,7 +80,9 @@ def test_onnx(out, tmp_path):
     found = json.loads((out / 'export.json').read_text())
     assert found['file'] == 'student.onnx' and found['agreement'] == 1
     assert found['max_difference'] < 1e-4
-    images = np.concatenate([batch.numpy() for batch in val_images(Run(out), 'student')])
+    images = np.concatenate(
+        [batch.numpy() for batch in val_images(*open_step(Run(out), 'student'))]
+    )
     with np.load(out / 'student' / 'predictions.npz') as stored:
         labels = stored['labels_val']
     for file, accuracy in (

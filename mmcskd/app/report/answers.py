@@ -96,6 +96,11 @@ def _path(results: Results, file: str) -> Optional[Path]:
     return path if path.is_file() else None
 
 
+def _shown(results: Results, path: Path) -> str:
+    root = Path(results.found.get('root') or '/')
+    return str(path.relative_to(root) if root in path.parents else path)
+
+
 def _answers(results: Results, reader: ResponseReader, index: int, path: Path) -> Answers:
     predictions = results.predictions[results.split]
     names, true = results.classes, int(predictions['student'].labels[index])
@@ -106,7 +111,7 @@ def _answers(results: Results, reader: ResponseReader, index: int, path: Path) -
     key = [true, *(c for c, _ in counts.most_common(OTHERS))]
     colors = {c: color for color, c in enumerate(key)}
     return Answers(
-        predictions['student'].files[index],
+        _shown(results, path),
         _data_uri(responses.image),
         names[true],
         [names[c] for c in key],

@@ -1,5 +1,6 @@
 """``report.html`` and the model card ``README.md`` of a run."""
 
+import shlex
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -44,7 +45,7 @@ def write_report(out: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page.filters.update(number=_number, seconds=_seconds, signed=figures.signed)
+    page.filters.update(number=_number, seconds=_seconds, signed=figures.signed, shell=_shell)
     context = _context(results)
     path = out / 'report.html'
     path.write_text(page.get_template('report.html.jinja').render(context), encoding='utf-8')
@@ -183,6 +184,14 @@ def _number(value: float) -> str:
         if value >= size:
             return f'{value / size:.3g} {unit}'
     return f'{value:.3g}'
+
+
+def _shell(command: str) -> str:
+    """A command with a line for each option."""
+    words = map(shlex.quote, shlex.split(command))
+    return ''.join(
+        f' \\\n  {word}' if word.startswith('--') else f' {word}' for word in words
+    ).strip()
 
 
 def _seconds(value: float) -> str:

@@ -94,7 +94,7 @@ def test_numbers(run):
         metrics = json.loads((out / name / 'metrics.json').read_text())
         assert f'{metrics["test"]["accuracy"]:.1f} %' in text
         assert f'{metrics["val"]["accuracy"]:.1f} %' in text
-    assert 'mmcskd distill photos/ --teacher timm:regnety_040' in text
+    assert r'mmcskd distill photos/ \ --teacher timm:regnety_040 \ --student' in text
     assert 'cannot be read as an image' in text and 'Split by itself' in text
 
 
