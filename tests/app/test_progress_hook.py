@@ -86,12 +86,12 @@ def test_a_line_for_each_epoch(train):
         'epoch 3/3   loss 10.500   accuracy 50.0 %',
     )
     assert out.splitlines()[-1].endswith(' 00:00 left')
-    assert re.search(r'Epoch\(train\) +\[3\]\[4/4\]', log) and 'System environment' in log
+    assert re.search(r'Epoch\(train\) +\[3\]\[4/4\]', log) and 'Environment, order of' in log
 
 
 def test_without_it_the_log_is_on_the_terminal(train):
     out, log = train(progress=False)
-    assert re.search(r'Epoch\(train\) +\[3\]\[4/4\]', out) and 'System environment' in out
+    assert re.search(r'Epoch\(train\) +\[3\]\[4/4\]', out) and 'Environment, order of' in out
     assert 'epoch 1/3' not in out
 
 
