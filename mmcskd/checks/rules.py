@@ -148,6 +148,9 @@ def check_loop(part: dict, kind: Callable, key: str) -> None:
             raise ValueError(
                 f'{key}.dynamic_intervals has {step!r}, expected (from when, interval > 0).'
             )
+    steps = part.get('dynamic_intervals') or ()
+    if [when for when, _ in steps] != sorted(when for when, _ in steps):
+        raise ValueError(f'{key}.dynamic_intervals is {steps!r}, expected in the order of time.')
 
 
 def check_loader(part: dict, key: str) -> None:

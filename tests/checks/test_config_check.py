@@ -72,6 +72,7 @@ def test_stock_configs_are_not_refused(path, monkeypatch):
         ('train_cfg.max_epoch', 14, 'train_cfg has no key "max_epoch". Nearest: "max_epochs"'),
         ('train_cfg.by_epoch', 1, 'train_cfg.by_epoch is 1, expected True or False'),
         ('train_cfg.type', 'IterBasedTrainLoop', 'has both "type" and "by_epoch"'),
+        ('train_cfg.dynamic_intervals', [(5, 1), (3, 2)], 'expected in the order of time'),
         ('train_cfg.dynamic_intervals', [[3, 0]], r'dynamic_intervals has \[3, 0\]'),
         ('train_dataloader.batch_size', 0, 'train_dataloader.batch_size is 0'),
         ('train_dataloader.num_worker', 2, 'Nearest: "num_workers"'),
