@@ -15,6 +15,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument('--debug', action='store_true', help='show the traceback of an error')
     commands = top.add_subparsers(dest='command', required=True, metavar='COMMAND')
     _add_distill(commands)
+    _add_afterwards(commands)
     return top
 
 
@@ -38,8 +39,7 @@ def _add_distill(commands) -> None:
     add('--teacher-weights', metavar='FILE', help=weights)
     add('--student-weights', metavar='FILE', help=weights)
     add('--augment', metavar='KIND', help='photo (default), or light: digits, letters, signs')
-    add('--bank', action='store_true', default=None, help="keep the teacher's responses")
-    add('--no-bank', action='store_false', dest='bank', help='use none, if there is one')
+    add('--bank', action='store_true', help="keep the teacher's responses for further students")
     add('--val', type=float, default=0.15, help='share of val, where DATA has none; default: 0.15')
     add('--test', type=float, default=0.15, help='share of test, the same')
     add('--batch-size', type=int, metavar='N', help='of the student, over all devices')
@@ -52,10 +52,89 @@ def _add_distill(commands) -> None:
     one.set_defaults(run=_distill)
 
 
+def _add_afterwards(commands) -> None:
+    run = 'folder of a run, --out of mmcskd distill'
+    one = commands.add_parser('predict', help='classes of pictures by the student of a run')
+    one.add_argument('out', metavar='RUN', help=run)
+    one.add_argument('images', metavar='IMAGE', nargs='+')
+    one.add_argument('--top-k', type=int, default=5, metavar='K', help='default: 5')
+    one.add_argument('--json', action='store_true', help='one JSON object a line')
+    one.add_argument('--picture', metavar='FILE', help='draw pictures and answers into this file')
+    one.set_defaults(run=_predict)
+
+    one = commands.add_parser('export', help='the student of a run for another library')
+    one.add_argument('out', metavar='RUN', help=run)
+    targets = 'onnx (default), timm, mmpretrain, safetensors, backbone, openvino'
+    one.add_argument('--to', default='onnx', metavar='TARGET', help=targets)
+    one.add_argument('--file', help='default: student in RUN, with the suffix of the target')
+    one.add_argument('--force', action='store_true', help='overwrite')
+    one.set_defaults(run=_export)
+
+    one = commands.add_parser('models', help='teachers and students by name')
+    one.add_argument('words', metavar='WORD', nargs='*', help='only names with all of these')
+    one.set_defaults(run=_models)
+
+    one = commands.add_parser('report', help='write report.html and README.md of a run anew')
+    one.add_argument('out', metavar='RUN', help=run)
+    one.set_defaults(run=_report)
+
+
 def _distill(options: dict) -> None:
     from mmcskd.app.distill import distill
 
+    if not options['verbose']:
+        _quiet()
     distill(**options)
+
+
+def _quiet() -> None:
+    """Keep what MMEngine logs about models that are built here off the terminal."""
+    from mmengine.logging import MMLogger
+
+    MMLogger.get_current_instance().setLevel('ERROR')
+
+
+def _predict(options: dict) -> None:
+    import json
+
+    from mmcskd.app.run import Run
+
+    _quiet()
+    if options['top_k'] < 1:
+        raise ValueError(f'--top-k {options["top_k"]}: expected a whole number > 0.')
+    found = Run(options['out']).predict(options['images'], options['top_k'])
+    if options['picture']:
+        from mmcskd.app.prediction_figure import draw
+
+        draw(found, options['picture'])
+    for each in found:
+        answers = zip(each['classes'], each['probabilities'])
+        print(
+            json.dumps(each, ensure_ascii=False)
+            if options['json']
+            else f'{each["file"]}: ' + ', '.join(f'{name} {100 * p:.1f} %' for name, p in answers)
+        )
+
+
+def _export(options: dict) -> None:
+    from mmcskd.app.run import Run
+
+    _quiet()
+    out = options.pop('out')
+    print(*Run(out).export(**options), sep='\n')
+
+
+def _models(options: dict) -> None:
+    from mmcskd.app.known_models import lines
+
+    print(*lines(options['words']), sep='\n')
+
+
+def _report(options: dict) -> None:
+    from mmcskd.app.run import Run
+
+    _quiet()
+    print(Run(options['out']).report())
 
 
 def main(arguments: Optional[List[str]] = None) -> int:

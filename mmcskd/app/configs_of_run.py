@@ -5,6 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from .data_found import DataFound
 from .models_by_name import NamedModel
 from .recipe import SMALL_SIDE, Recipe
+from .small_models import SMALL
 
 LINE = 100
 WORKERS = 4
@@ -181,7 +182,7 @@ def _text(
     warmup = min(max(1, round(recipe.epochs * recipe.warmup)), recipe.epochs - 1)
     rate = dict(convert_to_iter_based=True)
     # Small models have one group of parameters: a group for each takes a fifth of an iteration.
-    tiny = model.size <= SMALL_SIDE
+    tiny = model.size <= SMALL_SIDE or model.name in SMALL
     optim_wrapper: Dict[str, Any] = dict(
         **(dict(_delete_=True) if tiny else {}),
         optimizer=dict(type='AdamW', lr=recipe.lr, weight_decay=0.05, foreach=True),

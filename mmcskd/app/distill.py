@@ -1,18 +1,21 @@
 """`mmcskd distill`: from one's own images to a distilled student, step by step."""
 
 import os
+import shlex
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 from ..runs.weights import read_checkpoint
 from . import configs_of_run
 from .configs_of_run import Setting
 from .data_folder import inspect
 from .data_found import DataFound
+from .deployment import check_target, measure_deployment
 from .journey import Journey, Step
 from .models_by_name import NamedModel, answers, find_model
 from .recipe import SMALL_SIDE, choose
 from .run import Run
+from .small_models import SMALL
 
 AUGMENTS = ('photo', 'light')
 EXPORTS = ('onnx', 'none')
@@ -34,7 +37,7 @@ def distill(
     teacher_weights: Optional[str] = None,
     student_weights: Optional[str] = None,
     augment: Optional[str] = None,
-    bank: Optional[bool] = None,
+    bank: bool = False,
     val: float = 0.15,
     test: float = 0.15,
     batch_size: Optional[int] = None,
@@ -74,8 +77,9 @@ def distill(
         student_weights (str, optional): As for the teacher. Defaults to None.
         augment (str, optional): ``'photo'``: flip, crop, colours, CutMix, mixup; ``'light'``: shift
             and CutMix, for letters, digits, signs. Defaults to None: photo.
-        bank (bool, optional): Whether the teacher's responses are banked before the student learns:
-            pays from the second student on. Defaults to None: a bank is used if there is one.
+        bank (bool): Whether the teacher's responses are kept in ``out``, from which every further
+            student learns without the teacher. The first one sees each view once, and so does the
+            teacher with or without a bank: it pays from the second student on. Defaults to False.
         val (float): Share of val, if the data have none. Defaults to 0.15.
         test (float): Share of test, if the data have neither. Defaults to 0.15.
         batch_size (int, optional): Of student and baseline, in all. Defaults to None.
@@ -114,13 +118,9 @@ def distill(
     options: Dict[str, Any] = dict(epochs=epochs, batch_size=batch_size, lr=lr)
 
     def recipe(role: str, model: NamedModel, **given):
-        chosen = choose(role, images, model.size, model.weights is not None, **given)
-        if chosen.batch_size % devices:
-            raise ValueError(
-                f'--devices {devices} cannot share a batch of {chosen.batch_size} evenly: give a '
-                '--batch-size that is a multiple.'
-            )
-        return chosen
+        tiny = model.size <= SMALL_SIDE or model.name in SMALL
+        chosen = choose(role, images, tiny, model.weights is not None, **given)
+        return chosen._replace(batch_size=max(1, chosen.batch_size // devices) * devices)
 
     steps = []
     own = models['teacher']
@@ -137,8 +137,9 @@ def distill(
         str(journey.out / 'student'),
         own,
         str(journey.out / 'teacher' / 'teacher.pth'),
+        str(journey.out / 'bank') if bank else None,
     )
-    steps.append(Step('student', f'{pupil.name}, CSKD', text, found, upstream=steps[0]))
+    steps.append(Step('student', f'{pupil.name}, CSKD', text, found, steps[0], bank=bank))
     if baseline:
         text = configs_of_run.baseline_config(
             pupil, recipe('baseline', pupil, **options), setting, str(journey.out / 'baseline')
@@ -153,8 +154,24 @@ def distill(
     for step in steps:
         journey.bring_to_end(step)
     run = Run(journey.out)
+    if export != 'none':
+        journey.say(f'Export: {export}')
+        print(*(f'  {line}' for line in _exported(run, export)), sep='\n', flush=True)
+    journey.say('Report')
+    measure_deployment(run.out)
+    print(f'  {run.report()}\n')
     print(run.table())
+    print(f'\nNext: mmcskd predict {shlex.quote(str(out or run.out))} IMAGE …', flush=True)
     return run
+
+
+def _exported(run: Run, to: str) -> List[str]:
+    """Export the student, unless that is done since it was trained."""
+    record = run.out / 'export.json'
+    trained = run.out / 'student' / 'metrics.json'
+    if record.exists() and record.stat().st_mtime_ns > trained.stat().st_mtime_ns:
+        return ['is there already.']
+    return run.export(to=to, force=True)
 
 
 def _model(
@@ -182,9 +199,14 @@ def _check(arguments: Dict[str, Any]) -> None:
         value = arguments[name]
         if value is not None and (type(value) is not int or value < 1):
             raise ValueError(f'--{name.replace("_", "-")} {value}: expected a whole number > 0.')
+    batch, devices = arguments['batch_size'], arguments['devices']
+    if batch is not None and batch % devices:
+        raise ValueError(f'--batch-size {batch} is no multiple of --devices {devices}.')
     if arguments['lr'] is not None and not 0 < arguments['lr'] < 1:
         raise ValueError(f'--lr {arguments["lr"]}: expected a number between 0 and 1.')
     if arguments['augment'] not in (None, *AUGMENTS):
         raise ValueError(f'--augment "{arguments["augment"]}": expected one of {AUGMENTS}.')
     if arguments['export'] not in EXPORTS:
         raise ValueError(f'--export "{arguments["export"]}": expected one of {EXPORTS}.')
+    if arguments['export'] != 'none' and not arguments['dry_run']:
+        check_target(arguments['export'])

@@ -40,7 +40,7 @@ def probabilities(model: Any, dataset: dict, batch_size: int, workers: int = 0) 
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         for batch in Runner.build_dataloader(loader):
             for sample in model.val_step(batch):
-                files.append(sample.img_path)
+                files.append(str(sample.get('img_path', len(files))))
                 labels.append(int(sample.gt_label))
                 probs.append(sample.pred_score.float().cpu().numpy())
     return dict(

@@ -41,6 +41,8 @@ class Step:
     """The step that gives it a teacher."""
     weights: Optional[str] = None
     """Its weights, if it need not be trained."""
+    bank: bool = False
+    """Whether it learns from a bank."""
 
     def fingerprint(self, out: Path) -> str:
         """A digest of all that its result depends on; the same in another folder of a run.
@@ -48,16 +50,10 @@ class Step:
         Args:
             out (Path): The folder of the run.
         """
-        text = self.config.replace(str(out), 'OUT')
+        text = self.config.replace(str(out), 'OUT').replace(self.found.root, 'DATA')
         above = self.upstream.fingerprint(out) if self.upstream else ''
-        sha = hashlib.sha256(f'{__version__}\n{above}\n{text}\n{self.weights}'.encode())
-        root = Path(self.found.root)
-        for split in self.found.counts:
-            for path, label in self.found.split(split):
-                file = root / path  # of a config in memory there is none
-                size = os.stat(file).st_size if file.is_file() else 0
-                sha.update(f'{split} {path} {label} {size}\n'.encode())
-        return sha.hexdigest()
+        parts = (__version__, above, text, self.weights, self.found.digest)
+        return hashlib.sha256('\n'.join(map(str, parts)).encode()).hexdigest()
 
 
 class Journey:
@@ -104,6 +100,8 @@ class Journey:
         mark, wanted = folder / 'fingerprint', step.fingerprint(self.out)
         if folder.exists() and (not mark.exists() or mark.read_text() != wanted):
             aside = folder.with_name(f'{step.name}.{time.strftime("%Y%m%d_%H%M%S")}')
+            while aside.exists():
+                aside = aside.with_name(f'{aside.name}_')
             folder.rename(aside)
             print(f'  The {step.name} of before depends on something else: kept as {aside.name}.')
         folder.mkdir(parents=True, exist_ok=True)
@@ -136,6 +134,9 @@ class Journey:
             print(f'  was trained on these data before: {kept.parent}', flush=True)
             _copy(kept, weights)
         else:
+            if step.bank:
+                print("  The teacher's responses to all views are written first.", flush=True)
+                train(folder / 'config.py', self.devices, self.verbose, bank=True)
             train(folder / 'config.py', self.devices, self.verbose)
             _save(cfg, step, (folder / 'last_checkpoint').read_text().strip(), weights)
             if step.name == 'teacher':
@@ -208,8 +209,8 @@ def spelt_command(arguments: Dict[str, Any]) -> str:
         option = '--' + name.replace('_', '-')
         if value is True:
             parts.append(option)
-        elif value is False and name in ('bank', 'amp'):
-            parts.append(f'--no-{name}')
+        elif value is False and name == 'amp':
+            parts.append('--no-amp')
         elif name != 'data' and value is not None and value is not False:
             parts.append(f'{option} {shlex.quote(str(value))}')
     return ' '.join(parts)

@@ -22,6 +22,8 @@ class Published(NamedTuple):
     """URL."""
     top1: float
     """Accuracy in percent by the metafile, on the data set of the config."""
+    parameters: int
+    """Number of weights by the metafile; 0 if it does not say."""
 
 
 def published(config: str) -> List[Published]:
@@ -71,7 +73,8 @@ def all_published() -> Dict[str, Published]:
         top1 = _top1(model)
         if top1 is not None and model.weights and isinstance(model.config, str):
             config = PREFIX + Path(model.config).as_posix().rpartition(FOLDER)[2]
-            found[key] = Published(model.name, config, model.weights, top1)
+            count = int(getattr(model.metadata, 'parameters', 0) or 0)
+            found[key] = Published(model.name, config, model.weights, top1, count)
     return found
 
 

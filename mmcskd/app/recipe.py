@@ -61,7 +61,7 @@ SMALL_SIDE = 64  # pixels of the short side, up to which pictures are small
 def choose(
     role: str,
     images: int,
-    size: int,
+    small: bool,
     pretrained: bool,
     epochs: Optional[int] = None,
     batch_size: Optional[int] = None,
@@ -72,7 +72,7 @@ def choose(
     Args:
         role (str): ``'teacher'``, ``'student'``, or ``'baseline'``: the student without a teacher.
         images (int): Number of training images.
-        size (int): Side of the images in pixels.
+        small (bool): Whether the pictures or the model are small.
         pretrained (bool): Whether it starts from weights.
         epochs (int, optional): As given by the user. Defaults to None: by the table.
         batch_size (int, optional): As given; the learning rate goes by its
@@ -83,7 +83,7 @@ def choose(
         Recipe: With every number set.
     """
     kind = 'teacher' if role == 'teacher' else 'student'
-    row, fewest, most = ROWS[kind, 'weights' if pretrained else 'scratch', size <= SMALL_SIDE]
+    row, fewest, most = ROWS[kind, 'weights' if pretrained else 'scratch', small]
     batch = batch_size or _fitting(row.batch_size, images)
     rate = row.lr * (batch / row.batch_size) ** 0.5
     if role == 'baseline' and not pretrained:

@@ -80,12 +80,16 @@ def naming(kind: type) -> Any:
             details = Path(self._log_dir) / 'details.txt'
             if not any(isinstance(each, ShortLog) for each in logger.filters):
                 logger.addFilter(ShortLog(details))
-            logger.info(f'Environment, order of hooks and options of weights: {short(details)}')
+            logger.info(
+                f'Environment, order of hooks and options of weights: {short(str(details))}'
+            )
             return logger
 
         def dump_config(self):
-            super().dump_config()
             name = Path(self.cfg.filename or f'{self.timestamp}.py').name
+            # A config in its own work directory stays as it was written; vis_data has it in full.
+            if Path(self.cfg.filename or '').resolve() != (Path(self.work_dir) / name).resolve():
+                super().dump_config()
             self.logger.info(f'Config: {short(os.path.join(self.work_dir, name))}')
 
         def scale_lr(self, optim_wrapper, auto_scale_lr=None):

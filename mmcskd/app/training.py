@@ -15,33 +15,38 @@ TOOLS = PACKAGE / '.mim' / 'tools'
 TAIL = 15
 
 
-def command(config: Path, devices: int) -> List[str]:
+def command(config: Path, devices: int, bank: bool = False) -> List[str]:
     """The command that trains a config, which a user may type too.
 
     Args:
         config (Path): With its own ``work_dir``.
         devices (int): Number of processes.
+        bank (bool): Whether to bank the teacher's responses instead. Defaults to False.
     """
+    tool, options = 'train', ['--resume']
+    if bank:
+        tool, options = 'bank_responses', ['--work-dir', str(config.with_name('bank'))]
     if devices == 1:
-        return [sys.executable, str(TOOLS / 'train.py'), str(config), '--resume']
-    return ['bash', str(TOOLS / 'dist_train.sh'), str(config), str(devices), '--resume']
+        return [sys.executable, str(TOOLS / f'{tool}.py'), str(config), *options]
+    return ['bash', str(TOOLS / f'dist_{tool}.sh'), str(config), str(devices), *options]
 
 
-def train(config: Path, devices: int, verbose: bool) -> None:
+def train(config: Path, devices: int, verbose: bool, bank: bool = False) -> None:
     """Train a config to its end; from its last checkpoint if there is one.
 
     Args:
         config (Path): With its own ``work_dir``.
         devices (int): Number of processes.
         verbose (bool): Whether MMEngine's log goes to the terminal.
+        bank (bool): As for :func:`command`. Defaults to False.
 
     Raises:
         KeyboardInterrupt: If it was interrupted; its last checkpoint is there.
         RuntimeError: If it failed, with the last lines of what it said.
     """
-    errors = config.with_name('stderr.log')
-    parts = command(config, devices)
-    if verbose:
+    errors = config.with_name('bank.log' if bank else 'stderr.log')
+    parts = command(config, devices, bank)
+    if verbose and not bank:
         parts += ['--cfg-options', 'default_hooks.progress=None']
     with socket.socket() as server:
         server.bind(('127.0.0.1', 0))
@@ -53,6 +58,7 @@ def train(config: Path, devices: int, verbose: bool) -> None:
     with open(errors, 'wb') as file:
         process = subprocess.Popen(
             parts, env=environment, stdin=subprocess.DEVNULL, stderr=None if verbose else file,
+            stdout=None if verbose or not bank else file,
             start_new_session=True,
         )  # fmt: skip
 
@@ -73,6 +79,6 @@ def train(config: Path, devices: int, verbose: bool) -> None:
         raise KeyboardInterrupt
     if status:
         raise RuntimeError(
-            f'The training of {config} ended with status {status}. Its last words:\n'
+            f'{Path(parts[1]).name} {config} ended with status {status}. Its last words:\n'
             + '\n'.join(errors.read_text('utf-8', 'replace').splitlines()[-TAIL:])
         )

@@ -1,13 +1,17 @@
 """`mmcskd distill` and `mmcskd.distill`: from a folder of pictures to an evaluated student."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import mmcv
 import numpy as np
 import pytest
+import torch
 
 import mmcskd
 import mmcskd_cli
@@ -94,3 +98,89 @@ def test_a_whole_run_is_evaluated_and_not_repeated(photos, tmp_path, capfd):
     mmcskd_cli.main(['distill', str(photos), '--out', str(out), '--baseline', *TINY])
     assert capfd.readouterr().out.count('is there already') == 3
     assert (out / 'student' / 'last_checkpoint').stat().st_mtime_ns == before
+
+
+def test_an_interrupted_command_says_how_to_go_on(photos, tmp_path, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mmcskd.app.journey.train', interrupted)
+    arguments = ['distill', str(photos), '--out', str(tmp_path / 'out'), *TINY]
+    assert mmcskd_cli.main(arguments) == 130
+    assert 'Interrupted. The same command goes on' in capsys.readouterr().err
+
+
+def test_a_changed_option_touches_what_depends_on_it(photos, tmp_path, capsys):
+    def write(**changes):
+        mmcskd.distill(photos, out=tmp_path / 'out', dry_run=True, baseline=True, **SMALL | changes)
+        return {path.parent.name: path.read_text() for path in tmp_path.glob('out/*/fingerprint')}
+
+    first = write()
+    assert write() == first
+    second = write(lr=0.01)
+    assert second['teacher'] == first['teacher']
+    assert second['student'] != first['student'] and second['baseline'] != first['baseline']
+    kept = {path.name.split('.')[0] for path in tmp_path.glob('out/*.*') if path.is_dir()}
+    assert kept == {'student', 'baseline'}
+    third = write(lr=0.01, teacher_epochs=2)
+    assert third['teacher'] != second['teacher'] and third['student'] != second['student']
+    assert third['baseline'] == second['baseline']
+    (photos / 'dark' / '0.png').write_bytes((photos / 'light' / '1.png').read_bytes())
+    assert write(lr=0.01, teacher_epochs=2)['baseline'] != third['baseline']
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(epochs=0), '--epochs 0: expected a whole number > 0.'),
+        (dict(lr=2.0), '--lr 2.0: expected a number between 0 and 1.'),
+        (dict(augment='none'), '--augment "none": expected one of'),
+        (dict(export='tflite'), '--export "tflite": expected one of'),
+        (dict(devices=3), '--batch-size 64 is no multiple of --devices 3'),
+        (dict(size=18), '--size 18 is no side for small-vit'),
+        (dict(teacher_weights='no.pth'), '--teacher-weights "no.pth" cannot be read'),
+    ],
+)
+def test_refused_before_anything_is_trained(options, message, photos, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        mmcskd.distill(photos, out=tmp_path / 'out', **{**SMALL, 'batch_size': 64, **options})
+    assert not list(tmp_path.glob('out/*/config.py'))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('step', ['teacher', 'student'])
+def test_a_killed_step_goes_on_to_the_same_weights(step, photos, tmp_path):
+    command = [sys.executable, str(ROOT / 'mmcskd_cli.py'), 'distill', str(photos)]
+    command += [*TINY, '--export', 'none', '--epochs', '6', '--teacher-epochs', '6']
+    whole, cut = tmp_path / 'whole', tmp_path / 'cut'
+    subprocess.run([*command, '--out', str(whole)], check=True, cwd=ROOT)
+    environment = dict(os.environ, MMCSKD_HOME=str(tmp_path / 'another'))
+    with subprocess.Popen([*command, '--out', str(cut)], cwd=ROOT, env=environment) as process:
+        while not list(cut.glob(f'{step}/epoch_*.pth')) and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 130
+    assert not (cut / step / 'metrics.json').exists()
+    subprocess.run([*command, '--out', str(cut)], check=True, cwd=ROOT, env=environment)
+    for each in ('teacher', 'student'):
+        first, second = (
+            torch.load(out / each / f'{each}.pth')['state_dict'] for out in (whole, cut)
+        )
+        assert all(torch.equal(first[name], second[name]) for name in first), each
+
+
+@pytest.mark.slow
+def test_the_written_config_trains_to_the_same_weights_by_the_script(photos, tmp_path):
+    out = tmp_path / 'out'
+    run = mmcskd.distill(photos, out=out, export='none', **SMALL)
+    script = [sys.executable, 'tools/train.py', str(out / 'student' / 'config.py')]
+    subprocess.run([*script, '--work-dir', str(tmp_path / 'by_hand')], check=True, cwd=ROOT)
+    own = torch.load(out / 'student' / 'student.pth')['state_dict']
+    other = torch.load(tmp_path / 'by_hand' / 'epoch_2.pth', weights_only=False)['state_dict']
+    assert own.keys() == other.keys()
+    assert all(torch.equal(own[name], other[name]) for name in own)
+    answer = run.predict(photos / 'dark' / '0.png')
+    assert answer['classes'] in (['dark', 'light'], ['light', 'dark'])
+    assert sum(answer['probabilities']) == pytest.approx(1, abs=1e-4)
+    with pytest.raises(ValueError, match='IMAGE "no.png" is no file'):
+        run.predict(['no.png'])
