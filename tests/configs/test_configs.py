@@ -230,6 +230,7 @@ def test_optimisation(published):
     assert (warmup.get('begin', 0), warmup.end, cosine.begin, cosine.eta_min) == (0, 5, 5, 1e-5)
     (ema,) = (hook for hook in cfg.custom_hooks if hook.type == 'EMAHook')
     assert ema.momentum == pytest.approx(1 - 0.99996)
+    assert ema.evaluate_on_origin and cfg.default_hooks.checkpoint.save_best == 'accuracy/top1'
 
 
 @ROOT_MODELS.register_module()
