@@ -83,6 +83,9 @@ def _reader(results: Results) -> ResponseReader:
     of_student = results.metrics['student']
     cfg = Config.fromfile(str(located(results.out / 'student', of_student['config'])))
     checkpoint = located(results.out / 'student', of_student['checkpoint'])
+    # The folder may have been moved since.
+    teacher = located(results.out / 'teacher', results.metrics['teacher']['checkpoint'])
+    cfg.model.teacher_ckpt = str(teacher)
     return ResponseReader(cfg, build_teacher(cfg), build_student(cfg, str(checkpoint)))
 
 

@@ -125,6 +125,17 @@ def test_a_student_alone(tmp_path):
     assert ' of val in 6 classes' in ' '.join(page.text.split())
 
 
+def test_a_folder_that_was_moved(tmp_path):
+    """With its pictures elsewhere; the student's config names the teacher where it was."""
+    parts = ('teacher', 'student')
+    write_run(tmp_path / 'out', parts, test=0, classes=CLASSES[:2]).rename(tmp_path / 'moved')
+    assert 'places' not in Page(write_report(tmp_path / 'moved')).ids
+    (tmp_path / 'moved' / 'photos').rename(tmp_path / 'photos')
+    found = tmp_path / 'moved' / 'data' / 'found.json'
+    found.write_text(found.read_text().replace(str(tmp_path / 'out'), str(tmp_path)))
+    assert 'places' in Page(write_report(tmp_path / 'moved')).ids
+
+
 def test_an_unfinished_run(tmp_path):
     with pytest.raises(ValueError, match=r'RUN ".*" holds no data/found\.json: give the OUT'):
         write_report(tmp_path)
