@@ -3,6 +3,8 @@
 import gc
 import os
 import signal
+import time
+from types import SimpleNamespace
 
 # Before torch is imported: tests that run at a time, and the processes they start, share two cores.
 # Such a worker inherits what the process that started it has set here.
@@ -36,11 +38,16 @@ torch.ones(1, requires_grad=True).backward()
 
 @pytest.fixture(scope='session', autouse=True)
 def runners_that_start_quickly():
-    """A Runner formats its config five times, a second each, and asks compilers for versions."""
+    """A Runner formats its config five times, a second each, and asks compilers for versions.
+
+    Loops that count iterations sleep for two seconds where the data begin anew.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for module in (mmengine_config, yapf_api):  # OneDL's imports it where it is used
             patch.setattr(module, 'FormatCode', lambda text, **_: (text, True), raising=False)
         patch.setattr('mmengine.runner.runner.collect_env', dict)
+        awake = SimpleNamespace(**{**vars(time), 'sleep': lambda seconds: None})
+        patch.setattr('mmengine.runner.loops.time', awake)
         yield
 
 

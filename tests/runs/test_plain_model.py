@@ -86,11 +86,6 @@ def train(work_dir, *hooks, resume=False):
     return run
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
-
-
 @pytest.fixture
 def unbroken(tmp_path):
     train(tmp_path / 'unbroken')
