@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,44 +11,14 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from builds import checkout, run, wheel
 from mmengine.config import Config
+from tool_runs import ROOT
 
 from mmcskd import __version__
 from mmcskd.compat import is_onedl
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[1]
-NOT_PACKED = ('.*', '__pycache__', 'build', 'data', 'dist', 'site', 'work_dirs', '*.egg-info')
-
-
-def run(*command, cwd, **environment):
-    return subprocess.run(
-        [str(part) for part in command], cwd=cwd, check=True, capture_output=True, text=True,
-        env=dict(os.environ, **environment),
-    ).stdout  # fmt: skip
-
-
-def checkout(folder, umask=0o022):
-    """A copy of the checkout, younger than it, written under an umask."""
-    shutil.copytree(
-        ROOT, folder, symlinks=True, copy_function=shutil.copyfile,
-        ignore=lambda place, names: set(shutil.ignore_patterns(*NOT_PACKED)(place, names))
-        - {'.mim', '.dev_scripts'},
-    )  # fmt: skip
-    for path in folder.rglob('*'):
-        if not path.is_symlink():
-            path.chmod((0o777 if path.is_dir() or path.suffix == '.sh' else 0o666) & ~umask)
-    return folder
-
-
-def wheel(source, folder):
-    """The wheel that is built of a checkout or an sdist, without a network."""
-    run(
-        sys.executable, '-m', 'pip', 'wheel', '--quiet', '--disable-pip-version-check', '--no-deps',
-        '--no-build-isolation', '--no-index', '--wheel-dir', folder, source, cwd=folder.parent,
-    )  # fmt: skip
-    (path,) = folder.glob('*.whl')
-    return path
 
 
 @pytest.fixture(scope='module')
