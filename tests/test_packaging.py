@@ -1,10 +1,14 @@
 """The package's configs by its name, and its index of models."""
 
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
+
+from mmcskd.compat import is_onedl
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = dict(ti=(76.3, 74.5), s=(82.3, 81.2), b=(83.8, 83.4))
@@ -31,6 +35,32 @@ def test_without_the_bridge(monkeypatch):
     with pytest.raises(AssertionError, match='does not support to load mmcskd config'):
         stock('mmcskd::demo/none_vit.py', 'mine.py')
     assert stock('mmpretrain::deit/deit-small_4xb256_in1k.py', 'mine.py')[1] == 'mmpretrain'
+
+
+@pytest.mark.skipif(not is_onedl(), reason="OpenMMLab's distribution has the name looked for")
+def test_configs_of_onedls_segmentation(tmp_path, monkeypatch):
+    configs = tmp_path / 'mmseg' / '.mim' / 'configs' / 'one'
+    configs.mkdir(parents=True)
+    (tmp_path / 'mmseg' / '.mim' / 'model-index.yml').write_text('Import: []\n')
+    (tmp_path / 'mmseg' / '__init__.py').touch()
+    (configs / 'theirs.py').write_text('crop_size = (64, 64)\n')
+    (tmp_path / 'mine.py').write_text("_base_ = 'mmseg::one/theirs.py'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert Config.fromfile(tmp_path / 'mine.py').crop_size == (64, 64)
+    monkeypatch.setitem(MODULE2PACKAGE, 'mmseg', 'mmsegmentation')
+    with pytest.raises(ModuleNotFoundError, match='mmsegmentation is not installed'):
+        Config.fromfile(tmp_path / 'mine.py')
+
+
+def test_only_openmmlabs_mmengine_needs_an_old_setuptools(monkeypatch):
+    """Which from 81 on has no pkg_resources: the one pin that OneDL's extra does without."""
+    monkeypatch.setitem(sys.modules, 'pkg_resources', None)
+    path = ROOT / 'configs' / 'cskd_deit-ti_regnety.py'
+    if is_onedl():
+        assert Config.fromfile(path).model.type == 'FrozenTeacherDistill'
+    else:
+        with pytest.raises(ModuleNotFoundError, match='pkg_resources'):
+            Config.fromfile(path)
 
 
 def test_model_index():

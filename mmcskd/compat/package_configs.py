@@ -2,6 +2,8 @@ import difflib
 import functools
 from pathlib import Path
 
+from .versions import is_onedl
+
 
 def bridge_package_configs() -> None:
     """Let ``_base_ = 'mmcskd::…'`` find this package's configs in every kind of installation.
@@ -12,12 +14,19 @@ def bridge_package_configs() -> None:
     registry scope of the package's own, while this package registers with MMRazor and MMPretrain.
     Applies: names that begin with ``mmcskd::``. The bridge reads the file in the package's
     ``.mim/configs`` like a relative path.
+
+    Symptom: "mmsegmentation is not installed" from ``_base_ = 'mmseg::…'`` beside OneDL's packages.
+    Cause: MMEngine looks for a distribution by the name that OpenMMLab's has.
+    Applies: OneDL's MMEngine. The module is looked for instead.
     """
     from mmengine.config import Config
+    from mmengine.config.utils import MODULE2PACKAGE
 
     stock = Config._get_cfg_path
     if hasattr(stock, '__wrapped__'):
         return
+    if is_onedl():
+        MODULE2PACKAGE['mmseg'] = 'mmseg'
 
     @functools.wraps(stock)
     def get_cfg_path(cfg_path: str, filename: str):

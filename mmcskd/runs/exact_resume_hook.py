@@ -269,6 +269,10 @@ class _Ahead:
         self.iterator = _InfiniteDataloaderIterator(loader)
         self.iterator._epoch = epoch
 
+    def skip_iter(self, num_iters: int) -> None:
+        """What OneDL's loop calls in place of as many ``next``."""
+        self.left -= num_iters
+
     def __next__(self):
         if self.left:
             self.left -= 1

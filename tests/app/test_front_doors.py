@@ -17,7 +17,7 @@ from mmpretrain.registry import DATASETS, MODELS
 from mmcskd.export.export_student import export_student
 from mmcskd.export.student_checkpoint import load_student
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.both_stacks]
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(get_installed_path('mmpretrain')) / '.mim' / 'tools'
 # The tool asks for workers that persist; the demo's loaders have none.

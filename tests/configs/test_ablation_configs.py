@@ -160,7 +160,7 @@ def test_no_deit_answers_without_the_distillation_token():
 
 @pytest.mark.parametrize('name', TEACHERS)
 def test_teacher_weights_belong_to_the_teacher(name):
-    """As MMPretrain's own metafile pairs config and weights."""
+    """As MMPretrain's own metafile pairs config and weights; OneDL's has them on another server."""
     import mmpretrain
     import yaml
 
@@ -168,5 +168,5 @@ def test_teacher_weights_belong_to_the_teacher(name):
     stem = model.teacher.cfg_path.replace('mmpretrain::', 'configs/')
     metafile = Path(mmpretrain.__file__).parent / '.mim' / Path(stem).parent / 'metafile.yml'
     models = yaml.safe_load(metafile.read_text())['Models']
-    weights = [entry['Weights'] for entry in models if entry['Config'] == stem]
-    assert model.teacher_ckpt in weights
+    weights = [Path(entry['Weights']).name for entry in models if entry['Config'] == stem]
+    assert Path(model.teacher_ckpt).name in weights

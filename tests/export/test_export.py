@@ -119,6 +119,7 @@ assert 'mmrazor' not in sys.modules
 
 
 @pytest.mark.slow
+@pytest.mark.both_stacks
 def test_stock_mmpretrain_without_mmcskd(tmp_path):
     for name, dist_token in (('deit', True), ('vit', False)):
         source = tmp_path / f'{name}.source'

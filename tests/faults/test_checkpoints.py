@@ -469,6 +469,7 @@ def test_the_first_checkpoint_is_read_back(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.both_stacks
 def test_both_of_two_processes_end_at_an_unreadable_checkpoint(tmp_path):
     def train(rank):
         with pytest.raises(ValueError, match='no run could read it'):
@@ -478,6 +479,7 @@ def test_both_of_two_processes_end_at_an_unreadable_checkpoint(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.both_stacks
 def test_an_optimizer_in_shards(tmp_path):
     """MMEngine would wait for ever at the first checkpoint."""
     optim = dict(optimizer=dict(type='ZeroRedundancyOptimizer', optimizer_type='AdamW', lr=0.01))
@@ -635,6 +637,7 @@ def test_a_run_in_the_background_ignores_ctrl_c(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.both_stacks
 def test_sigterm_to_a_process_that_the_run_has_forked(tmp_path):
     """As every pool ends its processes: they end, and the run takes no notice."""
 

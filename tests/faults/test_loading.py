@@ -270,6 +270,7 @@ def test_safetensors(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.both_stacks
 def test_tools_refuse(evil, tmp_path):
     """As a user starts it: tools/test.py with a checkpoint from a stranger."""
     path, written = evil

@@ -30,7 +30,8 @@ def test_a_pair_takes_a_step(tool, tmp_path, student, terms):
     tool.main([str(out), '--teacher', RESNET, '--student', student])
     assert len(out.read_text().splitlines()) < 20
     cfg = Config.fromfile(out)
-    assert cfg.model.teacher_ckpt.startswith('https://download.openmmlab.com/')
+    servers = ('https://download.openmmlab.com/', 'https://mmassets.onedl.ai/')
+    assert cfg.model.teacher_ckpt.startswith(servers)
     assert 'resnet18_8xb32_in1k' in cfg.model.teacher_ckpt
     assert cfg.train_cfg.max_epochs == 300  # of the recipe
     cfg.model.update(teacher_ckpt=None, random_teacher=True)
