@@ -190,7 +190,8 @@ def for_start(args, found, known, backbone):
     if first != 'none':
         # Published weights are of the config's own image size, and do not say it.
         size, patch = to_2tuple(backbone.get('img_size', 224)), backbone.get('patch_size', 16)
-        grid = '' if args.init else f', grid={(size[0] // patch, size[1] // patch)}'
+        known_grid = not args.init and isinstance(patch, int)
+        grid = f', grid={(size[0] // patch, size[1] // patch)}' if known_grid else ''
         hook = f"    dict(type='mmrazor.DistilledInitHook', checkpoint={first!r}{grid}),\n"
     return (
         f'custom_hooks = [\n{hook}'
@@ -240,14 +241,7 @@ def check(path):
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         built = MODELS.build(model)
     for hook in cfg.get('custom_hooks') or ():
-        if 'DistilledInit' not in hook.type:
-            continue
-        if not hasattr(built.student.backbone, 'pos_embed'):
-            raise ValueError(
-                f'--init: the first weights of a {type(built.student.backbone).__name__} are not '
-                'loaded, only those of a vision transformer with position embeddings: say "none".'
-            )
-        if '://' not in hook.checkpoint:
+        if 'DistilledInit' in hook.type and '://' not in hook.checkpoint:
             DistilledInitHook(hook.checkpoint).load(built.student)
 
 
