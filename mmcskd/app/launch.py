@@ -13,7 +13,7 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from .. import loaded_teacher
-from ..checks.config_check import check_config, check_scope
+from ..checks.config_check import STOCK_HOOKS, check_config, check_scope
 from ..checks.suggest import nearest
 from ..compat import bridge_cpu_processes, has_accelerator
 from ..runs.atomic_checkpoint_hook import AtomicCheckpointHook
@@ -21,8 +21,6 @@ from ..runs.safe_loading import trust_checkpoints
 from ..runs.weights import load_weights
 from ..student.stock_model import named_model
 from ..teacher.teacher_view import fit_view
-
-STOCK_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,11 +5,11 @@ annotations of the classes. Nothing is built or run: a class checks its values i
 Runner builds it.
 """
 
+import difflib
 import logging
 import typing
 from typing import Any, Callable, Collection, Dict, Iterable, NamedTuple, Optional, Tuple, Union
 
-from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import (
     DATA_SAMPLERS,
     DATASETS,
@@ -30,7 +30,7 @@ from mmrazor.registry import HOOKS, MODELS
 
 from . import rules
 from .distiller_check import check_distiller
-from .part import ANNOTATED, check_options, check_part, check_value
+from .part import ANNOTATED, SCOPES, check_options, check_part, check_value
 from .suggest import nearest
 
 PLAIN = (dict, list, tuple, str, bytes, int, float, type(None))
@@ -101,6 +101,7 @@ OPTIONS: Dict[str, dict] = dict(
     auto_scale_lr=dict(enable=bool, base_batch_size=int),
     env_cfg=dict(cudnn_benchmark=bool, mp_cfg=dict, dist_cfg=dict, resource_limit=int),
 )
+STOCK_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
 
 
@@ -119,6 +120,8 @@ def check_config(cfg: Any, phases: Iterable[str] = ('train', 'val', 'test')) -> 
     rules.check_together(cfg)
     hints = typing.get_type_hints(FlexibleRunner.__init__)
     hints.update(typing.get_type_hints(Runner.__init__), work_dir=Optional[str])
+    _check_spelling(cfg, [*hints, 'auto_scale_lr', 'runner_type'], '')
+    _check_spelling(cfg.get('default_hooks') or {}, STOCK_HOOKS, 'default_hooks.')
     for key in cfg:
         if key in hints and key not in ('model', 'cfg', 'default_hooks'):
             check_value(cfg[key], hints[key], key)
@@ -147,6 +150,14 @@ def check_config(cfg: Any, phases: Iterable[str] = ('train', 'val', 'test')) -> 
         raise ValueError(f'log_level is "{level}". ' + nearest(level, LEVELS))
 
 
+def _check_spelling(part: Any, known: Iterable[str], key: str) -> None:
+    """Refuse a key that is nearly one that is read; others may be variables of the config."""
+    for name in part if hasattr(part, 'keys') else ():
+        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.9)
+        if near and name not in known:
+            raise ValueError(f'{key}{name} is no key that anything reads. Nearest: "{near[0]}".')
+
+
 def check_scope(cfg: Any) -> None:
     """Check whether the scope in which a config's names are looked up is one.
 
@@ -157,10 +168,10 @@ def check_scope(cfg: Any) -> None:
         TypeError: If it is no text.
         ValueError: If it is the name of no package that MMEngine knows.
     """
-    scope, scopes = cfg.get('default_scope', 'mmengine'), ('mmengine', *MODULE2PACKAGE)
+    scope = cfg.get('default_scope', 'mmengine')
     check_value(scope, str, 'default_scope')
-    if scope not in scopes:
-        raise ValueError(f'default_scope is "{scope}". ' + nearest(scope, scopes))
+    if scope not in SCOPES:
+        raise ValueError(f'default_scope is "{scope}". ' + nearest(scope, SCOPES))
 
 
 def check_model(model: Any) -> None:

@@ -5,11 +5,13 @@ import math
 import typing
 from typing import Any, Callable, Collection, Dict, Iterable, List, Tuple
 
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry
 
 from .suggest import nearest
 from .typed import fits, spelt
 
+SCOPES = ('mmengine', *MODULE2PACKAGE)
 # Keys that the registry uses.
 SCOPE = ('type', '_scope_')
 # Packages whose classes pass unknown arguments to their parents. In other packages they may go
@@ -152,6 +154,8 @@ def check_part(
     scope = part.get('_scope_')
     if '_scope_' in part and (not isinstance(scope, str) or not scope):
         raise TypeError(f'{key}._scope_ is {scope!r}, expected the name of a package.')
+    if scope is not None and scope not in SCOPES and registry.root._search_child(scope) is None:
+        raise ValueError(f'{key}._scope_ is "{scope}". ' + nearest(scope, SCOPES))
     if 'type' not in part:
         raise ValueError(f'{key} has no "type".')
     kind = part['type']

@@ -279,6 +279,9 @@ def test_missing_dataset_within_another(demo):
             r'max_norm is -1, expected > 0',
         ),
         ({'param_scheduler.1.eta_min': -1e-5}, r'param_scheduler\.1\.eta_min is -1e-05, expected'),
+        ({'valq_dataloader': {}}, 'valq_dataloader is no key .* Nearest: "val_dataloader"'),
+        ({'default_hooks.loger': {}}, r'default_hooks\.loger is no key .* Nearest: "logger"'),
+        ({'train_dataloader.sampler._scope_': 'mmretrain'}, r'sampler\._scope_ is "mmretrain"\.'),
         ({'train_cfg.val_begin': 99}, 'val_begin is 99, behind the end of the run, 14'),
         (
             {'train_cfg.dynamic_intervals': [[1, 1]]},

@@ -1,11 +1,18 @@
 """Changes of one key of a config."""
 
 import copy
+import os
 import re
 import traceback
 from pathlib import Path
 
 import mmcskd
+
+
+def chosen_seed():
+    """``MMCSKD_FAULTS_SEED``, or another one each time; a failed test names it."""
+    return int(os.environ.get('MMCSKD_FAULTS_SEED') or int.from_bytes(os.urandom(3), 'big'))
+
 
 PACKAGE = str(Path(mmcskd.__file__).parent)
 STRANGE = (

@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmrazor.registry import HOOKS, MODELS
 from models import CONFIGS, batch, student_config, teacher_config
-from mutations import STRANGE, changed, names_a_key
+from mutations import STRANGE, changed, chosen_seed, names_a_key
 
 import mmcskd
 from mmcskd.checks.config_check import check_hooks, check_model
@@ -158,7 +158,9 @@ def use(cfg, tokens, parts):
 def test_one_mutation(shipped, parts, count):
     """Runs, or ends with a ValueError or TypeError raised by this package that names a key."""
     logging.disable(logging.WARNING)
-    bases, draw = shipped, random.Random(7)
+    seed = chosen_seed() if count == COUNT else 7
+    print(f'MMCSKD_FAULTS_SEED={seed}')
+    bases, draw = shipped, random.Random(seed)
     assert len(bases) >= 5
     counts, wrong = Counter(), []
     for _ in range(count):
@@ -177,7 +179,7 @@ def test_one_mutation(shipped, parts, count):
                     f'{name}: {what} → {now!r}: {type(error).__name__}: {str(error)[:200]}'
                 )
     logging.disable(logging.NOTSET)
-    assert not wrong, f'{len(wrong)} of {count}, {counts}:\n' + '\n'.join(
+    assert not wrong, f'{len(wrong)} of {count}, {counts}, seed {seed}:\n' + '\n'.join(
         sorted(wrong)[:: max(1, len(wrong) // 60)]
     )
     assert counts['refused'] > count / 3 and counts['runs'] > count / 50
