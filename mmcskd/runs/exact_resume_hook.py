@@ -2,7 +2,6 @@ import hashlib
 import random
 import struct
 from functools import partial, wraps
-from itertools import islice
 from typing import Optional, Sequence
 
 import numpy as np
@@ -14,6 +13,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop
 from mmrazor.registry import HOOKS
 
 from ..checks.typed import typed
+from .data_position import Ahead, never_ends, skip
 from .keyed_views import key_views
 from .run_fingerprint import check_changes, run_fingerprint
 from .starts import note_resume
@@ -141,7 +141,7 @@ class ExactResumeHook(Hook):
         if by_iteration:
             # Its iterator and workers were made before the keys.
             loader._iterator = None
-            loop.dataloader_iterator = _Ahead(loader, runner.iter)
+            loop.dataloader_iterator = Ahead(loader, runner.iter)
         elif isinstance(loop, EpochBasedTrainLoop) and runner.iter > 0:
             seen = runner.iter - runner.epoch * len(loader)
             if not 0 <= seen <= len(loader):
@@ -149,7 +149,7 @@ class ExactResumeHook(Hook):
                     f'The checkpoint is at iteration {runner.iter} of epoch {runner.epoch}, but '
                     f'an epoch has {len(loader)} iterations: the dataset or batch size is another.'
                 )
-            _skip(loader, seen)
+            skip(loader, seen)
 
     def before_train_epoch(self, runner) -> None:
         """Seed the loading of the epoch's first batch."""
@@ -221,75 +221,7 @@ def _epoch(runner) -> int:
     loader = runner.train_dataloader
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
         return runner.epoch
-    return 0 if _never_ends(loader.sampler) else runner.iter // len(loader)
-
-
-def _never_ends(sampler) -> bool:
-    """Whether this is MMEngine's InfiniteSampler, of any length."""
-    return hasattr(sampler, '_indices_of_rank')
-
-
-class _SkipFirst:
-    """A sampler that skips its first items once."""
-
-    def __init__(self, sampler, count: int):
-        self.sampler = sampler
-        self.count = count
-
-    def __iter__(self):
-        count, self.count = self.count, 0
-        return islice(iter(self.sampler), count, None)
-
-    def __len__(self):
-        return len(self.sampler)
-
-    def __getattr__(self, name):
-        return getattr(self.sampler, name)
-
-
-class _Ahead:
-    """The endless iterator of an ``IterBasedTrainLoop``, from the position of the checkpoint.
-
-    The loop skips the batches before it one by one; they are not loaded.
-    """
-
-    def __init__(self, loader, iteration: int):
-        from mmengine.runner.loops import _InfiniteDataloaderIterator
-
-        self.left = iteration
-        sampler = loader.sampler
-        if _never_ends(sampler):
-            sampler.indices = sampler._indices_of_rank()
-            epoch, seen = 0, iteration
-        else:
-            epoch, seen = divmod(iteration, len(loader))
-            if hasattr(sampler, 'set_epoch'):
-                sampler.set_epoch(epoch)
-        _skip(loader, seen)
-        self.iterator = _InfiniteDataloaderIterator(loader)
-        self.iterator._epoch = epoch
-
-    def skip_iter(self, num_iters: int) -> None:
-        """What OneDL's loop calls in place of as many ``next``."""
-        self.left -= num_iters
-
-    def __next__(self):
-        if self.left:
-            self.left -= 1
-            return None
-        return next(self.iterator)
-
-
-def _skip(loader, batches: int) -> None:
-    if batches == 0:
-        return
-    if not hasattr(loader.batch_sampler, 'sampler'):
-        raise ValueError(
-            f'train_dataloader.batch_sampler {type(loader.batch_sampler).__name__} has no sampler '
-            'to resume from the middle of an epoch: resume from a checkpoint of an epoch.'
-        )
-    batch_sampler = loader.batch_sampler
-    batch_sampler.sampler = _SkipFirst(batch_sampler.sampler, batches * batch_sampler.batch_size)
+    return 0 if never_ends(loader.sampler) else runner.iter // len(loader)
 
 
 def _global_batch(runner) -> Optional[int]:
