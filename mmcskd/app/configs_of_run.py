@@ -9,6 +9,8 @@ from .small_models import SMALL
 
 LINE = 100
 WORKERS = 4
+# In the names of a classifier's weights: of MMPretrain, timm and torchvision.
+HEADS = ('head.fc.', 'head.layers.', 'head_dist.', 'model.fc.', 'model.classifier.')
 MOST_VALIDATIONS = 10
 
 
@@ -181,17 +183,21 @@ def _text(
     # A run of one epoch has none.
     warmup = min(max(1, round(recipe.epochs * recipe.warmup)), recipe.epochs - 1)
     rate = dict(convert_to_iter_based=True)
-    # Small models have one group of parameters: a group for each takes a fifth of an iteration.
-    tiny = model.size <= SMALL_SIDE or model.name in SMALL
     optim_wrapper: Dict[str, Any] = dict(
-        **(dict(_delete_=True) if tiny else {}),
         optimizer=dict(type='AdamW', lr=recipe.lr, weight_decay=0.05, foreach=True),
         clip_grad=dict(max_norm=recipe.clip),
     )
+    if model.weights:
+        # A new classifier learns ten times as fast as the weights that it is put on.
+        keys = {name: dict(lr_mult=10.0) for name in HEADS}
+        optim_wrapper['paramwise_cfg'] = dict(custom_keys=keys)
+    elif model.name in SMALL:
+        # One group of parameters: a group for each takes a fifth of an iteration.
+        optim_wrapper['_delete_'] = True
     if setting.amp:
         optim_wrapper.update(type='mmrazor.DeviceAmpOptimWrapper', dtype='bfloat16')
     imports = getattr(found, 'custom_imports', [])
-    keys = dict(
+    settings = dict(
         work_dir=work_dir,
         **(dict(custom_imports=dict(imports=['mmcskd', *imports])) if imports else {}),
         num_classes=len(found.classes),
@@ -216,7 +222,7 @@ def _text(
     )
     base = ['mmcskd::custom/data.py', 'mmcskd::_base_/distillers.py']
     lines = [f'# {title}', f'_base_ = {spelt(base)}', '']
-    lines += [f'{key} = {spelt(value)}' for key, value in keys.items()]
+    lines += [f'{key} = {spelt(value)}' for key, value in settings.items()]
     return '\n'.join([*lines, *([last] if last else [])]) + '\n'
 
 

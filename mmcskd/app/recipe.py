@@ -42,7 +42,8 @@ def _row(batch, lr, *, views, mix=0.0, drop=0.0, head=0.0, warmup=1 / 12) -> Rec
 # new classes are between that and a start from scratch: 5e-5, their geometric mean.
 # Teachers with weights: the classifier alone in the first quarter, which keeps the features (Kumar
 # et al. 2022, "Fine-Tuning can Distort Pretrained Features"). Their rates, 1e-4 and from scratch
-# AdamW's default, are chosen, not measured.
+# AdamW's default, are chosen, not measured. Wherever weights are given, a new classifier has ten
+# times the rate (configs_of_run.py).
 ROWS = {
     ('student', 'scratch', True): (_row(64, 2e-3, mix=0.5, views=192_000), 24, 150),
     ('student', 'scratch', False): (_row(64, 2e-4, mix=0.5, drop=0.1, views=600_000), 30, 300),

@@ -9,6 +9,7 @@ from models import batch
 from pytest import mark, raises
 
 from mmcskd import DistilledInitHook
+from mmcskd.app.configs_of_run import HEADS
 from mmcskd.app.known_models import known_models
 from mmcskd.app.models_by_name import IMAGENET_CATEGORIES, answers, find_model
 from mmcskd.app.recipe import choose
@@ -128,3 +129,13 @@ def test_the_recipe_follows_the_number_of_images():
     assert choose('student', 1400, True, False).epochs == 137
     assert choose('student', 100, True, False)[:3] == (150, 8, 7.07e-4)
     assert choose('student', 100, True, False, epochs=3, batch_size=64, lr=0.1)[:3] == (3, 64, 0.1)
+
+
+@mark.parametrize('name', ['timm:regnety_002', 'timm:efficientnet_lite0', 'torchvision:resnet18'])
+def test_a_new_classifier_learns_ten_times_as_fast(name, tmp_path):
+    torch.save({}, tmp_path / 'w.pth')
+    model = find('teacher', name, str(tmp_path / 'w.pth'))
+    names = [each for each, _ in built(model, 'teacher').named_parameters()]
+    fast = [each for each in names if any(head in each for head in HEADS)]
+    assert [each.split('.')[-1] for each in fast] == ['weight', 'bias']
+    assert fast == names[-2:]
