@@ -1,6 +1,7 @@
 """The starts of one run: MMEngine gives each a folder of logs, named by its time."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Dict, List
 
@@ -20,7 +21,9 @@ def note_resume(runner, meta: dict) -> None:
     """
     start = str(meta.get('experiment_name'))[-len(runner.timestamp) :]
     if is_main_process():
-        AtomicBackend().put_text(json.dumps(dict(start=start)), Path(runner._log_dir) / FILE)
+        note = Path(runner.work_dir) / runner.timestamp / FILE
+        with suppress(OSError):  # of a full disk: plots then lack what was before
+            AtomicBackend().put_text(json.dumps(dict(start=start)), note)
 
 
 def starts(folders: List[Path]) -> List[Path]:
