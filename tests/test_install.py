@@ -32,7 +32,7 @@ STACKS = {
 }  # fmt: skip
 EXTRAS = (
     'openmmlab', 'openmmlab-without-mmcv', 'onedl', 'transfer', 'onedl-transfer', 'export',
-    'pictures', 'docs',
+    'pictures', 'docs', 'report', 'openvino',
 )  # fmt: skip
 
 
