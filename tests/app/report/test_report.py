@@ -95,6 +95,7 @@ def test_numbers(run):
         assert f'{metrics["test"]["accuracy"]:.1f} %' in text
         assert f'{metrics["val"]["accuracy"]:.1f} %' in text
     assert r'mmcskd distill photos/ \ --teacher timm:regnety_040 \ --student' in text
+    assert 'points above the same student without teacher, and' in text
     assert 'cannot be read as an image' in text and 'Split by itself' in text
 
 
