@@ -57,7 +57,8 @@ def summary(runner: Runner, config: str, tools: str) -> List[str]:
     hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
     if hook is None or hook.last_ckpt is None:
         return ['The training is over; no checkpoint was saved.']
-    lines, info = [], runner.message_hub.runtime_info
+    lines: List[str] = []
+    info = runner.message_hub.runtime_info
     metrics = getattr(hook, 'key_indicators', None) or ()
     several, chosen = len(metrics) > 1, hook.last_ckpt
     for name in reversed(metrics):

@@ -49,7 +49,7 @@ class DataCheckHook(Hook):
             )
         classes = _num_classes(unwrapped(runner))
         labels = None if classes is None else _labels(loader.dataset)
-        if labels is None:
+        if classes is None or labels is None:
             return
         counts = Counter(labels)
         bad = {label: count for label, count in counts.items() if not 0 <= label < classes}
