@@ -1,7 +1,7 @@
-"""The tests with the oldest and the newest torch, each in an environment of its own.
+"""The tests of each stack with the oldest and the newest torch, in environments of their own.
 
-    nox -f .dev_scripts/noxfile.py                               # both
-    nox -f .dev_scripts/noxfile.py -s 'tests(2.0.1)'             # one; the other's section stays
+    nox -f .dev_scripts/noxfile.py                               # all four
+    nox -f .dev_scripts/noxfile.py -s 'tests(2.0.1)'             # one; the others' sections stay
     nox -f .dev_scripts/noxfile.py -s 'tests(2.0.1)' -- --lf     # arguments of pytest
 
 Writes a section of docs/compatibility.md for each version, unless pytest is given arguments.
@@ -22,10 +22,12 @@ sys.path[:0] = [str(LABORATORY), str(LABORATORY / 'compatibility')]
 import junit  # noqa: E402
 import page  # noqa: E402
 
-# Builds that belong together. torch 2.0 to 2.2 were compiled for NumPy 1.
+# Builds that belong together. torch up to 2.2 was compiled for NumPy 1; OneDL asks for 2.4 and up.
 TORCH = {
     '2.0.1': ('torch==2.0.1', 'torchvision==0.15.2', 'numpy<2'),
     '2.14.1': ('torch==2.14.1', 'torchvision==0.29.1'),
+    'onedl-2.4.1': ('torch==2.4.1', 'torchvision==0.19.1'),
+    'onedl-2.14.1': ('torch==2.14.1', 'torchvision==0.29.1'),
 }
 VERSIONS = (
     'import json, platform, numpy, torch, torchvision; print(json.dumps([torch.__version__, '
@@ -42,8 +44,11 @@ def tests(session, torch):
     session.chdir(ROOT)
     session.install('setuptools<81', 'wheel')
     session.install(*TORCH[torch])
-    # Named again, so that nothing replaces them.
-    session.install('--no-build-isolation', *TORCH[torch], '-e', '.[openmmlab,test]', 'pandas')
+    # pip builds onedl-mmcv where it sees no torch: without ops, in seconds.
+    onedl = torch.startswith('onedl-')
+    how = ['.[onedl,test]'] if onedl else ['.[openmmlab,test]', '--no-build-isolation']
+    # torch is named again, so that nothing replaces it.
+    session.install(*TORCH[torch], 'pandas', '-e', *how)
     report = Path(session.create_tmp()) / 'junit.xml'
     session.run(
         *('pytest', '-n', os.environ.get('WORKERS', '2'), '--dist=loadfile'),
