@@ -52,12 +52,24 @@ class Ahead:
             epoch, seen = divmod(iteration, len(loader))
             if hasattr(sampler, 'set_epoch'):
                 sampler.set_epoch(epoch)
+        self.counts_epochs = hasattr(sampler, 'set_epoch') and not never_ends(sampler)
         skip(loader, seen)
         self.iterator = _InfiniteDataloaderIterator(loader)
         self.iterator._epoch = epoch
 
     def skip_iter(self, num_iters: int) -> None:
-        """What OneDL's loop calls in place of as many ``next``."""
+        """What OneDL's loop calls in place of as many ``next``.
+
+        Raises:
+            ValueError: If the sampler counts epochs: the run would see other data than without the
+                interruption.
+        """
+        if self.counts_epochs:
+            raise ValueError(
+                "With OneDL's MMEngine an iteration-based run does not resume exactly if its "
+                'sampler counts epochs: set train_dataloader.sampler.type to "InfiniteSampler", or '
+                'start from the weights with load_from.'
+            )
         self.left -= num_iters
 
     def __next__(self):

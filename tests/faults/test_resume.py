@@ -13,7 +13,7 @@ from models import NUM_CLASSES, algorithm_config, student_config
 
 from mmcskd.runs.safe_loading import read
 
-pytestmark = [pytest.mark.slow, pytest.mark.both_stacks]
+pytestmark = pytest.mark.slow
 KILLED = 128 + 9
 MORE = os.environ.get('MMCSKD_FAULTS') == 'all'
 POINTS = 12 if MORE else 5
