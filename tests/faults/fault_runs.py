@@ -95,7 +95,7 @@ def kill(*_):
 def runner(
     work_dir, *hooks, epochs=3, iterations=None, batch=2, dataset=None, model=None, checkpoint=None,
     ema=False, resume=False, accumulate=1, optim=None, sampler=None, workers=0, seed=3, log=100,
-    allowed=('train_cfg.max_epochs', 'train_cfg.max_iters'),
+    allowed=('train_cfg.max_epochs', 'train_cfg.max_iters', 'model.teacher_ckpt'),
     validate=None, kind=None, **options,
 ):  # fmt: skip
     """A Runner over 12 images; 6 iterations an epoch."""
