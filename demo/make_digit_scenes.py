@@ -3,7 +3,7 @@
 import argparse
 
 from mmengine.config import Config
-from mmrazor.registry import TASK_UTILS
+from mmengine.registry import TASK_UTILS, DefaultScope
 
 import mmcskd  # noqa: F401, registers everything
 
@@ -20,7 +20,8 @@ def main(arguments=None):
         raise ValueError(f'CONFIG "{args.config}" sets no scenes: give {DEFAULT}.')
     if args.out:
         scenes.out = args.out
-    scenes = TASK_UTILS.build(scenes)
+    with DefaultScope.overwrite_default_scope('mmrazor'):
+        scenes = TASK_UTILS.build(scenes)
     print(('Wrote ' if scenes.write() else 'Up to date: ') + str(scenes.out))
 
 

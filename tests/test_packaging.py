@@ -1,6 +1,7 @@
 """The package's configs by its name, and its index of models."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,10 @@ def test_without_the_bridge(monkeypatch):
 
 @pytest.mark.skipif(not is_onedl(), reason="OpenMMLab's distribution has the name looked for")
 def test_configs_of_onedls_segmentation(tmp_path, monkeypatch):
+    if find_spec('mmseg'):
+        (tmp_path / 'mine.py').write_text("_base_ = 'mmseg::_base_/default_runtime.py'\n")
+        assert Config.fromfile(tmp_path / 'mine.py').default_scope == 'mmseg'
+        return
     configs = tmp_path / 'mmseg' / '.mim' / 'configs' / 'one'
     configs.mkdir(parents=True)
     (tmp_path / 'mmseg' / '.mim' / 'model-index.yml').write_text('Import: []\n')

@@ -6,9 +6,8 @@ import tempfile
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
+from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.models.utils import to_2tuple
-from mmrazor.registry import MODELS
 
 import mmcskd  # noqa: F401, registers everything
 from mmcskd.app.data_folder import inspect

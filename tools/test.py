@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.fileio.handlers import file_handlers
-from mmengine.registry import DefaultScope
+from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
-from mmrazor.registry import MODELS
 
 import mmcskd  # noqa: F401, registers everything
 from mmcskd.app.launch import add_arguments, add_ema, build_student, build_teacher, load_config

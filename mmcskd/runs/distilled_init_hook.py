@@ -3,6 +3,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
+from mmpretrain.models import BaseClassifier
 from mmpretrain.models.utils import resize_pos_embed
 from mmrazor.registry import HOOKS
 from torch import Tensor, nn
@@ -96,7 +97,8 @@ class DistilledInitHook(Hook):
                 'checkpoint of a classifier.'
             )
         self._fill(model.backbone, _fit_tokens(model.backbone, backbone), 'backbone')
-        if getattr(model, 'neck', None) is not None and model.neck.state_dict():
+        # A detector or segmentor trains a neck of its own.
+        if isinstance(model, BaseClassifier) and model.with_neck and model.neck.state_dict():
             neck = {k[len('neck.') :]: v for k, v in state.items() if k[:5] == 'neck.'}
             self._fill(model.neck, neck, 'neck')
         taken = 'backbone'

@@ -43,6 +43,8 @@ COMPONENTS = {
     ),
     mmcskd.DistilledInitHook: {},
     mmcskd.PreemptionHook: {},
+    mmcskd.ExactResumeHook: {},
+    mmcskd.HeadFirstHook: dict(epochs=1),
     mmcskd.AtomicCheckpointHook: {},
     mmcskd.LoadWholeImage: {},
     mmcskd.ClutteredDigits: dict(split='train', length=1),
@@ -65,12 +67,14 @@ ELSEWHERE = {
     'BackboneLayerDecay': "MMPretrain's constructor, which sees its keys with the model",
     'DataCheckHook': 'no argument',
     'DeferredRuntimeInfoHook': 'no argument',
-    'ExactResumeHook': 'no argument',
     'FiniteLossHook': 'no argument',
     'FrozenTeacherDistill': 'test_fuzz.py draws all of its keys',
     'PatchTokens': 'a record, not a part of a config',
+    'ProgressHook': 'no argument',
     'ResponseBankHook': 'no argument',
+    'Run': 'not a part of a config',
     'StudentFSDPStrategy': 'needs a process group; test_wrap below',
+    'TorchvisionClassifier': "TimmClassifier's arguments; tests/app/test_models_by_name.py",
 }
 UNCHECKED = {'init_cfg', 'pipeline', 'self'}  # MMEngine's
 # Of what is made at once: memory is as large as they are.

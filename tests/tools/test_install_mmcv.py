@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tool_runs import ROOT
 
+from mmcskd.compat import is_onedl
+
 SCRIPT = ROOT / 'tools' / 'install_mmcv.sh'
 SYSTEM = (
     'awk', 'basename', 'bash', 'cat', 'dirname', 'env', 'find', 'grep', 'head', 'mktemp', 'rm',
@@ -221,4 +223,6 @@ def test_the_index_is_that_of_the_torch(machine, force, built):
     environment = dict(FORCE_CUDA=force, TORCH_CUDA_ARCH_LIST='8.0', PIP_PROXY='http://127.0.0.1:9')
     done = machine(cuda='12.1', environment=dict(environment, MMCV_INDEX=None))
     page = f'https://download.openmmlab.com/mmcv/dist/{built}/torch9.9.0/index.html'
+    if is_onedl():
+        page = f'https://mmwheels.onedl.ai/{built}-torch990/onedl-mmcv/'
     assert f'for this Python at {page}.' in done.stdout

@@ -27,7 +27,11 @@ val_dataloader = dict(dataset=dict(data_root='scenes'))
 test_dataloader = dict(dataset=dict(data_root='scenes'))
 train_cfg = dict(max_iters=4, val_interval=4)
 param_scheduler = None
-default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2, max_keep_ckpts=5))
+default_hooks = dict(
+    logger=dict(interval=1),
+    checkpoint=dict(interval=2, max_keep_ckpts=5),
+    exact_resume=dict(allowed_changes=['train_cfg.max_iters']),
+)
 """
 COCO = """
 val_evaluator = dict(ann_file='scenes/instances_validation.json')
