@@ -23,7 +23,7 @@ import mmcskd
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 # Commands that something else runs, or that would change the environment the tests run in.
 ELSEWHERE = {
-    'bash demo/demo.sh': 'half the tests here are parts of it; takes minutes',
+    'bash demo/demo.sh': 'tests/tools/test_digits_folder.py, tests/app; takes minutes',
     'bash tools/run_tests.sh': 'runs these tests',
     'python -m pytest tests/faults': 'tools/run_tests.sh',
     'MMCSKD_FAULTS=all python -m pytest tests/faults': 'the same, for longer',
@@ -44,6 +44,11 @@ ELSEWHERE = {
     'custom_hooks.0.checkpoint=work_dirs/deit-s_backbone.pth': 'tests/transfer/'
     'test_transfer_processes.py',
     'python demo/make_digit_scenes.py': 'tests/transfer/test_transfer_runs.py',
+    **{
+        f'tools/dist_train.sh configs/demo/{name}.py 2 --work-dir work_dirs/demo/{name}': 'takes '
+        'minutes; in small: tests/tool_runs.py'
+        for name in ('teacher_resnet18', 'cskd_vit_resnet18')
+    },
     'python .dev_scripts/evidence/run.py': 'takes hours; in small: '
     '.dev_scripts/tests/test_evidence.py',
     'python .dev_scripts/evidence/report.py': 'writes the page itself; elsewhere: '

@@ -1,4 +1,4 @@
-# From the backbone that CSKD distilled on single digits: demo/demo.sh.
+# From the backbone that configs/demo/cskd_vit_resnet18.py distilled on single digits.
 custom_hooks = [
     dict(
         type='mmrazor.DistilledInitHook',
