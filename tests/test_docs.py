@@ -43,6 +43,14 @@ ELSEWHERE = {
     'tools/dist_train.sh configs/transfer/det/mask-rcnn_deit-s_1x_coco.py 8 --cfg-options '
     'custom_hooks.0.checkpoint=work_dirs/deit-s_backbone.pth': 'tests/transfer/'
     'test_transfer_processes.py',
+    **{
+        f'tools/dist_train.sh configs/custom/{name}.py 1': 'tests/configs/test_custom_configs.py'
+        for name in ('teacher', 'student', 'baseline')
+    },
+    'python tools/make_config.py work_dirs/mine.py --data photos --teacher '
+    'mmpretrain::resnet/resnet50_8xb32_in1k.py --teacher-ckpt work_dirs/teacher/epoch_15.pth '
+    '--student mmpretrain::deit/deit-small-distilled_4xb256_in1k.py --epochs 50': 'tests/tools/'
+    'test_make_config.py',
     'python demo/make_digit_scenes.py': 'tests/transfer/test_transfer_runs.py',
     **{
         f'tools/dist_train.sh configs/demo/{name}.py 2 --work-dir work_dirs/demo/{name}': 'takes '

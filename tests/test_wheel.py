@@ -63,12 +63,13 @@ def test_an_sdist_builds_the_same_wheel(built, sdist, tmp_path):
 
 def test_neither_tests_nor_laboratory_are_packed(built, sdist):
     packed = zipfile.ZipFile(built).namelist()
-    assert {name.split('/')[0] for name in packed} == {'mmcskd', f'mmcskd-{__version__}.dist-info'}
+    own = {'mmcskd', 'mmcskd_cli.py'}
+    assert {name.split('/')[0] for name in packed} == own | {f'mmcskd-{__version__}.dist-info'}
     with tarfile.open(sdist) as archive:
         names = [name.partition('/')[2] for name in archive.getnames()]
     assert {name.split('/')[0] for name in names} - {''} == {
         'LICENSE', 'MANIFEST.in', 'PKG-INFO', 'README.md', 'mmcskd', 'mmcskd.egg-info',
-        'pyproject.toml', 'setup.cfg', 'setup.py',
+        'mmcskd_cli.py', 'pyproject.toml', 'setup.cfg', 'setup.py',
     }  # fmt: skip
     assert not [
         name for name in packed + names if re.search(r'test_|\.dev_scripts|run_tests', name)

@@ -1,8 +1,7 @@
 import functools
 import pickle
+from importlib import import_module
 from typing import Any, Callable
-
-import torch
 
 
 def bridge_timm_loading(load: Callable) -> None:
@@ -51,4 +50,4 @@ class _Torch:
             raise ValueError(str(error)) from None
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
+        return getattr(import_module('torch'), name)

@@ -421,7 +421,9 @@ def test_known_warnings(tmp_path):
         )  # fmt: skip
         said[name] = done.stdout + done.stderr
         assert done.returncode == 0, said[name]
-    assert said['mmcskd'] == ''
+    # torch's word on a machine with a CUDA compiler and no GPU.
+    lines = said['mmcskd'].splitlines()
+    assert [line for line in lines if 'No CUDA runtime is found' not in line] == []
     if not compat.is_onedl():
         assert 'pkg_resources is deprecated' in said['mmengine']
         assert 'Failed to search registry' in said['mmengine']

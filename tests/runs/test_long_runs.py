@@ -97,6 +97,7 @@ def test_amp_accumulation_and_clipping(place, dtype, tmp_path):
         '--amp', '--no-validate', '--resume', 'auto', '--cfg-options', 'param_scheduler=None',
         f'optim_wrapper.dtype={dtype}', 'optim_wrapper.accumulative_counts=2',
         'optim_wrapper.clip_grad.max_norm=0.5', 'randomness.seed=0',
+        'default_hooks.exact_resume.allowed_changes=[train_cfg.max_epochs]',
     ]  # fmt: skip
     run(*arguments, 'train_cfg.max_epochs=1', cwd=place)
     log = run(*arguments, cwd=place)
