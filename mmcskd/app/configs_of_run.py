@@ -44,7 +44,8 @@ def teacher_config(model: NamedModel, recipe: Recipe, setting: Setting, work_dir
             parts['model_wrapper_cfg'] = dict(
                 type='MMDistributedDataParallel', find_unused_parameters=True
             )
-    return _text(f'The teacher, {model.name}.', parts, model, recipe, setting, work_dir)
+    title = f'The teacher, {model.name}.'
+    return _text(title, parts, model, recipe, setting, work_dir, teacher=True)
 
 
 def student_config(
@@ -92,9 +93,7 @@ def student_config(
     if model.weights:
         parts['custom_hooks'].insert(0, _start(model))
     title = f'{teacher.name} teaches {model.name}.'
-    # The soft loss was the better one for few pictures, docs/evidence.md.
-    soft = Source("model['distiller']['distill_losses']['loss_cskd']['mode'] = 'soft'")
-    return _text(title, parts, model, recipe, setting, work_dir, soft)
+    return _text(title, parts, model, recipe, setting, work_dir)
 
 
 def baseline_config(model: NamedModel, recipe: Recipe, setting: Setting, work_dir: str) -> str:
@@ -149,7 +148,7 @@ def _text(
     recipe: Recipe,
     setting: Setting,
     work_dir: str,
-    last: str = '',
+    teacher: bool = False,
 ) -> str:
     found = setting.found
     batch = recipe.batch_size // setting.devices
@@ -166,7 +165,7 @@ def _text(
         probs = [recipe.mix / len(mixes)] * len(mixes)
         preprocessor['batch_augments'] = dict(augments=mixes, probs=probs)
     same = found.size['min'] == found.size['max'] == [model.size, model.size]
-    train, test = pipelines(model.size, setting.augment, same, 'teacher' in work_dir)
+    train, test = pipelines(model.size, setting.augment, same, teacher)
     small = min(found.size['median']) <= SMALL_SIDE
     loaders: Dict[str, Any] = {
         f'{split}_dataloader': dict(
@@ -220,10 +219,10 @@ def _text(
             progress=dict(type='mmrazor.ProgressHook'),
         ),
     )
-    base = ['mmcskd::custom/data.py', 'mmcskd::_base_/distillers.py']
+    base = ['mmcskd::custom/data.py', 'mmcskd::custom/distillers.py']
     lines = [f'# {title}', f'_base_ = {spelt(base)}', '']
     lines += [f'{key} = {spelt(value)}' for key, value in settings.items()]
-    return '\n'.join([*lines, *([last] if last else [])]) + '\n'
+    return '\n'.join(lines) + '\n'
 
 
 def pipelines(size: int, augment: str, same: bool, teacher: bool) -> Tuple[List, List]:

@@ -23,7 +23,6 @@ from .vit_of_timm import vit_of_timm
 IMAGENET: Dict[str, Any] = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 # Of pictures of which nobody has said anything else.
 PLAIN: Dict[str, Any] = dict(mean=(127.5,) * 3, std=(127.5,) * 3)
-SIZES = ('tiny', 'small', 'base')
 # The ones with a distillation token.
 SHORT = {
     f'deit-{size}': f'deit-{size}-distilled_3rdparty_in1k' for size in ('tiny', 'small', 'base')

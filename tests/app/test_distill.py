@@ -12,6 +12,7 @@ import mmcv
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 import mmcskd
 import mmcskd_cli
@@ -59,6 +60,26 @@ def test_a_dry_run_writes_configs_and_trains_nothing(photos, tmp_path, capsys):
     assert sorted(path.name for path in (out / 'student').iterdir()) == ['config.py', 'fingerprint']
     config = (out / 'student' / 'config.py').read_text()
     assert "type='FrozenTeacherDistill'" in config and 'max_epochs=2' in config
+
+
+def test_the_student_learns_by_the_soft_loss(photos, tmp_path):
+    out = mmcskd.distill(photos, out=tmp_path / 'out', dry_run=True, **SMALL).out
+    distiller = Config.fromfile(out / 'student' / 'config.py').model.distiller
+    assert distiller.distill_losses.loss_cskd.mode == 'soft'
+    assert distiller.distill_losses.loss_deit.mode == 'hard'
+
+
+def test_the_name_of_a_folder_decides_nothing(photos, tmp_path):
+    """Photographs of teachers, say: only the teacher's own pictures are not recoloured."""
+    texts = []
+    for name in ('teachers', 'others'):
+        out = tmp_path / name
+        options = dict(SMALL, augment='photo', size=72)
+        mmcskd.distill(photos, out=out, dry_run=True, **options)
+        text = (out / 'student' / 'config.py').read_text()
+        texts.append(text.replace(str(out), 'OUT'))
+    assert texts[0] == texts[1] and 'RandAugment' in texts[0]
+    assert 'RandAugment' not in (out / 'teacher' / 'config.py').read_text()
 
 
 def test_both_interfaces_write_the_same(photos, tmp_path):
