@@ -107,7 +107,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         teacher, origin = build_teacher(teacher, teacher_ckpt, random_teacher)
         super().__init__(
             distiller=distiller,
-            teacher=teacher,
+            teacher=teacher.requires_grad_(False),
             teacher_module_inplace=True,
             architecture=architecture,
             data_preprocessor=data_preprocessor,

@@ -27,8 +27,8 @@ def build_teacher(
         random_teacher (bool): Accept a config without weights. Defaults to False.
 
     Returns:
-        tuple[BaseModel, str]: The teacher, in evaluation mode and without gradients, and where its
-        weights are from, in words.
+        tuple[BaseModel, str]: The teacher, in evaluation mode, and where its weights are from, in
+        words.
 
     Raises:
         ValueError: If it has no or unreadable weights.
@@ -51,4 +51,4 @@ def build_teacher(
             check_own_weights(teacher)
     if teacher_ckpt is not None:
         load_weights(teacher, teacher_ckpt)
-    return teacher.eval().requires_grad_(False), origin
+    return teacher.eval(), origin
