@@ -143,8 +143,6 @@ class BankWriter:
 
     def _write_epoch(self, epoch: int, path: Path, steps: tqdm) -> Tuple[int, Optional[dict]]:
         self._epoch = epoch
-        if hasattr(self.loader.sampler, 'set_epoch'):
-            self.loader.sampler.set_epoch(epoch)
         first = epoch * len(self.loader)
         writer, errors = None, []
         seed_iteration(iteration_key(self.seed, first, 'data'))

@@ -47,29 +47,13 @@ class Ahead:
         sampler = loader.sampler
         if never_ends(sampler):
             sampler.indices = sampler._indices_of_rank()
-            epoch, seen = 0, iteration
+            skip(loader, iteration)
         else:
-            epoch, seen = divmod(iteration, len(loader))
-            if hasattr(sampler, 'set_epoch'):
-                sampler.set_epoch(epoch)
-        self.counts_epochs = hasattr(sampler, 'set_epoch') and not never_ends(sampler)
-        skip(loader, seen)
+            skip(loader, iteration % len(loader))
         self.iterator = _InfiniteDataloaderIterator(loader)
-        self.iterator._epoch = epoch
 
     def skip_iter(self, num_iters: int) -> None:
-        """What OneDL's loop calls in place of as many ``next``.
-
-        Raises:
-            ValueError: If the sampler counts epochs: the run would see other data than without the
-                interruption.
-        """
-        if self.counts_epochs:
-            raise ValueError(
-                "With OneDL's MMEngine an iteration-based run does not resume exactly if its "
-                'sampler counts epochs: set train_dataloader.sampler.type to "InfiniteSampler", or '
-                'start from the weights with load_from.'
-            )
+        """What OneDL's loop calls in place of as many ``next``."""
         self.left -= num_iters
 
     def __next__(self):

@@ -28,6 +28,9 @@ class KeyedSampler:
     over all processes. A sample that occurs several times in an epoch, as with repeated
     augmentation, has another view each time.
 
+    A sampler that counts epochs is told this one, whatever it was told before: MMEngine's
+    ``DistSamplerSeedHook`` tells it 0 at each start of an iteration-based run, a resumed one too.
+
     Args:
         sampler (Sampler): The sampler of a dataloader.
         seed (int): Seed of the run.
@@ -48,8 +51,8 @@ class KeyedSampler:
         epoch = self.current()
         if self.period is not None:
             epoch %= self.period
-            if hasattr(self.sampler, 'set_epoch'):
-                self.sampler.set_epoch(epoch)
+        if hasattr(self.sampler, 'set_epoch'):
+            self.sampler.set_epoch(epoch)
         step, place = get_world_size(), get_rank()
         for index in self.sampler:
             yield _view(int(index), struct.pack('<4q', self.seed, epoch, index, place))

@@ -13,7 +13,7 @@ from models import NUM_CLASSES, algorithm_config, student_config
 
 from mmcskd.runs.safe_loading import read
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.both_stacks]
 KILLED = 128 + 9
 MORE = os.environ.get('MMCSKD_FAULTS') == 'all'
 POINTS = 12 if MORE else 5
@@ -52,6 +52,10 @@ LOOPS = dict(
     ),
     iterations_of_epochs=dict(
         iterations=18, sampler=REPEATED, workers=2, checkpoint=dict(interval=4),
+        dataset=dict(type='Pictures', noise=True),
+    ),
+    iterations_of_epochs_alone=dict(
+        iterations=18, sampler=REPEATED, checkpoint=dict(interval=4),
         dataset=dict(type='Pictures', noise=True),
     ),
     # A new best one is saved between two checkpoints, and between two steps of the optimizer.
