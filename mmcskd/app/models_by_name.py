@@ -11,6 +11,7 @@ from mmrazor.registry import MODELS
 
 from ..checks.class_names import checkpoint_classes
 from ..checks.part import type_name
+from ..checks.sizes import check_most
 from ..checks.suggest import nearest
 from ..runs.saved_config import SavedConfigError, check_saved_config, read_saved_config
 from ..runs.weights import read_checkpoint
@@ -58,6 +59,7 @@ class NamedModel(NamedTuple):
         Raises:
             ValueError: If it is no whole number of patches.
         """
+        check_most('size', size, option)
         config = copy.deepcopy(self.config)
         if self.name in SMALL:
             config = SMALL[self.name](config['head']['num_classes'], size)

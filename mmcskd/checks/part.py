@@ -8,6 +8,7 @@ from typing import Any, Callable, Collection, Dict, Iterable, List, Tuple
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry
 
+from .sizes import check_most
 from .suggest import nearest
 from .typed import fits, spelt
 
@@ -58,7 +59,7 @@ def check_keys(part: Any, known: Iterable[str], key: str) -> None:
 
 
 def check_value(value: Any, hint: Any, key: str) -> None:
-    """Check the type of a value, and that a number is not NaN or too small.
+    """Check the type of a value, and that a number is not NaN, too small or too large.
 
     Args:
         value (Any): The value.
@@ -67,11 +68,13 @@ def check_value(value: Any, hint: Any, key: str) -> None:
 
     Raises:
         TypeError: If it is of another type.
-        ValueError: If it is too small or not a number.
+        ValueError: If it is too small, implausibly large or not a number.
     """
     if not fits(value, hint):
         raise TypeError(f'{key} is {value!r}, expected {spelt(hint)}.')
-    least = LEAST.get(key.rpartition('.')[2])
+    name = key.rpartition('.')[2]
+    check_most(name, value, key)
+    least = LEAST.get(name)
     if isinstance(value, (int, float)) and not value >= (-math.inf if least is None else least):
         raise ValueError(
             f'{key} is {value!r}, expected a number{"" if least is None else f" >= {least}"}.'

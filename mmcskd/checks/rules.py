@@ -25,6 +25,7 @@ from .part import (
     registered,
     type_name,
 )
+from .sizes import check_most
 from .suggest import nearest
 from .typed import fits
 
@@ -70,6 +71,7 @@ BOUNDS = {
 def check_numbers(part: Any, key: str) -> None:
     """Refuse numbers out of range that most classes take at their word, in inner parts too."""
     for name, value in part.items() if isinstance(part, dict) else enumerate(part):
+        check_most(str(name), value, f'{key}.{name}')
         if isinstance(value, (dict, list, tuple)):
             check_numbers(value, f'{key}.{name}')
         elif name in BOUNDS and type(value) in (int, float):

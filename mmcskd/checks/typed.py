@@ -8,6 +8,8 @@ import types
 import typing
 from typing import Any, Callable, TypeVar, cast
 
+from .sizes import check_most
+
 # ``Union[a, b]`` and, from Python 3.10 on, ``a | b``.
 UNIONS = (typing.Union, getattr(types, 'UnionType', typing.Union))
 
@@ -25,7 +27,8 @@ def typed(init: Init) -> Init:
         init (Callable): An ``__init__``, or a function, with annotated arguments.
 
     Returns:
-        Callable: The same function; it raises TypeError with class, argument, value and type.
+        Callable: The same function; it raises TypeError with class, argument, value and type, and
+            ValueError for a size that is implausibly large.
     """
     signature = inspect.signature(init)
     of_class = 'self' in signature.parameters
@@ -41,6 +44,7 @@ def typed(init: Init) -> Init:
         for name, value in given.items():
             if name in hints and not fits(value, hints[name]):
                 raise TypeError(f'{owner}.{name} is {value!r}, expected {spelt(hints[name])}.')
+            check_most(name, value, f'{owner}.{name}')
         return init(*args, **kwargs)
 
     return cast(Init, checked)

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
+from ..checks.sizes import check_most
+
 
 class TeacherView(nn.Module):
     """Convert a batch from the student's normalisation, channel order and size to the teacher's.
@@ -161,4 +163,5 @@ def _pair(size) -> Tuple[int, int]:
     sides = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
     if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
         raise ValueError(f'model.teacher_view.size is {size!r}, expected (height, width).')
+    check_most('size', size, 'model.teacher_view.size')
     return sides

@@ -97,6 +97,8 @@ def test_another_size():
     assert small.grid == (14, 14)
     with raises(ValueError, match='--size 100 is no side for deit-tiny.*a multiple of 16'):
         model.resized(100, '--size')
+    with raises(ValueError, match='--size is 160000, expected at most 8192'):
+        model.resized(160000, '--size')
     assert find('student', 'small-vit').resized(96, '--size').config['backbone']['patch_size'] == 12
 
 

@@ -75,6 +75,7 @@ def test_stock_configs_are_not_refused(path, monkeypatch):
         ('train_cfg.dynamic_intervals', [(5, 1), (3, 2)], 'expected in the order of time'),
         ('train_cfg.dynamic_intervals', [[3, 0]], r'dynamic_intervals has \[3, 0\]'),
         ('train_dataloader.batch_size', 0, 'train_dataloader.batch_size is 0'),
+        ('train_dataloader.num_workers', 10**9, 'num_workers is 1000000000, expected at most 1024'),
         ('train_dataloader.num_worker', 2, 'Nearest: "num_workers"'),
         ('train_dataloader.persistent_workers', True, 'needs train_dataloader.num_workers > 0'),
         ('train_dataloader.prefetch_factor', 2, 'needs train_dataloader.num_workers > 0'),

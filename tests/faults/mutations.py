@@ -10,8 +10,8 @@ import mmcskd
 
 
 def chosen_seed():
-    """``MMCSKD_FAULTS_SEED``, or another one each time; a failed test names it."""
-    return int(os.environ.get('MMCSKD_FAULTS_SEED') or int.from_bytes(os.urandom(3), 'big'))
+    """``MMCSKD_FAULTS_SEED``, or always the same."""
+    return int(os.environ.get('MMCSKD_FAULTS_SEED') or 7)
 
 
 PACKAGE = str(Path(mmcskd.__file__).parent)

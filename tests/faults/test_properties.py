@@ -12,6 +12,7 @@ from mmrazor.registry import HOOKS, MODELS
 
 import mmcskd
 from mmcskd.checks.part import check_keys, check_part
+from mmcskd.checks.sizes import MOST
 from mmcskd.export.export_student import export_student
 
 PACKAGE = str(Path(mmcskd.__file__).parent)
@@ -77,11 +78,6 @@ ELSEWHERE = {
     'TorchvisionClassifier': "TimmClassifier's arguments; tests/app/test_models_by_name.py",
 }
 UNCHECKED = {'init_cfg', 'pipeline', 'self'}  # MMEngine's
-# Of what is made at once: memory is as large as they are.
-SIZES = {
-    'num_classes', 'in_channels', 'out_channels', 'length', 'canvas', 'digit', 'fragments',
-    'fragment', 'window_size',
-}  # fmt: skip
 
 
 def refused_by_us(error, key):
@@ -114,12 +110,12 @@ def arguments(component):
     ids=lambda given: given if isinstance(given, str) else given.__name__,
 )
 def test_constructors(component, name):
+    # Of what is made at once, memory is as large as the number.
+    sizes = st.integers(-5, 5) | st.integers(min_value=MOST.get(name, 0) + 1)
+    sizes |= SCALARS.filter(lambda value: type(value) is not int)
+
     @QUICK
-    @given(
-        value=st.integers(-5, 5) | SCALARS.filter(lambda v: type(v) is not int)
-        if name in SIZES
-        else ANYTHING
-    )
+    @given(value=sizes if name in MOST else ANYTHING)
     def holds(value):
         try:
             component(**{**COMPONENTS[component], name: value})

@@ -106,6 +106,7 @@ def test_view_of_a_student_that_is_not_normalised():
         (dict(to_rgb='yes'), r"teacher_view\.to_rgb is 'yes'"),
         (dict(size=(1, 2, 3)), r'teacher_view\.size is \(1, 2, 3\)'),
         (dict(size=0), r'teacher_view\.size is 0'),
+        (dict(size=10**9), r'teacher_view\.size is 1000000000, expected at most 8192'),
         (dict(resize=224), r'teacher_view has no key "resize"'),
     ],
 )
