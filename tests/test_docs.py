@@ -331,3 +331,23 @@ def test_every_tool_is_in_the_table():
     scripts = {f'tools/{path.name}' for path in (ROOT / 'tools').iterdir() if path.is_file()}
     # Sourced by others, and no script by itself.
     assert set(re.findall(r'`(tools/[\w.]+)`', table)) == scripts - {'tools/launch.sh'}
+
+
+def test_the_page_of_faults_has_one_table_with_its_tests():
+    """All of them are there, and no file of tests/faults is left out."""
+    text = (ROOT / 'docs' / 'faults.md').read_text()
+    _, table = text.split('| fault | what happens | lost | tests |')
+    rows = [line for line in table.splitlines()[2:] if line.startswith('| ')]
+    assert '\n|--' not in table.split('\n', 2)[2]
+    named = set()
+    for row in rows:
+        tests = re.findall(r'`([\w/.]+)`', row.rsplit(' | ', 1)[1])
+        assert tests or '| **' in row, row
+        for test in tests:
+            file, _, name = test.partition('.')
+            folder, _, stem = file.rpartition('/')
+            named.add(file)
+            path = ROOT / 'tests' / folder / f'test_{stem}.py'
+            assert f'\ndef test_{name}' in path.read_text(), test
+    files = {f'faults/{path.stem[5:]}' for path in (ROOT / 'tests' / 'faults').glob('test_*.py')}
+    assert files <= named and len(rows) > 60
