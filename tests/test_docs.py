@@ -1,4 +1,4 @@
-"""What the documents say: links lead somewhere, commands run, configs build, keys exist."""
+"""What the documents say: links lead somewhere, commands run, keys exist."""
 
 import ast
 import importlib
@@ -6,21 +6,17 @@ import inspect
 import operator
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 import torch
+from documents import PAGES, blocks
 from mmengine.config import Config
-from mmengine.registry import STRATEGIES, DefaultScope
-from mmpretrain.registry import VISUALIZERS
-from mmrazor.registry import HOOKS, MODELS
 from models import build
 from packaging.version import Version
 from tool_runs import LABORATORY, ROOT, SMALL, call, load_tool, run
 
 import mmcskd
 
-PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 # Commands that something else runs, or that would change the environment the tests run in.
 ELSEWHERE = {
     'bash demo/demo.sh': 'tests/tools/test_digits_folder.py, tests/app; takes minutes',
@@ -116,27 +112,15 @@ custom_hooks = [dict(type='mmrazor.DistilledInitHook', checkpoint='named on the 
 """
 
 
-def blocks(language):
-    """(page, code) of each fenced block of a language."""
-    for page in PAGES:
-        for code in re.findall(rf'^```{language}\n(.*?)^```', page.read_text(), re.M | re.S):
-            yield page, code
-
-
 COMMANDS = list(
     dict.fromkeys(
         (line.split('  # ')[0].strip())
         for _, code in blocks('bash')
         for line in code.splitlines()
-        # `mmcskd`, tests/app/test_distill.py
+        # `mmcskd`: tests/test_snippets.py
         if line.strip() and not line.startswith('mmcskd ')
     )
 )
-SNIPPETS = [
-    pytest.param(code, id=f'{page.stem}-{i}')
-    for i, (page, code) in enumerate(blocks('python'))
-    if 'mmcskd.distill(' not in code  # tests/app/test_distill.py
-]
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
@@ -207,47 +191,6 @@ def test_command(command, sandbox):
 
 def test_commands_run_elsewhere_are_still_there():
     assert set(ELSEWHERE) <= set(COMMANDS)
-
-
-@pytest.mark.parametrize('code', SNIPPETS)
-def test_snippet(code, tmp_path, monkeypatch):
-    """A config is built, in full size, with drawn weights; other code runs."""
-    monkeypatch.chdir(tmp_path)
-    if '@FUSION_SCHEDULES' in code:
-        exec(compile(code, 'snippet', 'exec'), {})
-        assert mmcskd.build_schedule(dict(type='late', start=0.5))(0.75) == pytest.approx(0.5)
-        return
-    Path('snippet.py').write_text(code)
-    cfg = Config.fromfile('snippet.py')
-    assigned = {node.targets[0].id for node in ast.parse(code).body if isinstance(node, ast.Assign)}
-    assert assigned - {'_base_'} <= set(cfg)
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        for name in assigned & set(BUILD):
-            BUILD[name](cfg[name])
-
-
-def build_model(model):
-    if 'bank' in model:
-        Path(model.bank.path).mkdir(parents=True)
-    MODELS.build({**model, 'teacher_ckpt': None, 'random_teacher': 'bank' not in model})
-
-
-def build_visualizer(visualizer):
-    built = VISUALIZERS.build({'name': str(visualizer), 'save_dir': '.', **visualizer})
-    assert len(built._vis_backends) == len(visualizer.vis_backends)
-
-
-BUILD = dict(
-    model=build_model,
-    backbone=MODELS.build,
-    custom_hooks=lambda hooks: [HOOKS.build(hook) for hook in hooks],
-    # Building a VisualizationHook takes the visualizer of a run.
-    default_hooks=lambda hooks: [
-        HOOKS.build(hook) for name, hook in hooks.items() if hook and name != 'visualization'
-    ],
-    strategy=STRATEGIES.build,
-    visualizer=build_visualizer,
-)
 
 
 def documented():

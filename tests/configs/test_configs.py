@@ -1,8 +1,6 @@
 """Every config trains at reduced size; the ImageNet ones say what was published."""
 
 import ast
-import copy
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +13,10 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.runner import Runner
 from mmrazor.registry import MODELS
 from models import ARCH
+from small_runs import reduce, shrink
 from watched_runs import trained
 
 from mmcskd import CSKDLoss, SpatialResponseRecorder
-from mmcskd.app.launch import load_config
-from mmcskd.bank.bank_writer import BankWriter
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 # Inherited by others and not to be run.
@@ -32,53 +29,6 @@ EVERY = sorted(
     if not NOT_HERE & set(path.relative_to(CONFIGS).parts)
 )
 GPUS = 8
-
-
-def reduce(path, imagenet, work_dir):
-    """The config as the tools load it, in small and without a download."""
-    # Three a batch: of two that are mixed with each other the gradients may cancel out.
-    options = {'train_dataloader.batch_size': 3, 'train_dataloader.num_workers': 0}
-    options.update({'val_dataloader.batch_size': 4, 'val_dataloader.num_workers': 0})
-    for loader in ('train_dataloader', 'val_dataloader'):
-        if 'demo' in path.parts:
-            options[f'{loader}.dataset.length'] = 6
-        else:
-            options[f'{loader}.dataset.data_root'] = str(imagenet)
-    args = Namespace(
-        config=str(path), work_dir=str(work_dir), cfg_options=options, launcher='none', local_rank=0
-    )
-    cfg = load_config(args, ['train_dataloader', 'val_dataloader'])
-    shrink(cfg)
-    cfg.train_cfg.max_epochs, cfg.param_scheduler = 1, None
-    cfg.experiment_name = f'{path.stem}_{work_dir.name}'
-    if 'bank' in cfg.model:
-        fill_bank(cfg, work_dir)
-    return cfg
-
-
-def fill_bank(cfg, work_dir):
-    """By a teacher whose weights, drawn here, are known again."""
-    checkpoint = work_dir / 'teacher.pth'
-    torch.save(MODELS.build(cfg.model.teacher).state_dict(), checkpoint)
-    cfg.model.update(teacher_ckpt=str(checkpoint), random_teacher=False)
-    cfg.model.bank.path = str(work_dir / 'bank')
-    BankWriter(copy.deepcopy(cfg), cfg.model.bank.path).write(0, cfg.train_cfg.max_epochs)
-
-
-def shrink(cfg):
-    student = cfg.model.get('architecture', cfg.model)
-    if 'swin' in student.get('cfg_path', ''):
-        small = dict(_delete_=True, embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 4])
-        student.backbone.arch, student.head = small, dict(in_channels=64)
-    elif 'VisionTransformer' in student.backbone.type:
-        student.backbone.arch, student.head.in_channels = ARCH, ARCH['embed_dims']
-    if 'teacher' in cfg.model:
-        # Nowhere but here: noise instead of the teacher's weights.
-        cfg.model.update(teacher_ckpt=None, random_teacher=True)
-        backbone = cfg.model.teacher.get('backbone', {})
-        if backbone.get('type') == 'TIMMBackbone':
-            assert backbone.model_name == 'regnety_160'
-            backbone.model_name, cfg.model.teacher.head.in_channels = 'regnety_002', 368
 
 
 def expected_losses(path):
