@@ -5,13 +5,12 @@ import hashlib
 import json
 from functools import cache
 from pathlib import Path
-from typing import Dict, NamedTuple, Tuple
+from typing import Dict, NamedTuple, Sequence, Tuple
 
 from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = Path(__file__).with_name('configs')
-SETTINGS = ('plain', 'long', 'crowded')
 TEACHER = 'teacher'
 SECOND = 'teacher_2'  # by another seed
 TEACHERS = 'teachers'  # the two side by side
@@ -21,7 +20,7 @@ REFERENCE = 'deit_hard'  # the arm that differences are taken to
 
 RATE = 'optim_wrapper.optimizer.lr'
 LOSSES = 'model.distiller.distill_losses'
-RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+CONNECTORS = 'model.distiller.connectors'
 TEMPERATURES = (1.0, 3.0)
 
 
@@ -33,18 +32,20 @@ class Arm(NamedTuple):
     """A further config key and its values; the first goes with every learning rate."""
     brief: bool = True
     """Whether the README's table has it."""
+    width: str = ''
+    """The config key of the teacher's width, where the arm needs it."""
 
-    def first_round(self):
+    def first_round(self, rates: Sequence[float]):
         """Options to try first: every learning rate."""
         key, values = self.tuned
-        return [{RATE: rate, **({key: values[0]} if key else {})} for rate in RATES]
+        return [{RATE: rate, **({key: values[0]} if key else {})} for rate in rates]
 
-    def beyond_the_edge(self, best: Dict[str, float]):
+    def beyond_the_edge(self, best: Dict[str, float], rates: Sequence[float]):
         """Options to try next if the best learning rate is the least or largest: one further."""
-        further = {min(RATES): min(RATES) / 2, max(RATES): max(RATES) * 2}
+        further = {min(rates): min(rates) / 2, max(rates): max(rates) * 2}
         return [{**best, RATE: further[best[RATE]]}] if best[RATE] in further else []
 
-    def second_round(self, best: Dict[str, float]):
+    def second_round(self, best: Dict[str, float], rates: Sequence[float]):
         """Options to try next, at the best learning rate: the other values of ``tuned``."""
         key, values = self.tuned
         return [{**best, key: value} for value in values[1:]]
@@ -52,9 +53,26 @@ class Arm(NamedTuple):
 
 ARMS = dict(
     none=Arm('no distillation'),
+    kl=Arm('KL', (f'{LOSSES}.loss_kd.tau', (1.0, 4.0))),
+    dkd=Arm('DKD', (f'{LOSSES}.loss_kd.beta', (1.0, 8.0))),
+    dist=Arm('DIST', (f'{LOSSES}.loss_kd.loss_weight', (1.0, 3.0))),
+    fitnet=Arm(
+        'feature mimicking',
+        (f'{LOSSES}.loss_feature.loss_weight', (1.0, 0.1, 10.0)),
+        width=f'{CONNECTORS}.regressor.1.out_channel',
+    ),
     deit_hard=Arm('DeiT (hard)'),
     deit_soft=Arm('DeiT (soft)', (f'{LOSSES}.loss_deit.temperature', TEMPERATURES)),
-    fitnet=Arm('feature mimicking', (f'{LOSSES}.loss_feature.loss_weight', (1.0, 0.1, 10.0))),
+    vkd=Arm(
+        'VkD',
+        (f'{LOSSES}.loss_feature.loss_weight', (1.0, 4.0)),
+        width=f'{CONNECTORS}.feature.1.out_channels',
+    ),
+    rsd=Arm(
+        'RSD',
+        (f'{LOSSES}.loss_rsd.loss_weight', (1.0, 4.0)),
+        width=f'{CONNECTORS}.feature.1.out_channels',
+    ),
     cskd_local=Arm('spatial without CKF'),
     cskd_global=Arm('global only'),
     cskd_linear=Arm('CSKD (linear)'),
@@ -64,12 +82,54 @@ ARMS = dict(
     cskd_local_soft=Arm(
         'spatial without CKF (soft)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)
     ),
+    cskd_everywhere=Arm('soft everywhere', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)),
+    cskd_features=Arm(
+        'soft, and features',
+        (f'{LOSSES}.loss_feature.loss_weight', (1.0, 4.0)),
+        width=f'{CONNECTORS}.feature.1.out_channels',
+    ),
     cskd_heavy=Arm('CSKD (× 16)', brief=False),
     cskd_agreement=Arm('CSKD (by agreement)', brief=False),
     cskd_confidence=Arm('CSKD (by confidence)', brief=False),
     cskd_mixture=Arm('CSKD (mixture)', brief=False),
     cskd_teachers=Arm('CSKD (two teachers)', brief=False),
 )
+LATER = ('kl', 'dkd', 'dist', 'vkd', 'rsd', 'cskd_everywhere', 'cskd_features')
+FORMER = tuple(name for name in ARMS if name not in LATER)
+
+
+class Setting(NamedTuple):
+    """Data and length of training, by the config file of the same name; 'plain' has none."""
+
+    arms: Tuple[str, ...] = FORMER
+    """What is compared in it."""
+    rates: Tuple[float, ...] = (5e-4, 1e-3, 2e-3, 4e-3)
+    """Learning rates to choose from."""
+    validation: int = 1000
+    """Images that are measured over the epochs and that decide hyperparameters."""
+    test: int = 4000
+    """Images that are measured once, at the end."""
+    tuning: Tuple[Tuple[str, int], ...] = ()
+    """Config keys and values of the runs that decide hyperparameters: shorter ones."""
+
+
+SETTINGS = dict(
+    plain=Setting(),
+    long=Setting(arms=tuple(ARMS)),
+    crowded=Setting(),
+    fashion=Setting(
+        arms=(
+            *('none', 'kl', 'dkd', 'dist', 'fitnet', 'deit_hard', 'deit_soft', 'vkd', 'rsd'),
+            *('cskd_linear', 'cskd_cos', 'cskd_soft', 'cskd_local', 'cskd_local_soft'),
+            *('cskd_everywhere', 'cskd_features'),
+        ),
+        rates=(1e-3, 2e-3, 4e-3),
+        validation=5000,
+        test=10000,
+        tuning=(('train_cfg.max_epochs', 8),),
+    ),
+)
+FIRST = 'plain'
 
 
 class Run(NamedTuple):
@@ -84,12 +144,12 @@ class Run(NamedTuple):
     def config(self, work_dir: Path) -> Config:
         """The arm's config in the setting; teachers and logs lie in the work directory."""
         cfg = copy.deepcopy(composed(f'{self.arm}.py'))
-        # The arms are written for the plain setting.
-        if self.setting != SETTINGS[0]:
-            cfg.merge_from_dict(overrides(self.setting, self.arm))
+        cfg.merge_from_dict(overrides(self.setting, self.arm))
         if self.arm != TEACHER:
             name = TEACHERS if self.arm == TWO_TEACHERS else TEACHER
             cfg.model.teacher_ckpt = str(teacher_file(work_dir, taught_in(self.setting), name))
+            if ARMS[self.arm].width:
+                cfg.merge_from_dict({ARMS[self.arm].width: cfg.model.teacher.head.in_channels})
         cfg.merge_from_dict(dict(self.options))
         cfg.randomness = dict(seed=self.seed)
         cfg.work_dir = str(work_dir / self.setting / 'logs' / f'{self.arm}_seed{self.seed}')
@@ -115,19 +175,17 @@ def composed(name: str) -> Config:
 
 
 def overrides(setting: str, arm: str) -> dict:
-    """What a setting changes; of a teacher the canvases, not how many there are and how long."""
-    changes = composed(f'settings/{setting}.py').to_dict()
-    if arm != TEACHER:
-        return changes
-    dataset = dict(changes['train_dataloader']['dataset'])
-    dataset.pop('length', None)
-    return dict(train_dataloader=dict(dataset=dataset))
+    """What a setting changes of an arm written for the plain one, or of the teacher."""
+    if arm == TEACHER:
+        setting = f'{taught_in(setting)}_{TEACHER}'
+    file = CONFIGS / 'settings' / f'{setting}.py'
+    return composed(f'settings/{setting}.py').to_dict() if file.is_file() else {}
 
 
 def taught_in(setting: str) -> str:
     """The setting whose teacher it has: of those with the same canvases the first."""
-    own = setting != SETTINGS[0] and 'train_dataloader' in composed(f'settings/{setting}.py')
-    return setting if own else SETTINGS[0]
+    own = (CONFIGS / 'settings' / f'{setting}_{TEACHER}.py').is_file()
+    return setting if own else FIRST
 
 
 def teacher_file(work_dir: Path, setting: str, name: str = TEACHER) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import training
-from arms import FUSED, Run
+from arms import FUSED, SETTINGS, Run
 from head_accuracy import canvases
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
@@ -38,7 +38,8 @@ def measure_fusion(setting: str, work_dir: Path) -> List[Dict[str, object]]:
         preprocessor = MODELS.build(dict(cfg.data_preprocessor, type='ClsDataPreprocessor'))
     augment = preprocessor.batch_augments.augments[0]  # the other one is to leave a batch as it is
     recorders = attached(teacher, cfg.model.distiller.teacher_recorders.to_dict())
-    data = canvases(cfg.train_dataloader.dataset, 'test', training.TEST, preprocessor)
+    length = SETTINGS[setting].test
+    data = canvases(cfg.train_dataloader.dataset, 'test', length, preprocessor)
     rows, origin = [], training.origin_of(run, teacher, start)
     for mixed in (False, True):
         np.random.seed(0)
@@ -57,7 +58,7 @@ def measure_fusion(setting: str, work_dir: Path) -> List[Dict[str, object]]:
                 setting=setting,
                 mixed=int(mixed),
                 fusion_weight=weight,
-                accuracy=100 * count / training.TEST,
+                accuracy=100 * count / length,
                 **origin,
             )
             for weight, count in right.items()

@@ -2,6 +2,7 @@
 
 from typing import Dict, NamedTuple, Optional
 
+import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmpretrain.registry import DATASETS
@@ -25,9 +26,9 @@ def canvases(train_dataset: dict, split: str, length: int, preprocessor: nn.Modu
     """So many canvases of another split, of the kind that is trained on."""
     dataset = DATASETS.build({**train_dataset, 'split': split, 'length': length, 'pipeline': ()})
     items = [dataset.get_data_info(index) for index in range(length)]
-    images = [torch.from_numpy(item['img']).permute(2, 0, 1) for item in items]
+    images = [torch.from_numpy(np.atleast_3d(item['img'])).permute(2, 0, 1) for item in items]
     inputs = preprocessor(dict(inputs=images), training=False)['inputs']
-    return Canvases(inputs, torch.tensor([item['gt_label'] for item in items]))
+    return Canvases(inputs, torch.tensor([int(item['gt_label']) for item in items]))
 
 
 @torch.no_grad()
@@ -45,19 +46,29 @@ def measure(student: nn.Module, data: Canvases, teacher_classes: Tensor) -> Dict
     heads, and the ``agreement``: how often the score has the teacher's class, (n,).
     """
     student.eval()
-    vote, logits = student.vote, {}
-    for name in HEADS:
-        student.vote = (name,)
-        logits[name] = torch.cat([student(images) for images in data.images.split(BATCH)])
-    student.vote = vote
+    parts = [_logits(student, images) for images in data.images.split(BATCH)]
+    logits = {name: torch.cat([part[name] for part in parts]) for name in HEADS}
     classes = {name: found.argmax(1) for name, found in logits.items()}
-    classes['score'] = sum(logits[name] for name in vote).argmax(1)
+    classes['score'] = sum(logits[name] for name in student.vote).argmax(1)
     classes['average'] = sum(logits.values()).argmax(1)
     percent = {
         name: 100 * (found == data.labels).float().mean().item() for name, found in classes.items()
     }
     percent['agreement'] = 100 * (classes['score'] == teacher_classes).float().mean().item()
     return {name: percent[name] for name in MEASURES}
+
+
+def _logits(student: nn.Module, images: Tensor) -> Dict[str, Tensor]:
+    """Of each head, from one forward pass."""
+    student.token_source.start()
+    student.extract_feat(images)
+    extra, patches = student.token_source.stop().parts
+    heads = student.head.layers
+    return dict(
+        cls=heads.head(extra[:, 0]),
+        dist=heads.head_dist(extra[:, 1]),
+        patch=heads.head_dist(patches.mean(dim=1)),
+    )
 
 
 class CurveHook(Hook):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 from arms import ARMS, REFERENCE, ROOT, SETTINGS, TEACHER, TWO_TEACHERS, taught_in
-from figures import draw_curves
+from figures import draw_differences
 from results import TABLES, VERSIONS, Table
 
 sys.path.append(str(ROOT / '.dev_scripts'))
@@ -16,14 +16,14 @@ from page import replace, table
 from paired import difference, summary
 
 SEEDS = 5  # of a whole comparison
-README = 'long'  # the setting of the README's table: its students' curves are flat at the end
+MAIN = ('fashion', 'long')  # the settings of the README's table and of the figure, once complete
 LABELS = {name: arm.label for name, arm in ARMS.items()}
 HEADS = dict(
     cls='class token', dist='distillation token', patch='patches', average='average of the three'
 )
 VERDICTS = dict(above='yes', below='no, below', open='open: the interval holds zero')
-# Claims of the method, the last four of what goes beyond it: an arm, what it should be above, and
-# after which share of the epochs.
+# Claims of the method, then of what is beyond it: an arm, what it should be above, and after which
+# share of the epochs.
 CLAIMS = (
     ('cskd_linear', 'deit_hard cskd_local cskd_global fitnet none', 1),
     ('cskd_local', 'deit_hard cskd_global none', 1),
@@ -32,6 +32,10 @@ CLAIMS = (
     ('cskd_heavy', 'cskd_linear', 1),
     ('cskd_soft', 'cskd_local_soft fitnet', 1),
     ('cskd_local_soft', 'deit_hard deit_soft cskd_local', 1),
+    ('cskd_linear', 'vkd rsd dist kl dkd', 1),
+    ('cskd_local_soft', 'vkd rsd dist kl dkd', 1),
+    ('cskd_everywhere', 'cskd_local_soft cskd_linear vkd rsd dist', 1),
+    ('cskd_features', 'cskd_local_soft cskd_linear vkd rsd dist', 1),
     ('cskd_linear', 'deit_hard none', 0.5),
     ('cskd_linear', 'none', 0.25),
     ('cskd_linear', 'none', 0.1),
@@ -100,26 +104,33 @@ class Results:
         epoch = min(curve.index, key=lambda epoch: abs(epoch - share * max(curve.index)))
         return curve.loc[epoch], f'after epoch {epoch}'
 
-    def above_reference(self, setting: str, arm: str) -> str:
-        """The difference to the arm that all are compared with, if it can be told."""
-        if arm == REFERENCE:
-            return ''
-        return str(difference(self.scores(setting, arm), self.scores(setting, REFERENCE)) or '')
+    def differences(self, setting: str) -> dict:
+        """Of each arm to the one that all are compared with, where it can be told."""
+        reference = self.scores(setting, REFERENCE)
+        found = {
+            arm: difference(self.scores(setting, arm), reference)
+            for arm in SETTINGS[setting].arms
+            if arm != REFERENCE
+        }
+        return {arm: one for arm, one in found.items() if one is not None}
+
+    def whole(self, setting: str) -> bool:
+        """Whether some arm besides the reference has all its seeds there."""
+        return any(one.seeds >= SEEDS for one in self.differences(setting).values())
 
 
 def main_table(results, setting):
     """Accuracy of each arm, and its difference to the reference."""
     rows = [['the teacher', 1, score, '', '', ''] for score in results.teacher(setting)]
+    above = results.differences(setting)
     for arm, label in LABELS.items():
         scores = results.scores(setting, arm)
         if scores.empty:
             continue
-        above, agreement = (
-            results.above_reference(setting, arm),
-            results.scores(setting, arm, 'agreement'),
-        )
+        agreement = results.scores(setting, arm, 'agreement')
         options = results.of('runs', setting, arm).options.iloc[0] or 'not tuned'
-        rows.append([label, len(scores), summary(scores), above, summary(agreement), options])
+        cells = [label, len(scores), summary(scores), above.get(arm, '')]
+        rows.append([*cells, summary(agreement), options])
     minus = f'minus {LABELS[REFERENCE]}'
     return table([setting, 'seeds', 'accuracy, %', minus, 'agreement, %', 'tuned'], rows)
 
@@ -128,10 +139,11 @@ def brief_table(results, settings):
     """For the README: accuracy of arms in settings, and their difference to the reference."""
     teachers = [results.teacher(setting) or [''] for setting in settings]
     rows = [['the teacher', *(cell for scores in teachers for cell in (scores[0], ''))]]
+    above = {setting: results.differences(setting) for setting in settings}
     for name, arm in ARMS.items():
         scores = {setting: results.scores(setting, name) for setting in settings}
         if arm.brief and any(map(len, scores.values())):
-            cells = [(summary(scores[s]), results.above_reference(s, name)) for s in settings]
+            cells = [(summary(scores[s]), above[s].get(name, '')) for s in settings]
             rows.append([arm.label, *(cell for pair in cells for cell in pair)])
     columns = [(setting, f'minus {LABELS[REFERENCE]}') for setting in settings]
     return table(['', *(column for pair in columns for column in pair)], rows)
@@ -197,13 +209,13 @@ def what_was_run(results):
     """One sentence on what was run and one on what was not."""
     ran, missing, untuned = [], [], ''
     for setting in SETTINGS:
-        counts = {arm: len(results.scores(setting, arm)) for arm in ARMS}
+        counts = {arm: len(results.scores(setting, arm)) for arm in SETTINGS[setting].arms}
         for number in sorted(set(counts.values()) - {0}, reverse=True):
             labels = [LABELS[arm] for arm, n in counts.items() if n == number]
             seeds = '1 seed' if number == 1 else f'{number} seeds'
             ran.append(f'{", ".join(labels)} with {seeds} in the {setting} setting')
         lacking = [LABELS[arm] for arm, n in counts.items() if n < SEEDS]
-        if len(lacking) == len(ARMS):
+        if len(lacking) == len(counts):
             missing.append(f'any arm of the {setting} setting')
         elif lacking:
             missing.append(f'{", ".join(lacking)} of the {setting} setting')
@@ -249,7 +261,9 @@ def main(argv=None):
     parser.add_argument('--figure', type=Path, default=docs / 'images' / 'evidence.png')
     args = parser.parse_args(argv)
     results = Results(args.results)
-    sections = dict.fromkeys(('accuracy', 'claims', 'tuning', 'heads', 'fusion', 'figure'), '')
+    sections = dict.fromkeys(
+        ('answer', 'figure', 'accuracy', 'claims', 'tuning', 'heads', 'fusion'), ''
+    )
     sections['run'] = what_was_run(results)
     settings = results.settings()
     if settings:
@@ -260,17 +274,18 @@ def main(argv=None):
         for name, written in tables_of.items():
             texts = [written(results, setting) for setting in settings]
             sections[name] = '\n\n'.join(filter(None, texts))
-    drawn = [s for s in settings if any(len(results.curve(s, arm)) for arm in ARMS)]
-    if drawn:
-        draw_curves(results, drawn, args.figure)
+    shown = [setting for setting in MAIN if results.whole(setting)]
+    shown = shown or [setting for setting in settings if results.differences(setting)]
+    if shown:
+        draw_differences(results, shown, args.figure)
         place = os.path.relpath(args.figure, args.page.parent)
-        sections['figure'] = f'![Accuracy over the epochs, for each arm]({place})'
+        told = f'points above {LABELS[REFERENCE]}, with 95 % intervals'
+        sections['figure'] = f'![Of each way to distil: {told}]({place})'
+        sections['answer'] = brief_table(results, shown)
     for name, text in sections.items():
         replace(args.page, name, text or 'Nothing yet.')
-    shown = [setting for setting in drawn if setting == README] or drawn
-    brief = brief_table(results, shown) if shown else 'Nothing yet.'
-    replace(args.readme, 'evidence', brief)
-    print(f'Wrote {args.page}' + f' and {args.figure}' * bool(drawn))
+    replace(args.readme, 'evidence', sections['answer'] or 'Nothing yet.')
+    print(f'Wrote {args.page}' + f' and {args.figure}' * bool(shown))
 
 
 if __name__ == '__main__':

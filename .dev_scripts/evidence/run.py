@@ -46,7 +46,9 @@ TUNING_SEED = 1000
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--settings', nargs='+', choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument('--arms', nargs='+', choices=ARMS, default=list(ARMS))
+    parser.add_argument(
+        '--arms', nargs='+', choices=ARMS, help='of those of each setting; by default all of them'
+    )
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument(
         '--untuned', action='store_true', help='first look: take every arm as its config says'
@@ -107,10 +109,11 @@ class Matrix:
                 for options in options_of(arm)
             ]
 
-        tried = runs_of(lambda arm: ARMS[arm].first_round())
+        rates = SETTINGS[setting].rates
+        tried = runs_of(lambda arm: ARMS[arm].first_round(rates))
         self._finish(tried, tuning=True)
         for further in (Arm.beyond_the_edge, Arm.second_round):
-            more = runs_of(lambda arm: further(ARMS[arm], dict(self._best(arm, tried))))  # noqa: B023
+            more = runs_of(lambda arm: further(ARMS[arm], dict(self._best(arm, tried)), rates))  # noqa: B023
             self._finish(more, tuning=True)
             tried += more
         return {(setting, arm): self._best(arm, tried) for arm in arms}
@@ -176,12 +179,13 @@ def main(argv=None):
     matrix = Matrix(args.results, args.work_dir, args.jobs)
     # Setting by setting, so that what is there first is whole.
     for setting in args.settings:
-        matrix.teachers(taught_in(setting), args.arms)
+        arms = [arm for arm in SETTINGS[setting].arms if arm in (args.arms or ARMS)]
+        matrix.teachers(taught_in(setting), arms)
         matrix.fusion(taught_in(setting))
         if args.untuned:
-            chosen = {(setting, arm): () for arm in args.arms}
+            chosen = {(setting, arm): () for arm in arms}
         else:
-            chosen = matrix.tune(setting, args.arms)
+            chosen = matrix.tune(setting, arms)
         matrix.compare(chosen, args.seeds)
 
 

@@ -10,7 +10,7 @@ from typing import Dict, NamedTuple, Optional
 import mmpretrain
 import mmrazor
 import torch
-from arms import SECOND, TEACHER, TEACHERS, Run, teacher_file
+from arms import SECOND, SETTINGS, TEACHER, TEACHERS, Run, teacher_file
 from beyond import side_by_side
 from head_accuracy import HEADS, CurveHook, canvases, classes_of, measure
 from mmengine.config import Config
@@ -23,8 +23,6 @@ import mmcskd
 from mmcskd.runs.safe_loading import read
 from mmcskd.runs.weights import digest, load_weights
 
-VALIDATION = 1000  # canvases, measured over the epochs
-TEST = 4000  # canvases, measured once
 POINTS = 8  # of a curve, besides the first epoch
 
 
@@ -60,11 +58,13 @@ def train(run: Run, work_dir: Path, tuning: bool = False, last: Optional[int] = 
             to None: at the end.
     """
     start = time.process_time()
-    cfg = run.config(work_dir)
+    cfg, setting = run.config(work_dir), SETTINGS[run.setting]
+    if tuning:
+        cfg.merge_from_dict(dict(setting.tuning))
     runner = _runner(cfg)
     student = runner.model.architecture
     dataset, preprocessor = cfg.train_dataloader.dataset, runner.model.data_preprocessor
-    validation = canvases(dataset, 'validation', VALIDATION, preprocessor)
+    validation = canvases(dataset, 'validation', setting.validation, preprocessor)
     teacher = teacher_of(cfg)
     epochs = runner.max_epochs
     curve = CurveHook(
@@ -78,7 +78,7 @@ def train(run: Run, work_dir: Path, tuning: bool = False, last: Optional[int] = 
     runner.train()
     test = {}
     if not tuning:
-        data = canvases(dataset, 'test', TEST, preprocessor)
+        data = canvases(dataset, 'test', setting.test, preprocessor)
         test = measure(student, data, classes_of(teacher, data.images))
     points = {epoch: _told(found, student) for epoch, found in curve.points.items()}
     return Outcome(points, _told(test, student), origin_of(run, teacher, start))
@@ -90,7 +90,8 @@ def train_teacher(run: Run, work_dir: Path) -> Outcome:
     cfg = run.config(work_dir)
     runner = _runner(cfg)
     runner.train()
-    data = canvases(cfg.train_dataloader.dataset, 'test', TEST, runner.model.data_preprocessor)
+    length = SETTINGS[run.setting].test
+    data = canvases(cfg.train_dataloader.dataset, 'test', length, runner.model.data_preprocessor)
     right = classes_of(runner.model, data.images) == data.labels
     test = dict(score=100 * right.float().mean().item())
     path = teacher_file(work_dir, run.setting, SECOND if run.seed else TEACHER)

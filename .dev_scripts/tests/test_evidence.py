@@ -4,10 +4,13 @@ import csv
 import multiprocessing
 import re
 import shutil
+import struct
 
 import arms
+import figures
 import fused_response
 import head_accuracy
+import numpy as np
 import paired
 import pytest
 import report
@@ -15,6 +18,7 @@ import results
 import run
 import torch
 import training
+from fashion_subset import FashionSubset
 from mmpretrain.registry import MODELS
 from models import tokens_of
 from tool_runs import ROOT
@@ -22,7 +26,7 @@ from tool_runs import ROOT
 from mmcskd import ClutteredDigits
 
 SMALL = {
-    'train_dataloader.dataset.length': 64,
+    'train_dataloader.dataset.length': 60,
     'train_cfg.max_epochs': 2,
     'param_scheduler': [dict(type='ConstantLR', factor=1.0)],
 }
@@ -39,15 +43,16 @@ def small(monkeypatch):
         return cfg
 
     monkeypatch.setattr(arms.Run, 'config', shortened)
-    monkeypatch.setattr(arms, 'RATES', (1e-3, 2e-3))
-    monkeypatch.setattr(training, 'VALIDATION', 50)
-    monkeypatch.setattr(training, 'TEST', 50)
+    for name, setting in arms.SETTINGS.items():
+        short = setting._replace(rates=(1e-3, 2e-3), validation=50, test=50, tuning=())
+        monkeypatch.setitem(arms.SETTINGS, name, short)
 
 
 @pytest.mark.parametrize('setting', arms.SETTINGS)
 def test_arms_differ_in_what_they_say(setting, tmp_path):
     """The same student, data, schedule and teacher in all arms of a setting."""
-    configs = {name: arms.Run(setting, name, 3).config(tmp_path).to_dict() for name in arms.ARMS}
+    names = arms.SETTINGS[setting].arms
+    configs = {name: arms.Run(setting, name, 3).config(tmp_path).to_dict() for name in names}
     shared = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'randomness')
     one = configs['none']
     taught_in = dict(long='plain').get(setting, setting)
@@ -56,21 +61,25 @@ def test_arms_differ_in_what_they_say(setting, tmp_path):
         assert cfg['model']['architecture']['backbone'] == one['model']['architecture']['backbone']
         assert cfg['randomness'] == dict(seed=3)
         assert cfg['data_preprocessor'] == one['data_preprocessor']
-    for name in arms.ARMS.keys() - {arms.TWO_TEACHERS}:
+    for name in set(names) - {arms.TWO_TEACHERS}:
         model = configs[name]['model']
         assert model['teacher'] == one['model']['teacher']
         assert model['teacher_ckpt'] == str(tmp_path / taught_in / 'teacher.pth')
-    two = configs[arms.TWO_TEACHERS]['model']
-    assert two['teacher']['backbone']['parts'] == [one['model']['teacher']['backbone']] * 2
-    assert two['teacher_ckpt'] == str(tmp_path / taught_in / 'teachers.pth')
+    if arms.TWO_TEACHERS in names:
+        two = configs[arms.TWO_TEACHERS]['model']
+        assert two['teacher']['backbone']['parts'] == [one['model']['teacher']['backbone']] * 2
+        assert two['teacher_ckpt'] == str(tmp_path / taught_in / 'teachers.pth')
     dataset = one['train_dataloader']['dataset']
     assert dataset['split'] == 'fit'
-    assert dataset['canvas'] == one['model']['architecture']['backbone']['img_size']
     teacher = arms.Run(taught_in, arms.TEACHER, 3).config(tmp_path).to_dict()
-    canvases = {**one['train_dataloader']['dataset'], 'length': 8000}
-    assert teacher['train_dataloader']['dataset'] == canvases
-    keys = {arms.Run(setting, name, 0).key() for name in arms.ARMS}
-    assert len(keys) == len(arms.ARMS)
+    images = teacher['train_dataloader']['dataset']
+    if setting == 'fashion':
+        assert images == dataset and teacher['data_preprocessor'] == one['data_preprocessor']
+    else:
+        assert images == {**dataset, 'length': 8000}
+        assert dataset['canvas'] == one['model']['architecture']['backbone']['img_size']
+    keys = {arms.Run(setting, name, 0).key() for name in names}
+    assert len(keys) == len(names)
 
 
 def test_key_is_that_of_the_configs():
@@ -85,7 +94,8 @@ def test_key_is_that_of_the_configs():
     'best, further', [(5e-4, [2.5e-4]), (1e-3, []), (2e-3, []), (4e-3, [8e-3])]
 )
 def test_a_best_rate_at_the_end_is_passed(best, further):
-    found = arms.ARMS['fitnet'].beyond_the_edge({arms.RATE: best, 'weight': 1.0})
+    rates = arms.SETTINGS['plain'].rates
+    found = arms.ARMS['fitnet'].beyond_the_edge({arms.RATE: best, 'weight': 1.0}, rates)
     assert found == [{arms.RATE: rate, 'weight': 1.0} for rate in further]
 
 
@@ -93,9 +103,9 @@ def test_a_best_rate_at_the_end_is_passed(best, further):
 def test_options_reach_the_config(name, tmp_path):
     """A key that is misspelt would make another one and change nothing."""
     plain = arms.Run('plain', name, 0).config(tmp_path)
-    first = arms.ARMS[name].first_round()
-    assert [options[arms.RATE] for options in first] == list(arms.RATES)
-    for options in [*first, *arms.ARMS[name].second_round(first[0])]:
+    first = arms.ARMS[name].first_round((1e-3, 2e-3))
+    assert [options[arms.RATE] for options in first] == [1e-3, 2e-3]
+    for options in [*first, *arms.ARMS[name].second_round(first[0], ())]:
         cfg = arms.Run('plain', name, 0, tuple(options.items())).config(tmp_path)
         for key, value in options.items():
             at, was = cfg, plain
@@ -246,9 +256,9 @@ def rows_of(folder, name):
         return list(csv.DictReader(file))
 
 
-def command(tmp_path, *more):
+def command(tmp_path, *more, setting='plain'):
     run.main(
-        ['--settings', 'plain', '--results', str(tmp_path), '--work-dir', str(tmp_path / 'work')]
+        ['--settings', setting, '--results', str(tmp_path), '--work-dir', str(tmp_path / 'work')]
         + list(more)
     )
 
@@ -294,7 +304,7 @@ def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
     mean = (float(before[-2]['score']) + float(before[-3]['score'])) / 2
     assert [row['arm'] for row in before[-3:]] == ['none', 'none', 'teacher']
     assert f'| no distillation | 2 | {mean:.1f} ± ' in text
-    assert f'| no distillation | {mean:.1f} ± ' in readme
+    assert 'Nothing yet.' in readme  # without the reference
     assert (
         'Compared so far: no distillation, feature mimicking, CSKD (soft) with 2 seeds in '
         'the plain setting.' in text
@@ -304,7 +314,6 @@ def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
     assert (
         len(re.findall(r'^\| plain, (?:whole|cut and mixed)(?: \| [\d.]+){5} \|$', text, re.M)) == 2
     )
-    assert (tmp_path / 'images' / 'evidence.png').stat().st_size > 10_000
 
 
 def test_every_arm_trains(tmp_path, small, capsys):
@@ -313,7 +322,8 @@ def test_every_arm_trains(tmp_path, small, capsys):
     out = capsys.readouterr().out
     assert 'teachers: 0 of 2' in out
     rows = rows_of(tmp_path, 'runs')
-    assert [row['arm'] for row in rows if row['arm'] != 'teacher'] == sorted(arms.ARMS)
+    trained = [row['arm'] for row in rows if row['arm'] != 'teacher']
+    assert trained == sorted(arms.SETTINGS['plain'].arms)
     assert [row['seed'] for row in rows if row['arm'] == 'teacher'] == ['0', '1']
     digests = {row['arm']: row['teacher'] for row in rows if row['seed'] == '0'}
     assert digests['none'] == digests['teacher'] != digests[arms.TWO_TEACHERS]
@@ -321,6 +331,57 @@ def test_every_arm_trains(tmp_path, small, capsys):
     ours = [torch.load(place)['head.fc.bias'] for place in places]
     both = torch.load(places[0].with_name('teachers.pth'))['head.fc.bias']
     torch.testing.assert_close(both, sum(ours) / 2)
+
+
+def write_idx(path, values):
+    """A file in the form of MNIST: unsigned bytes, the sizes before them."""
+    head = struct.pack(f'>HBB{values.ndim}I', 0, 8, values.ndim, *values.shape)
+    path.write_bytes(head + values.tobytes())
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Fashion-MNIST in small: 200 and 60 images whose first pixel is their number."""
+    root = tmp_path / 'fashion_mnist'
+    root.mkdir()
+    draw = np.random.default_rng(0)
+    for name, count in dict(train=200, t10k=60).items():
+        images = draw.integers(0, 255, (count, 28, 28), np.uint8)
+        images[:, 0, 0] = np.arange(count)
+        write_idx(root / f'{name}-images-idx3-ubyte', images)
+        write_idx(root / f'{name}-labels-idx1-ubyte', np.arange(count, dtype=np.uint8) % 10)
+    return root
+
+
+def numbers(**kwargs):
+    return [int(item['img'][0, 0]) for item in FashionSubset(pipeline=(), **kwargs)]
+
+
+def test_photographs_are_drawn_by_class_and_apart(photographs):
+    drawn = dict(data_root=str(photographs))
+    fit = numbers(split='fit', length=120, **drawn)
+    held = numbers(split='validation', length=80, **drawn)
+    assert sorted(fit + held) == list(range(200))
+    assert [number % 10 for number in fit] == [n for n in range(10) for _ in range(12)]
+    assert fit == numbers(split='fit', length=120, **drawn)
+    assert fit != numbers(split='fit', length=120, draw_seed=1, **drawn)
+    assert numbers(split='fit', length=20, **drawn) == [n for i, n in enumerate(fit) if i % 12 < 2]
+    assert sorted(numbers(split='test', length=60, **drawn)) == list(range(60))
+    with pytest.raises(ValueError, match='length is 210, expected a multiple of 10 up to 200'):
+        FashionSubset(split='fit', length=210, **drawn)
+    with pytest.raises(ValueError, match="split is 'train', expected one of"):
+        FashionSubset(split='train', length=10, **drawn)
+
+
+def test_every_way_to_distil_trains_on_photographs(tmp_path, small, photographs, monkeypatch):
+    monkeypatch.setitem(SMALL, 'train_dataloader.dataset.data_root', str(photographs))
+    command(tmp_path, '--seeds', '0', '--untuned', setting='fashion')
+    rows = rows_of(tmp_path, 'runs')
+    trained = [row['arm'] for row in rows if row['arm'] != 'teacher']
+    assert trained == sorted(arms.SETTINGS['fashion'].arms)
+    # What nothing taught is not told.
+    alone = {row['arm'] for row in rows if row['dist'] == '' and row['arm'] != 'teacher'}
+    assert alone == {'none', 'kl', 'dkd', 'dist', 'fitnet', 'rsd'}
 
 
 def test_changed_config_is_run_anew(tmp_path, small, monkeypatch, capsys):
@@ -346,10 +407,47 @@ def test_report_refuses_runs_of_two_configs(tmp_path):
         report.main(['--results', str(tmp_path)])
 
 
+def test_figure_and_table_say_what_is_above_the_reference(tmp_path, monkeypatch):
+    """Of complete settings alone; in order, with the interval of paired differences."""
+    scores = dict(deit_hard=10.0, none=4.0, vkd=11.0, cskd_linear=13.0)
+    origin = dict.fromkeys(('teacher', *results.VERSIONS), 'x')
+    rows = [
+        dict(
+            setting='fashion',
+            arm=arm,
+            seed=seed,
+            score=score + seed * (arm == 'vkd'),
+            **origin,
+            config=arm,
+            seconds=1,
+        )  # fmt: skip
+        for arm, score in scores.items()
+        for seed in range(report.SEEDS)
+    ]
+    rows += [dict(row, setting='long') for row in rows if row['seed'] == 0]
+    results.Table(tmp_path, 'runs').put(rows)
+    drawn = []
+    monkeypatch.setattr(figures.plt, 'close', drawn.append)
+    text, readme = reported(tmp_path, f'--results={tmp_path}')
+    for page in (text, readme):
+        assert '|  | fashion | minus DeiT (hard) |' in page
+        assert '| VkD | 13.0 ± 1.6 | +3.0 ± 2.0 |' in page
+        assert '| CSKD (linear) | 13.0 ± 0.0 | +3.0 ± 0.0 |' in page
+    assert '![Of each way to distil: points above DeiT (hard), with 95 % intervals]' in text
+    assert (tmp_path / 'images' / 'evidence.png').stat().st_size > 10_000
+    ((axis,),) = [figure.axes for figure in drawn]
+    assert axis.get_title() == 'fashion'
+    shown = [label.get_text() for label in axis.get_yticklabels()]
+    assert shown[0] == 'no distillation' and set(shown[1:]) == {'VkD', 'CSKD (linear)'}
+    spans = [bar.get_segments()[0][:, 0] for line in axis.containers for bar in line[2]]
+    widths = dict(zip(shown, (span[1] - span[0] for span in spans)))
+    assert widths['VkD'] == pytest.approx(2 * 1.9632, abs=1e-3) and widths['no distillation'] == 0
+
+
 def test_report_without_results(tmp_path):
     text, readme = reported(tmp_path, f'--results={tmp_path}')
     assert 'Nothing yet.' in readme
-    assert 'Compared so far: nothing.' in text and text.count('Nothing yet.') == 6
+    assert 'Compared so far: nothing.' in text and text.count('Nothing yet.') == 7
     assert '; '.join(f'any arm of the {setting} setting' for setting in arms.SETTINGS) in text
 
 

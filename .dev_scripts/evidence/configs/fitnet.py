@@ -9,7 +9,7 @@ model = dict(
         _delete_=True,
         type='ConfigurableDistiller',
         student_recorders=dict(tokens=dict(type='ModuleOutputs', source='backbone.layers.1')),
-        teacher_recorders=dict(feature=dict(type='ModuleOutputs', source='backbone.layer2')),
+        teacher_recorders=dict(feature=dict(type='ModuleOutputs', source='backbone')),
         connectors=dict(
             regressor=[
                 dict(type='PatchMapConnector', num_extra_tokens=2),
@@ -22,7 +22,7 @@ model = dict(
         loss_forward_mappings=dict(
             loss_feature=dict(
                 s_feature=dict(recorder='tokens', from_student=True, connector='regressor'),
-                t_feature=dict(recorder='feature', from_student=False),
+                t_feature=dict(recorder='feature', from_student=False, data_idx=0),
             )
         ),
     ),
