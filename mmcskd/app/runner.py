@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from ..checks.built import built
 from ..checks.part import type_name
 from ..runs.weights import complete_weights
+from ..runs.work_dir_lock import folders, locked
 from ..runs.wrapped_model import is_sharded, unwrapped
 from .log import ShortLog, short
 from .run_checks import check_loaded, check_run
@@ -44,8 +45,15 @@ def build_runner(cfg: Config) -> Runner:
             Errors of the run itself are raised unchanged.
 
     Raises:
-        ValueError: If a part cannot be built.
+        ValueError: If a part cannot be built, or another process trains in one of its folders.
+            Nothing is written then.
     """
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint')
+    out_dir = hook.get('out_dir') if isinstance(hook, dict) else None
+    for folder, key in folders(str(cfg.get('work_dir')), out_dir):
+        said = locked(folder, key)
+        if said is not None:
+            raise ValueError(said)
     return naming(RUNNERS.get(cfg.get('runner_type', 'Runner'))).from_cfg(cfg)
 
 

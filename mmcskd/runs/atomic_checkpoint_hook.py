@@ -16,7 +16,7 @@ from .atomic_file import SUFFIX, AtomicBackend
 from .checkpoint_options import check_options
 from .resume_choice import PREEMPTED, candidates, choose, pointed_at
 from .safe_loading import load_from_local
-from .work_dir_lock import lock, unlock
+from .work_dir_lock import folders, lock, unlock
 
 
 @HOOKS.register_module()
@@ -60,6 +60,7 @@ class AtomicCheckpointHook(CheckpointHook):
             raise ValueError(f'default_hooks.checkpoint of {kwargs}: {error}') from error
         self.stop_if_not_saved = stop_if_not_saved
         self._has_read = False
+        self._locked: List[str] = []
         self._unsaved: Dict[str, str] = {}  # failed saves with no later one in their place
         if self.backend_args is None and self.file_client_args is None and self._is_local():
             self.backend_args = dict(backend='atomic')
@@ -96,17 +97,23 @@ class AtomicCheckpointHook(CheckpointHook):
     def _lock(self, runner) -> None:
         answer = [None]
         if is_main_process():
-            with suppress(OSError):  # that it cannot be written to is said before training
-                answer = [lock(runner.work_dir)]
+            for folder, key in folders(runner.work_dir, self.out_dir if self._is_local() else None):
+                with suppress(OSError):  # that it cannot be written to is said before training
+                    os.makedirs(folder, exist_ok=True)
+                    answer[0] = answer[0] or lock(folder, key)
+                    self._locked.append(folder)
         broadcast_object_list(answer)
         if answer[0] is not None:
+            self._unlock()
             raise ValueError(answer[0])
+
+    def _unlock(self) -> None:
+        while self._locked:
+            unlock(self._locked.pop())
 
     def _candidates(self, runner) -> List[Path]:
         """All checkpoints of the run, newest first."""
-        folder = Path(runner.work_dir)
-        if self.out_dir not in (None, runner.work_dir):
-            folder = Path(self.out_dir) / folder.name
+        folder = Path(folders(runner.work_dir, self.out_dir)[-1][0])
         return candidates(folder, self.filename_tmpl, self.by_epoch, pointed_at(runner.work_dir))
 
     def before_train(self, runner) -> None:
@@ -149,7 +156,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def after_run(self, runner) -> None:
         """Fail if a checkpoint that should be there is not; release the work directory."""
-        unlock(runner.work_dir)
+        self._unlock()
         if self._unsaved:
             raise OSError(' '.join(self._unsaved.values()))
 

@@ -7,20 +7,22 @@ from pathlib import Path
 
 import pytest
 from fault_runs import At, ended, forked, kill, runner, start, together
+from mmengine.config import Config
 
-from mmcskd.runs.work_dir_lock import FILE, lock, unlock
+from mmcskd.app.runner import build_runner
+from mmcskd.runs.work_dir_lock import FILE, lock, locked, unlock
 
 
 def hold(folder):
     """A process that holds the lock, and waits."""
 
-    def locked():
+    def held():
         assert lock(str(folder)) is None
         (folder / 'ready').touch()
         time.sleep(60)
 
     (folder / 'ready').unlink(missing_ok=True)
-    child = start(locked)
+    child = start(held)
     _wait_for(folder / 'ready')
     return child
 
@@ -92,9 +94,54 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
     assert lock(str(tmp_path)) is None
 
 
-def refused(folder):
-    with pytest.raises(ValueError, match=r'work_dir=.* is in use by the run of process \d+ on'):
-        runner(folder, epochs=1).train()
+def refused(folder, key='work_dir', **options):
+    with pytest.raises(ValueError, match=rf'{key}=.* is in use by the run of process \d+ on'):
+        runner(folder, epochs=1, **options).train()
+
+
+def test_asked_without_writing(tmp_path):
+    """By any process, the one that holds it included; an empty folder stays empty."""
+    assert locked(str(tmp_path / 'none')) is None
+    assert locked(str(tmp_path)) is None and not list(tmp_path.iterdir())
+    assert lock(str(tmp_path)) is None
+    assert locked(str(tmp_path)) is None
+    assert forked(lambda: _expect(locked(str(tmp_path)))) == 0
+    unlock(str(tmp_path))
+    assert forked(lambda: _expect(locked(str(tmp_path)), locked=False)) == 0
+
+
+@pytest.mark.parametrize('shared', ['work_dir', 'out_dir'])
+def test_a_second_run_writes_nothing(tmp_path, shared):
+    """tools/train.py is refused before MMEngine makes its folders."""
+    (tmp_path / 'out' / 'run').mkdir(parents=True)
+    (tmp_path / 'first').mkdir()
+    child = hold(tmp_path / 'first' if shared == 'work_dir' else tmp_path / 'out' / 'run')
+    before = sorted(tmp_path.rglob('*'))
+    work_dir = tmp_path / ('first' if shared == 'work_dir' else 'second/run')
+    hooks = dict(checkpoint=dict(type='CheckpointHook', out_dir=str(tmp_path / 'out')))
+    cfg = Config(dict(work_dir=str(work_dir), default_hooks=hooks))
+    with pytest.raises(ValueError, match=f'{shared}=.* is in use by the run of process {child} on'):
+        build_runner(cfg)
+    assert sorted(tmp_path.rglob('*')) == before
+    os.kill(child, signal.SIGKILL)
+    ended(child)
+
+
+@pytest.mark.slow
+def test_a_shared_folder_of_checkpoints(tmp_path):
+    """MMEngine adds the last part of the work directory, which two runs may share."""
+    out = dict(out_dir=str(tmp_path / 'out'))
+
+    def second(run):
+        key = r'default_hooks\.checkpoint\.out_dir'
+        assert forked(lambda: refused(tmp_path / 'b' / 'run', key, checkpoint=out)) == 0
+        other = runner(tmp_path / 'b' / 'other', epochs=1, checkpoint=out)
+        assert forked(other.train) == 0
+
+    first = runner(tmp_path / 'a' / 'run', At(8, second), checkpoint=out)
+    assert forked(first.train) == 0
+    assert (tmp_path / 'out' / 'run' / 'epoch_3.pth').is_file()
+    assert (tmp_path / 'out' / 'other' / 'epoch_1.pth').is_file()
 
 
 @pytest.mark.slow
