@@ -11,7 +11,7 @@ from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
 from .checks.distiller_check import check_distiller
-from .checks.model_check import check_augments, check_classes, check_compile
+from .checks.model_check import check_augments, check_channels, check_classes, check_compile
 from .checks.part import check_part
 from .checks.typed import typed
 from .loaded_teacher import build_teacher
@@ -116,6 +116,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         # No submodule: not in the state dict, the optimizer, EMA or DDP.
         self.__dict__['teacher'] = self._modules.pop('teacher')
         check_classes(self.student, self.teacher)
+        models = {'model.architecture': self.student, 'model.teacher': self.teacher}
+        check_channels(self.data_preprocessor, models)
         if bank is None:
             fit_view(self.teacher, self.data_preprocessor, teacher_view)
         # Of a bank its own content, for the path may be another.

@@ -1,4 +1,4 @@
-"""Checks of student and teacher: classes, batch augmentations, what to compile."""
+"""Checks of student and teacher: classes, channels, batch augmentations, what to compile."""
 
 from inspect import signature
 from typing import Any, Dict, Optional, Union
@@ -29,6 +29,27 @@ def check_classes(student: nn.Module, teacher: nn.Module) -> None:
             'model.architecture.head.num_classes and model.teacher.head.num_classes to the same '
             'number.'
         )
+
+
+def check_channels(preprocessor: nn.Module, models: Dict[str, nn.Module]) -> None:
+    """Check that models take the channels of images that have others than three.
+
+    Args:
+        preprocessor (nn.Module): The data preprocessor; the images have as many channels as its
+            ``mean`` has numbers, where these are more than one.
+        models (dict[str, nn.Module]): Config key → model. The first convolution counts.
+
+    Raises:
+        ValueError: If a model takes another number.
+    """
+    channels = len(getattr(preprocessor, 'mean', ()))
+    for key, model in models.items() if channels not in (0, 1, 3) else ():
+        first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
+        if first is not None and first.in_channels != channels:
+            raise ValueError(
+                f'data_preprocessor.mean has {channels} numbers, one a channel, but {key} takes '
+                f'images of {first.in_channels}: set {key}.backbone.in_channels.'
+            )
 
 
 def check_augments(architecture: Any, preprocessor: Any) -> None:

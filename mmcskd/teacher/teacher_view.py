@@ -32,7 +32,8 @@ class TeacherView(nn.Module):
     ) -> None:
         super().__init__()
         (mean, std, rgb), (own_mean, own_std, own_rgb) = student, teacher
-        self.flip = rgb != own_rgb
+        # As in ClsDataPreprocessor, images of other than three channels have no order.
+        self.flip = rgb != own_rgb and max(len(mean), len(own_mean)) in (1, 3)
         if self.flip:
             mean, std = mean[::-1], std[::-1]
         mean, std, own_mean, own_std = (
@@ -97,12 +98,15 @@ def fit_view(teacher: nn.Module, preprocessor: nn.Module, config: Optional[dict]
             f"The teacher's pretrained_cfg asks for mean {timm[0]} and std {timm[1]}, but the "
             'data_preprocessor does not normalise: set them there, or in model.teacher_view.'
         )
+    source = 'data_preprocessor'
+    if hasattr(own, 'mean'):
+        source = 'model.teacher.data_preprocessor'
     given = {
-        key: f'model.teacher_view.{key}' if key in config else f'data_preprocessor.{key}'
-        for key in ('mean', 'std')
+        key: f'{"model.teacher_view" if key in config else source}.{key}' for key in ('mean', 'std')
     }
-    mean = _channels(given['mean'], config.pop('mean', mean))
-    std = _channels(given['std'], config.pop('std', std))
+    channels = len(student[0])
+    mean = _channels(given['mean'], config.pop('mean', mean), channels)
+    std = _channels(given['std'], config.pop('std', std), max(channels, len(mean)))
     rgb = config.pop('to_rgb', rgb)
     size = config.pop('size', None)
     if not isinstance(rgb, bool):
@@ -149,13 +153,16 @@ def _timm_normalisation(teacher: nn.Module) -> Optional[Tuple[list, list, bool]]
     return None
 
 
-def _channels(key: str, values: Sequence[float]) -> list:
+def _channels(key: str, values: Sequence[float], channels: int) -> list:
+    """One number, or one a channel; of images that are not normalised any number of channels."""
     try:
         values = [float(value) for value in values]
     except (TypeError, ValueError):
         values = []
-    if len(values) not in (1, 3):
-        raise ValueError(f'{key} needs one number a channel: three, or one for grey images.')
+    if not values or 1 < channels != len(values) > 1:
+        wanted = 'one number a channel, or one for all'
+        also = f': {channels} by data_preprocessor.mean' if channels > 1 else ''
+        raise ValueError(f'{key} needs {wanted}{also}.')
     return values
 
 

@@ -115,6 +115,45 @@ def test_bad_view(view, message):
         algorithm(teacher_view=view)
 
 
+FOUR = dict(mean=[1.0, 2.0, 3.0, 4.0], std=[5.0, 6.0, 7.0, 8.0])
+
+
+def four_channels(student=4, teacher=4, own=None, view=None):
+    """An algorithm for images of four channels."""
+    config = algorithm_config(
+        data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor', **FOUR), teacher_view=view
+    )
+    config['architecture']['backbone']['in_channels'] = student
+    config['teacher']['backbone']['in_channels'] = teacher
+    if own is not None:
+        config['teacher']['data_preprocessor'] = dict(num_classes=NUM_CLASSES, **own)
+    return build(config)
+
+
+def test_four_channels():
+    """As three: their order is none, whatever the two say of RGB."""
+    view = dict(mean=[0.0] * 4, std=[10.0] * 4, to_rgb=True)
+    model = four_channels(view=view)
+    data = dict(raw_batch(), inputs=torch.randint(0, 256, (4, 4, 32, 32), dtype=torch.uint8))
+    seen, _ = seen_by_teacher(model, data)
+    torch.testing.assert_close(seen, data['inputs'] / 10, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    'given, message',
+    [
+        (dict(view=dict(mean=[0.0] * 3)), r'^model\.teacher_view\.mean needs .*: 4 by data_prep'),
+        (dict(view=dict(std=[1.0] * 3)), r'^model\.teacher_view\.std needs .*: 4 by data_prep'),
+        (dict(own=OURS), r'^model\.teacher\.data_preprocessor\.mean needs .*: 4 by data_prep'),
+        (dict(student=3), r'4 numbers.*model\.architecture takes .* 3: set model\.architecture\.b'),
+        (dict(teacher=3), r'4 numbers.*model\.teacher takes .* 3: set model\.teacher\.backbone'),
+    ],
+)
+def test_other_channels_are_named_by_a_key_that_is_set(given, message):
+    with pytest.raises(ValueError, match=message):
+        four_channels(**given)
+
+
 def test_numbers_are_moved_once():
     view = TeacherView(([1.0], [2.0], False), ([0.0], [1.0], False))
     for _ in range(2):
