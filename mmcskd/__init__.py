@@ -15,6 +15,7 @@ compat.bridge_checkpoints()
 compat.bridge_checkpoint_paths()
 compat.bridge_schedule_states()
 compat.bridge_package_configs()
+compat.bridge_config_text()
 compat.bridge_validation_outputs()
 
 # Fills the registries of both packages before this package uses them. What they print meanwhile, as

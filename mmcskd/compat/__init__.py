@@ -7,6 +7,7 @@ package computes.
 
 from .checkpoint_paths import bridge_checkpoint_paths
 from .checkpoints import bridge_checkpoints, checkpoint_globals
+from .config_text import bridge_config_text
 from .cpu_processes import bridge_cpu_processes, has_accelerator
 from .exported_attention import bridge_exported_attention
 from .known_warnings import bridge_known_warnings
@@ -25,6 +26,7 @@ from .window_batch import bridge_window_batch
 __all__ = [
     'bridge_checkpoint_paths',
     'bridge_checkpoints',
+    'bridge_config_text',
     'bridge_cpu_processes',
     'bridge_exported_attention',
     'bridge_known_warnings',

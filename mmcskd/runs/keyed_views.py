@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import random
 import struct
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 import numpy as np
 import torch
@@ -81,8 +81,16 @@ class KeyedDataset:
     def __getitem__(self, index: int):
         if not isinstance(index, View):
             return self.dataset[index]
-        with drawing_from(index.key):
-            return self.dataset[int(index)]
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, views: List[View]) -> list:
+        """The samples of a batch; torch's loader asks for them at once."""
+        samples = []
+        with drawing_aside():  # once: for each small image it would take as long as the image
+            for view in views:
+                seed_generators(view.key)
+                samples.append(self.dataset[int(view)])
+        return samples
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -126,19 +134,16 @@ def key_views(
     return True
 
 
-@contextlib.contextmanager
-def drawing_from(key: bytes):
-    """Seed the generators of Python, NumPy and torch on the CPU, and restore them afterwards.
+def seed_generators(key: bytes) -> None:
+    """Seed the generators of Python, NumPy and torch on the CPU.
 
     Args:
         key (bytes): All on which the random numbers may depend.
     """
     seed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), 'little')
-    with drawing_aside():
-        random.seed(seed)
-        np.random.seed(seed & 0xFFFFFFFF)
-        torch.default_generator.manual_seed(seed >> 1)
-        yield
+    random.seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)
+    torch.default_generator.manual_seed(seed >> 1)
 
 
 @contextlib.contextmanager
