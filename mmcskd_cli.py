@@ -82,16 +82,7 @@ def _add_afterwards(commands) -> None:
 def _distill(options: dict) -> None:
     from mmcskd.app.distill import distill
 
-    if not options['verbose']:
-        _quiet()
     distill(**options)
-
-
-def _quiet() -> None:
-    """Keep what MMEngine logs about models that are built here off the terminal."""
-    from mmengine.logging import MMLogger
-
-    MMLogger.get_current_instance().setLevel('ERROR')
 
 
 def _predict(options: dict) -> None:
@@ -99,7 +90,6 @@ def _predict(options: dict) -> None:
 
     from mmcskd.app.run import Run
 
-    _quiet()
     if options['top_k'] < 1:
         raise ValueError(f'--top-k {options["top_k"]}: expected a whole number > 0.')
     found = Run(options['out']).predict(options['images'], options['top_k'])
@@ -119,7 +109,6 @@ def _predict(options: dict) -> None:
 def _export(options: dict) -> None:
     from mmcskd.app.run import Run
 
-    _quiet()
     out = options.pop('out')
     print(*Run(out).export(**options), sep='\n')
 
@@ -133,7 +122,6 @@ def _models(options: dict) -> None:
 def _report(options: dict) -> None:
     from mmcskd.app.run import Run
 
-    _quiet()
     print(Run(options['out']).report())
 
 

@@ -12,6 +12,7 @@ from .data_folder import inspect
 from .data_found import DataFound
 from .deployment import check_target, measure_deployment
 from .journey import Journey, Step
+from .log import quietly
 from .models_by_name import NamedModel, answers, find_model
 from .recipe import SMALL_SIDE, choose
 from .run import Run
@@ -21,6 +22,7 @@ AUGMENTS = ('photo', 'light')
 EXPORTS = ('onnx', 'none')
 
 
+@quietly()
 def distill(
     data: Union[str, Path],
     teacher: Optional[str] = None,

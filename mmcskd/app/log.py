@@ -1,5 +1,6 @@
 """The log of a run: short before its first iteration, with a summary at its end."""
 
+import contextlib
 import logging
 import os
 import shlex
@@ -8,6 +9,7 @@ from typing import List
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 # What MMEngine logs at length, and whether it is kept in a file of its own.
@@ -41,6 +43,21 @@ class ShortLog(logging.Filter):
                         file.write(message.strip() + '\n')
                 return False
         return not message.startswith(HARMLESS)
+
+
+@contextlib.contextmanager
+def quietly():
+    """Keep off the terminal what MMEngine says of each model that is built and loaded, and what
+    onnxruntime says, by Python's root logger, of what could be done before a quantisation."""
+    own, root, silent = MMLogger.get_current_instance(), logging.getLogger(), logging.NullHandler()
+    level = own.level
+    own.setLevel('ERROR')
+    root.addHandler(silent)
+    try:
+        yield
+    finally:
+        own.setLevel(level)
+        root.removeHandler(silent)
 
 
 def summary(runner: Runner, config: str, tools: str) -> List[str]:

@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from .launch import build_student
+from .log import quietly
 
 STEPS = ('teacher', 'baseline', 'student')
 
@@ -61,6 +62,7 @@ class Run:
         """
         return Config.fromfile(self.out / step / 'config.py')
 
+    @quietly()
     def model(self, step: str = 'student') -> Any:
         """A step's model with its weights, in evaluation mode, with its ``data_preprocessor``.
 
@@ -75,6 +77,7 @@ class Run:
             self._models[step] = build_student(self.config(step), str(checkpoint)).eval()
         return self._models[step]
 
+    @quietly()
     @torch.no_grad()
     def predict(
         self,
@@ -123,6 +126,7 @@ class Run:
                 )
         return found
 
+    @quietly()
     def export(
         self, file: Optional[Union[str, Path]] = None, to: str = 'onnx', force: bool = False
     ) -> List[str]:
@@ -143,6 +147,7 @@ class Run:
         self._finished('student')
         return export_run(self.out, to, None if file is None else Path(file), force)
 
+    @quietly()
     def report(self) -> Path:
         """Write ``report.html`` and ``README.md`` anew.
 

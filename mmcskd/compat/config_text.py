@@ -13,7 +13,7 @@ def bridge_config_text() -> None:
 
     for module in (config, yapf_api):  # OneDL's MMEngine imports it where it is used
         stock = getattr(module, 'FormatCode', None)
-        if stock is not None and not hasattr(stock, 'cache_info'):
+        if stock is not None:
             module.FormatCode = _cached(stock)
 
 
@@ -22,9 +22,7 @@ def _cached(lay_out):
     def cached(text, style, options):
         return lay_out(text, style_config=dict(style), **dict(options))
 
-    @functools.wraps(lay_out)
-    def wrapper(text, style_config, **options):
+    def laid_out(text, style_config, **options):
         return cached(text, tuple(style_config.items()), tuple(options.items()))
 
-    wrapper.cache_info = cached.cache_info
-    return wrapper
+    return laid_out
