@@ -183,6 +183,18 @@ def test_optimisation(published):
     assert ema.evaluate_on_origin and cfg.default_hooks.checkpoint.save_best == 'accuracy/top1'
 
 
+IMAGENET = sorted([*CONFIGS.glob('*.py'), *(CONFIGS / 'ablation').glob('*.py')])
+
+
+@pytest.mark.parametrize('path', IMAGENET, ids=lambda path: path.stem)
+def test_the_raw_student_is_evaluated(path):
+    """The published accuracy is the raw student's; a student in shards has no average beside it."""
+    hooks = Config.fromfile(path).custom_hooks
+    averages = [hook for hook in hooks if hook.type == 'EMAHook']
+    assert len(averages) == (not path.stem.endswith('_fsdp'))
+    assert all(hook.evaluate_on_origin for hook in averages)
+
+
 @ROOT_MODELS.register_module()
 class OneWeight(BaseModel):
     """All that an optimizer needs."""
