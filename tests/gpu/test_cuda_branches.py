@@ -7,11 +7,12 @@ from tool_runs import ROOT
 
 import mmcskd
 
-NAMES = {'cuda', 'is_cuda', 'get_device', 'nccl'}
+DEVICES = {'cuda', 'nccl'}
+NAMES = {*DEVICES, 'is_cuda', 'get_device', 'has_accelerator'}
 
 
 def branches(path):
-    """Functions with a name or a string of NAMES, imports and docstrings aside."""
+    """Functions with a name of NAMES or a string of DEVICES, imports and docstrings aside."""
     found = set()
 
     def visit(node, inside):
@@ -20,7 +21,7 @@ def branches(path):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             inside = node.name
         name = getattr(node, 'id', None) or getattr(node, 'attr', None)
-        if name in NAMES or (isinstance(node, ast.Constant) and node.value in NAMES):
+        if name in NAMES or (isinstance(node, ast.Constant) and node.value in DEVICES):
             found.add((str(path.relative_to(ROOT)), inside))
         for child in ast.iter_child_nodes(node):
             visit(child, inside)
