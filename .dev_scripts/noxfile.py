@@ -1,15 +1,19 @@
-"""The tests of each stack with the oldest and the newest torch, in environments of their own.
+"""Each stack with the oldest and the newest torch, in environments of their own: the quick tests,
+and the first command of the README.
 
-    nox -f .dev_scripts/noxfile.py                               # all four
+    nox -f .dev_scripts/noxfile.py                               # all
     nox -f .dev_scripts/noxfile.py -s 'tests(2.0.1)'             # one; the others' sections stay
     nox -f .dev_scripts/noxfile.py -s 'tests(2.0.1)' -- --lf     # arguments of pytest
+    nox -f .dev_scripts/noxfile.py -s 'demo(onedl)'
 
-Writes a section of docs/compatibility.md for each version, unless pytest is given arguments.
+Writes a section of docs/compatibility.md for each, unless pytest is given arguments.
 Environments are kept in ``.nox`` and refreshed by pip; ``-R`` takes them as they are.
 """
 
+import datetime
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -40,7 +44,7 @@ nox.options.envdir = str(ROOT / '.nox')
 @nox.session
 @nox.parametrize('torch', list(TORCH), ids=list(TORCH))
 def tests(session, torch):
-    """Run all tests but those of detection and segmentation."""
+    """Run the quick tests but those of detection and segmentation."""
     session.chdir(ROOT)
     session.install('setuptools<81', 'wheel')
     session.install(*TORCH[torch])
@@ -53,7 +57,7 @@ def tests(session, torch):
     session.run(
         *('pytest', '-n', os.environ.get('WORKERS', '2'), '--dist=loadfile'),
         *('-o', 'junit_family=xunit1', f'--junitxml={report}'),
-        *(session.posargs or ['tests', '.dev_scripts/tests', '--ignore=tests/transfer']),
+        *(session.posargs or ['tests', '-m', 'not slow', '--ignore=tests/transfer']),
         success_codes=[0, 1],
     )
     found = junit.outcomes(report)
@@ -63,3 +67,41 @@ def tests(session, torch):
         page.replace(ROOT / 'docs' / 'compatibility.md', f'torch {torch}', text)
     if any(one.outcome == 'failed' for one in found):
         session.error('Some tests fail.')
+
+
+STACKS = {
+    'openmmlab': ('mmengine', 'mmcv-lite', 'mmpretrain'),
+    'onedl': ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain'),
+}
+# Fewer pictures than the demo's.
+PICTURES = 'dict(train=("fit", 600), val=("validation", 100), test=("test", 200))'
+NAMES = (
+    'import sys; from importlib.metadata import version; '
+    'print(*(f"{name} {version(name)}" for name in sys.argv[1:]), sep=", ")'
+)
+
+
+@nox.session(reuse_venv=False)
+@nox.parametrize('stack', list(STACKS), ids=list(STACKS))
+def demo(session, stack):
+    """`pip install 'mmcskd[STACK]'` where nothing is but pip, then the README's first command."""
+    place = Path(session.create_tmp())
+    shutil.rmtree(place)
+    place.mkdir()
+    session.install('torch', 'torchvision')
+    session.run('python', '-m', 'pip', 'wheel', '--quiet', '--no-deps', '-w', str(place), str(ROOT))
+    (wheel,) = place.glob('*.whl')
+    session.install(f'{wheel}[{stack}]')
+    shutil.copy(ROOT / 'demo' / 'make_digits_folder.py', place)
+    session.chdir(place)
+    environment = dict(PYTHONWARNINGS='ignore')
+    code = f'import make_digits_folder as m; m.write("data/digits", {PICTURES})'
+    session.run('python', '-c', code, env=environment)
+    arguments = ('--augment', 'light', '--baseline', '--epochs', '2', '--teacher-epochs', '2')
+    session.run('mmcskd', 'distill', 'data/digits', *arguments, env=environment)
+    written = [path.name for path in sorted(Path('runs/digits').glob('*.*'))]
+    names = ('mmcskd', 'torch', *STACKS[stack])
+    installed = session.run('python', '-c', NAMES, *names, silent=True).strip()
+    rows = [(installed, ', '.join(written), junit.revision(), datetime.date.today())]
+    text = page.table(('installed', 'written', 'at revision', 'on'), rows)
+    page.replace(ROOT / 'docs' / 'compatibility.md', f'demo {stack}', text)

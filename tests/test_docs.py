@@ -28,6 +28,7 @@ ELSEWHERE = {
     'nox -f .dev_scripts/noxfile.py': 'makes environments; its page: '
     '.dev_scripts/tests/test_compatibility.py',
     "nox -f .dev_scripts/noxfile.py -s 'tests(2.14.1)'": 'the same',
+    "nox -f .dev_scripts/noxfile.py -s 'demo(openmmlab)' 'demo(onedl)'": 'the same',
     'git clone --branch v1.0.0 --depth 1 https://github.com/open-mmlab/mmrazor.git': 'of others',
     'python .dev_scripts/compatibility/mmrazor_tests.py mmrazor': 'in small: '
     '.dev_scripts/tests/test_compatibility.py',
