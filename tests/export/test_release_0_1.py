@@ -16,6 +16,7 @@ from mmpretrain.structures import DataSample
 from mmcskd import CSKDLoss, DeiTLoss, DistTokenConnector, PatchTokenConnector, PatchTokenRecorder
 from mmcskd.app.launch import build_student
 from mmcskd.export.export_student import export_student
+from mmcskd.runs.safe_loading import read
 from mmcskd.student.release_0_1 import rename_weights
 
 ROOT = Path(__file__).parents[2]
@@ -122,13 +123,14 @@ def test_trains_on_by_the_same_losses_and_gradients(name):
     for key, (norm, total) in expected.items():
         gradient = gradients[key].grad.double()
         assert float(gradient.norm()) == pytest.approx(norm, rel=1e-5, abs=1e-6), key
-        assert float(gradient.sum()) == pytest.approx(total, rel=1e-4, abs=2e-6), key
+        # A sum may cancel out: what other kernels round is measured by the norm.
+        assert float(gradient.sum()) == pytest.approx(total, rel=1e-4, abs=5e-5 * norm + 2e-6), key
 
 
 @pytest.mark.parametrize('name', EXPECTED)
 def test_average_and_resume_find_the_old_names(name):
     """MMEngine loads by `load_state_dict`, with whatever stands before the student's names."""
-    content = torch.load(DATA / f'{name}.pth', weights_only=True)
+    content = read(DATA / f'{name}.pth')
     model = student(name)
     before = 'architecture' if name in WITH_TEACHER else 'module'
     state = content['state_dict']
