@@ -5,7 +5,6 @@ import shlex
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 
-from ..runs.weights import read_checkpoint
 from . import configs_of_run
 from .configs_of_run import Setting
 from .data_folder import inspect
@@ -13,6 +12,7 @@ from .data_found import DataFound
 from .deployment import check_target, measure_deployment
 from .journey import Journey, Step
 from .log import quietly
+from .model_weights import fetch
 from .models_by_name import NamedModel, answers, find_model
 from .recipe import SMALL_SIDE, choose
 from .run import Run
@@ -184,7 +184,7 @@ def _model(
         model = model.resized(size, '--size' if role == 'student' else '--teacher-size')
     if model.weights is not None and '://' in model.weights:
         # Fetched once, before anything is trained; the runs find it where MMEngine keeps it.
-        read_checkpoint(model.weights, f'--{role} "{name}" (other weights: --{role}-weights)')
+        fetch(model.name, model.weights, f'--{role}-weights')
     return model
 
 

@@ -47,16 +47,22 @@ class ShortLog(logging.Filter):
 
 @contextlib.contextmanager
 def quietly():
-    """Keep off the terminal what MMEngine says of each model that is built and loaded, and what
-    onnxruntime says, by Python's root logger, of what could be done before a quantisation."""
-    own, root, silent = MMLogger.get_current_instance(), logging.getLogger(), logging.NullHandler()
-    level = own.level
-    own.setLevel('ERROR')
+    """Keep off the terminal what the packages below say.
+
+    That is MMEngine of each model that is built and loaded, onnxruntime, by Python's root logger,
+    of what could be done before a quantisation, and the hub's client of each of its attempts.
+    """
+    root, silent = logging.getLogger(), logging.NullHandler()
+    talkers = MMLogger.get_current_instance(), logging.getLogger('huggingface_hub')
+    levels = [each.level for each in talkers]
+    for each in talkers:
+        each.setLevel('ERROR')
     root.addHandler(silent)
     try:
         yield
     finally:
-        own.setLevel(level)
+        for each, level in zip(talkers, levels):
+            each.setLevel(level)
         root.removeHandler(silent)
 
 

@@ -150,8 +150,13 @@ def _of_timm(role: str, name: str, classes: int, weights: Optional[str]) -> Name
         raise ValueError(f'--{role} "timm:{name}": timm has no such model. {nearest(name, known)}')
     says = timm.get_pretrained_cfg(name)
     if weights is None:
+        where = getattr(says, 'hf_hub_id', None)
         weights = kept(
-            'timm', name, lambda: timm.create_model(name, pretrained=True), f'--{role}-weights'
+            'timm',
+            name,
+            lambda: timm.create_model(name, pretrained=True),
+            f'https://huggingface.co/{where}' if where else str(getattr(says, 'url', None)),
+            f'--{role}-weights',
         )
     size = max((says.input_size if says else None) or (3, 224, 224), key=int)
     scale: Dict[str, Any] = {
@@ -186,7 +191,11 @@ def _of_torchvision(role: str, name: str, classes: int, weights: Optional[str]) 
     view = best.transforms()
     if weights is None:
         weights = kept(
-            'torchvision', name, lambda: models.get_model(name, weights=best), f'--{role}-weights'
+            'torchvision',
+            name,
+            lambda: models.get_model(name, weights=best),
+            best.url,
+            f'--{role}-weights',
         )
     return NamedModel(
         f'torchvision:{name}',

@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import re
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any, Callable, Iterable, Optional, Set, Union
@@ -160,7 +161,7 @@ def load_from_http(filename: str, map_location=None, named: Optional[str] = None
 def _download(url: str, path: Path) -> None:
     found = HASH.search(path.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.hub.download_url_to_file(url, str(path), found and found[1], progress=False)
+    torch.hub.download_url_to_file(url, str(path), found and found[1], sys.stderr.isatty())
 
 
 def load_from_torchvision(filename: str, map_location=None) -> Any:
