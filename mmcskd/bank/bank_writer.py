@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -91,7 +91,7 @@ class BankWriter:
         self._check_fingerprint(now)
         self.run = identity(now)
         self._grid: Optional[Tuple[int, int]] = None
-        self._teacher_grid: Optional[Tuple[int, int]] = None
+        self._teacher_grid: Any = None
 
     def _check_fingerprint(self, now: dict) -> None:
         banked = read(self.root)
@@ -120,7 +120,8 @@ class BankWriter:
             int: Bytes of this process's shards of these epochs.
         """
         rank, size = get_rank(), 0
-        todo, errors = [], []
+        todo: List[Tuple[int, Path]] = []
+        errors: List[Any] = []
         for epoch in range(begin, end):
             path = shard_path(self.root, epoch, rank)
             shard = whole_shard(path, self.run)
@@ -144,7 +145,8 @@ class BankWriter:
     def _write_epoch(self, epoch: int, path: Path, steps: tqdm) -> Tuple[int, Optional[dict]]:
         self._epoch = epoch
         first = epoch * len(self.loader)
-        writer, errors = None, []
+        writer: Any = None
+        errors = []
         seed_iteration(iteration_key(self.seed, first, 'data'))
         # As in ExactResumeHook: draws for the workers do not change other random numbers.
         self.loader.generator = torch.Generator().manual_seed(

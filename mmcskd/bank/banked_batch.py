@@ -18,7 +18,7 @@ class BankedBatch(NamedTuple):
     table_size: np.ndarray
     table_class: np.ndarray
     table_global: np.ndarray
-    count: np.ndarray
+    count: np.ndarray  # type: ignore[assignment]
     entry: np.ndarray
     local: np.ndarray
     rest: Optional[np.ndarray] = None

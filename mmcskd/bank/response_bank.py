@@ -143,7 +143,7 @@ class Shard:
             begin, end = self._at[ALONG[name]][index : index + 2]
             return self._file.get_slice(name)[int(begin) : int(end)]
 
-        parts = {name: part(name) for name in ALONG}
+        parts: Dict[str, Any] = {name: part(name) for name in ALONG}
         # Arrays are made as large as the counts say.
         fault = value_fault(parts, self.meta)
         if fault is not None:
@@ -174,7 +174,7 @@ def _plausible(meta: Any) -> bool:
     """Whether grids and classes are counts that a teacher can have."""
     if not isinstance(meta, dict):
         return False
-    grids = [meta.get('grid'), meta.get('teacher_grid')]
+    grids: List[Any] = [meta.get('grid'), meta.get('teacher_grid')]
     if not all(isinstance(grid, list) and len(grid) == 2 for grid in grids):
         return False
     sides = [side for grid in grids for side in grid]

@@ -73,10 +73,12 @@ class ResponseBankHook(Hook):
         teacher.open(epochs, len(loader), rank, identity(banked))
         if teacher.cycle:
             keyed[0].period = epochs
-        if any(loss.mode == 'soft' for loss in model.distiller.distill_losses.values()):
+        soft = any(loss.mode == 'soft' for loss in model.distiller.distill_losses.values())
+        if soft and teacher.top_k is not None:
             error = Shard(shard_path(teacher.path, 0, rank), teacher.run).meta['error']
             runner.logger.warning(describe(teacher.top_k, error))
 
     def after_train(self, runner) -> None:
         """Read the check of the last batch."""
-        unwrapped(runner).teacher.close()
+        teacher: Any = unwrapped(runner).teacher
+        teacher.close()

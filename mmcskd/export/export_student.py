@@ -5,7 +5,7 @@ import json
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from mmengine.config import Config
@@ -129,7 +129,7 @@ def _save_safetensors(state: Dict[str, Tensor], student: Student, out: Path) -> 
 
 
 def _to_backbone(student: Student, out: Path) -> List[str]:
-    backbone = student.model.backbone
+    backbone: Any = student.model.backbone
     # From which DistilledInitHook interpolates position embeddings.
     grid = own_grid(backbone)
     meta = {} if grid is None else dict(grid=list(grid))
@@ -156,7 +156,7 @@ def _to_onnx(student: Student, out: Path) -> List[str]:
     model = student.model.float()
     # Two images: the exporter treats a batch of one as a constant.
     images = torch.zeros(2, *_image_shape(student))
-    options = dict(input_names=['images'], output_names=['logits'])
+    options: Dict[str, Any] = dict(input_names=['images'], output_names=['logits'])
     if _has_dynamo_exporter():
         options.update(
             dynamo=True, external_data=False, dynamic_shapes=({0: torch.export.Dim('batch')},)
@@ -189,7 +189,7 @@ def _describe_input(student: Student, size: Tuple[int, ...], out: Path) -> None:
     preprocessor = student.config.get('data_preprocessor') or {}
     dataset = (student.config.get('test_dataloader') or {}).get('dataset') or {}
     pipeline = dataset.get('pipeline') or []
-    loading = next((step for step in pipeline if type_name(step) == 'LoadImageFromFile'), {})
+    loading: dict = next((s for s in pipeline if type_name(s) == 'LoadImageFromFile'), {})
     # OpenCV's order, unless the pipeline or the preprocessor changes it.
     rgb = (loading.get('channel_order', 'bgr') == 'rgb') != bool(preprocessor.get('to_rgb', False))
     notes = dict(
@@ -282,7 +282,7 @@ def _stock_state(student: Student) -> Dict[str, Tensor]:
 
 def _stock_score(student: Student) -> str:
     vote = getattr(student.model, 'vote', None)
-    stock = getattr(student.model, 'stock_vote', None)
+    stock = getattr(student.model, 'stock_vote', ())
     if vote is None or set(vote) == set(stock):
         return "Score: the stock logits, as the student's own."
     return (

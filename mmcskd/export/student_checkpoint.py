@@ -154,9 +154,9 @@ def _student_config(checkpoint: str, cfg: ConfigDict, own: bool) -> ConfigDict:
                 f"It names the config {path!r}, which is not one of MMPretrain's."
             )
         trained = stock_model(path, trained)
-    trained.type = kind
+    trained['type'] = kind
     for part in ('backbone', 'head'):
-        found = trained.get(part)
+        found: Any = trained.get(part)
         name = type_name(found) if isinstance(found, dict) else None
         known = registered(name, MODELS)
         if known is None or not known.__module__.startswith('mmpretrain.'):
@@ -205,8 +205,8 @@ def _stock_config(cfg: ConfigDict, trained: ConfigDict, own: bool) -> Config:
         if pipeline is not None:
             # A dataset's type gives class names; one that stock MMPretrain lacks would not load.
             known = registered(type_name(dataset), DATASETS)
-            theirs = known is not None and known.__module__.startswith('mmpretrain.')
-            name = known.__name__ if theirs else 'CustomDataset'
+            module = '' if known is None else known.__module__
+            name = type_name(dataset) if module.startswith('mmpretrain.') else 'CustomDataset'
             if not own:
                 place = 'test_dataloader.dataset.pipeline'
                 pipeline = check_saved_config(pipeline, place, TRANSFORMS)

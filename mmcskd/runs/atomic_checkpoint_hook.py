@@ -3,7 +3,7 @@ import os
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import Dict, List
+from typing import Any, Dict, List, Optional
 
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook
@@ -51,6 +51,10 @@ class AtomicCheckpointHook(CheckpointHook):
             the last one of a best checkpoint, failed.
     """
 
+    backend_args: Any
+    file_backend: Any
+    keep_ckpt_ids: Any
+
     @typed
     def __init__(self, *, stop_if_not_saved: bool = False, **kwargs) -> None:
         check_options(kwargs)
@@ -78,7 +82,7 @@ class AtomicCheckpointHook(CheckpointHook):
         wanted = runner._load_from
         if wanted is not None and '://' in wanted:
             return
-        answer = [None, None]
+        answer: List[Optional[str]] = [None, None]
         if is_main_process():
             # All processes raise: an error on one alone would leave the others waiting.
             try:
@@ -86,16 +90,16 @@ class AtomicCheckpointHook(CheckpointHook):
             except (OSError, ValueError) as error:
                 answer = [None, str(error)]
         broadcast_object_list(answer)
-        chosen, error = answer
-        if error is not None:
-            raise ValueError(error)
+        chosen, fault = answer
+        if fault is not None:
+            raise ValueError(fault)
         runner._load_from = chosen
         if chosen is None:
             runner.logger.info(f'No checkpoint in {runner.work_dir} yet: starting anew.')
             runner._resume = False
 
     def _lock(self, runner) -> None:
-        answer = [None]
+        answer: List[Optional[str]] = [None]
         if is_main_process():
             for folder, key in folders(runner.work_dir, self.out_dir if self._is_local() else None):
                 with suppress(OSError):  # that it cannot be written to is said before training
@@ -140,7 +144,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 _remove(self.file_backend, self._path(self.filename_tmpl.format(old)))
 
     def _check_folder(self, runner) -> None:
-        answer = [None]
+        answer: List[Optional[str]] = [None]
         if is_main_process():
             probe = Path(self.out_dir) / f'probe{SUFFIX}'
             try:
@@ -202,7 +206,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def _save_as(self, runner, name: str, meta: dict, by_epoch: bool) -> bool:
         saved = self._try_to_save(runner, name, meta, by_epoch)
         if not self._has_read:
-            answer = [saved, None]
+            answer: List[Any] = [saved, None]
             if is_main_process() and saved and self._is_local():
                 try:
                     load_from_local(self.last_ckpt, map_location='cpu')

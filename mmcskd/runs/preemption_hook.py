@@ -5,7 +5,7 @@ import threading
 import time
 from contextlib import suppress
 from datetime import timedelta
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from mmengine.dist import get_world_size
@@ -63,7 +63,7 @@ class PreemptionHook(Hook):
         self.asked = 0  # the signal
         self._saving = threading.Event()
         self._before: Optional[tuple] = None
-        self._group = None
+        self._group: Any = None
 
     def before_run(self, runner) -> None:
         """Make data workers ignore the signal, which a scheduler may send to every process."""
@@ -72,7 +72,7 @@ class PreemptionHook(Hook):
 
     def before_train(self, runner) -> None:
         """Listen for the signal."""
-        self._checkpoints = next(
+        self._checkpoints: Any = next(
             (hook for hook in runner.hooks if isinstance(hook, AtomicCheckpointHook)), None
         )
         if self._checkpoints is None:
@@ -107,9 +107,9 @@ class PreemptionHook(Hook):
 
     def _watch(self, wakeups: socket.socket) -> None:
         """End the process after the grace period, or at a second Ctrl-C."""
-        first = began = None
+        first, began = 0, 0.0
         while True:
-            if first is not None and not self._saving.is_set():
+            if first and not self._saving.is_set():
                 wakeups.settimeout(max(began + self.grace - time.monotonic(), 0.001))
             else:
                 wakeups.settimeout(None)
@@ -123,7 +123,7 @@ class PreemptionHook(Hook):
                 wakeups.close()
                 return
             asked = [number for number in numbers if number in SIGNALS]
-            if asked and first is None:
+            if asked and not first:
                 first, began = asked[0], time.monotonic()
                 if first == signal.SIGINT:
                     os.write(2, TOLD)

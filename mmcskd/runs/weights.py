@@ -139,7 +139,8 @@ def load_weights(
             f'{checkpoint}: {len(unused)} entries are not used, the first is "{unused[0]}".'
         )
     model.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
-    model._dataset_meta = dict(classes=checkpoint_classes(content))
+    own: Any = model
+    own._dataset_meta = dict(classes=checkpoint_classes(content))
 
 
 def complete_weights(
@@ -277,9 +278,10 @@ def named_as(model: nn.Module, state: Mapping[str, Tensor]) -> Dict[str, Tensor]
             else:
                 renamed[f'backbone.timm_model.{name}'] = value
         state = renamed
-    if hasattr(model, 'rename_weights'):  # a student, whose weights had other names in a release
+    rename: Any = getattr(model, 'rename_weights', None)
+    if rename is not None:  # a student, whose weights had other names in a release
         state = dict(state)
-        model.rename_weights(state)
+        rename(state)
     return state
 
 
