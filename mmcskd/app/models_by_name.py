@@ -11,6 +11,7 @@ from mmrazor.registry import MODELS
 
 from ..checks.class_names import checkpoint_classes
 from ..checks.part import type_name
+from ..checks.pipeline import pipeline_size
 from ..checks.sizes import check_most
 from ..checks.suggest import nearest
 from ..runs.saved_config import SavedConfigError, check_saved_config, read_saved_config
@@ -296,18 +297,8 @@ def _fitted(
     if mean and std and not preprocessor.get('to_rgb', False):
         mean, std = mean[::-1], std[::-1]
     scale: Dict[str, Any] = dict(mean=tuple(mean), std=tuple(std)) if mean and std else IMAGENET
-    return NamedModel(name, config, _size(config, pipeline), **scale)
-
-
-def _size(config: dict, pipeline: List[dict]) -> int:
-    size = config.get('backbone', {}).get('img_size')
-    for step in pipeline if size is None else ():
-        # A resize by one edge leaves the other open; a crop behind it sets both.
-        if type_name(step).endswith('Crop'):
-            size = step.get('crop_size')
-        elif type_name(step) == 'Resize':
-            size = step.get('scale')
-    return int(size if isinstance(size, int) else size[0] if size else 224)
+    size = config.get('backbone', {}).get('img_size') or pipeline_size(pipeline) or 224
+    return NamedModel(name, config, size if isinstance(size, int) else size[0], **scale)
 
 
 def _test_pipeline(path: str) -> List[dict]:

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from ..checks.part import type_name
+from ..checks.pipeline import pipeline_size
 from ..checks.suggest import nearest
 from ..checks.typed import typed
 from ..compat import bridge_exported_attention, bridge_window_batch
@@ -242,12 +243,7 @@ def _image_shape(student: Student) -> Tuple[int, int, int]:
     size = getattr(backbone, 'img_size', None)
     if size is None:
         pipeline = student.config.get('test_dataloader', {}).get('dataset', {}).get('pipeline', [])
-        for step in pipeline:
-            # A resize by one edge leaves the other open; a crop behind it sets both.
-            if step['type'].endswith('Crop'):
-                size = step.get('crop_size')
-            elif step['type'].endswith('Resize'):
-                size = step.get('scale')
+        size = pipeline_size(pipeline)
     if size is None:
         raise ValueError(
             f'--to onnx: neither {type(backbone).__name__} nor a test pipeline says how large the '
