@@ -66,7 +66,8 @@ def test_the_changelog_has_this_version_and_sections_of_its_form():
 
 
 def test_modules_whose_types_are_not_checked_are_there():
-    listed = (ROOT / 'pyproject.toml').read_text().split('# Not checked yet.')[1]
+    text = (ROOT / 'pyproject.toml').read_text()
+    (listed,) = re.findall(r'module = \[([^]]*)\]\nignore_errors = true', text)
     modules = re.findall(r"'(mmcskd[\w.]+)'", listed)
     assert len(modules) == len(set(modules)) > 0
     assert [m for m in modules if not (ROOT / f'{m.replace(".", "/")}.py').is_file()] == []
