@@ -84,7 +84,7 @@ ARMS = dict(
     ),
     cskd_everywhere=Arm('soft everywhere', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)),
     cskd_features=Arm(
-        'soft, and features',
+        'soft with features',
         (f'{LOSSES}.loss_feature.loss_weight', (1.0, 4.0)),
         width=f'{CONNECTORS}.feature.1.out_channels',
     ),

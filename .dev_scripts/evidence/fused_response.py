@@ -45,7 +45,9 @@ def measure_fusion(setting: str, work_dir: Path) -> List[Dict[str, object]]:
         np.random.seed(0)
         torch.manual_seed(0)
         right = dict.fromkeys(WEIGHTS, 0.0)
-        for images, labels in zip(data.images.split(BATCH), data.labels.split(BATCH)):
+        # Mixed in order, photographs would be mixed with those of their own class.
+        order = torch.randperm(length).split(BATCH)
+        for images, labels in ((data.images[part], data.labels[part]) for part in order):
             # A channel of labels goes with the pixels wherever these are put.
             channel = labels[:, None, None, None].expand(-1, 1, *images.shape[-2:])
             inputs = torch.cat([images, channel.to(images.dtype)], dim=1)
