@@ -43,7 +43,8 @@ def reduce(path, imagenet, work_dir):
     cfg = load_config(args, ['train_dataloader', 'val_dataloader'])
     shrink(cfg)
     cfg.train_cfg.max_epochs, cfg.param_scheduler = 1, None
-    cfg.experiment_name = f'{path.stem}_{work_dir.name}'
+    # MMEngine shares the logs of runs of one name that begin in the same second.
+    cfg.experiment_name = f'{path.stem}_{work_dir.parent.name}_{work_dir.name}'
     if 'bank' in cfg.model:
         fill_bank(cfg, work_dir)
     return cfg
