@@ -31,6 +31,7 @@ from mmrazor.registry import HOOKS, MODELS
 from . import rules
 from .distiller_check import check_distiller
 from .part import ANNOTATED, SCOPES, check_options, check_part, check_value
+from .pipeline import check_transform
 from .suggest import nearest
 
 PLAIN = (dict, list, tuple, str, bytes, int, float, type(None))
@@ -69,7 +70,7 @@ PLACES = dict(
         TRANSFORMS,
         ('magnitude_level', 'eigvec', 'input_size'),
         annotated=(*MMPRETRAIN, 'mmcv'),
-        rule=rules.check_transform,
+        rule=check_transform,
     ),
     sampler=Place(DATA_SAMPLERS, ('dataset',), annotated=MMPRETRAIN),
     batch_sampler=Place(DATA_SAMPLERS, ('sampler', 'batch_size'), annotated=MMPRETRAIN),

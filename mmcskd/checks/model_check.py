@@ -32,24 +32,38 @@ def check_classes(student: nn.Module, teacher: nn.Module) -> None:
 
 
 def check_channels(preprocessor: nn.Module, models: Dict[str, nn.Module]) -> None:
-    """Check that models take the channels of images that have others than three.
+    """Check that models take images of as many channels as the mean has numbers.
 
     Args:
         preprocessor (nn.Module): The data preprocessor; the images have as many channels as its
             ``mean`` has numbers, where these are more than one.
-        models (dict[str, nn.Module]): Config key → model. The first convolution counts.
+        models (dict[str, nn.Module]): Config key → model.
 
     Raises:
         ValueError: If a model takes another number.
     """
     channels = len(getattr(preprocessor, 'mean', ()))
-    for key, model in models.items() if channels not in (0, 1, 3) else ():
-        first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
-        if first is not None and first.in_channels != channels:
+    for key, model in models.items() if channels > 1 else ():
+        taken = model_channels(model)
+        if taken not in (None, channels):
             raise ValueError(
                 f'data_preprocessor.mean has {channels} numbers, one a channel, but {key} takes '
-                f'images of {first.in_channels}: set {key}.backbone.in_channels.'
+                f'images of {taken}: set {key}.backbone.in_channels.'
             )
+
+
+def model_channels(model: nn.Module) -> Optional[int]:
+    """The channels of the images that a model takes, by its first convolution.
+
+    Args:
+        model (nn.Module): The model.
+
+    Returns:
+        int | None: None if it is not known, as of a model that first makes channels of pixels.
+    """
+    first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
+    # 2 × 2 pixels of three channels are twelve.
+    return first.in_channels if first is not None and first.in_channels < 12 else None
 
 
 def check_augments(architecture: Any, preprocessor: Any) -> None:

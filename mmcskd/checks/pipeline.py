@@ -1,8 +1,28 @@
-"""What a pipeline of a config says of its images."""
+"""What a pipeline of a config says of its images, and what its transforms can do with them."""
 
-from typing import Any, Iterable, Optional, Tuple
+import math
+from typing import Any, Callable, Iterable, Optional, Sequence, Tuple, Union
 
-from .part import type_name
+from mmcv.image.geometric import cv2_interp_codes
+from mmcv.image.io import imread_flags, supported_backends
+
+from .part import check_value, type_name
+from .suggest import nearest
+from .typed import fits
+
+CHOICES = dict(
+    interpolation=tuple(cv2_interp_codes),
+    backend=('cv2', 'pillow'),
+    color_type=tuple(imread_flags),
+    imdecode_backend=(None, *supported_backends),
+)
+SIDES = ('crop_size', 'scale', 'size')
+# When the first image comes, which at random may be late.
+COLORS = ('pad_val', 'fill_color', 'fill_std')
+COLOR = Optional[Union[float, Sequence[float], dict]]
+# Transforms of images of three channels alone, and of any.
+THREE = ('AutoAugment', 'RandAugment', 'RandomErasing')
+ANY = ('Cutout', 'RandomCrop', 'Rotate', 'Shear', 'Translate')
 
 
 def pipeline_size(pipeline: Iterable[Any]) -> Optional[Tuple[int, int]]:
@@ -27,3 +47,61 @@ def pipeline_size(pipeline: Iterable[Any]) -> Optional[Tuple[int, int]]:
     if size is None:
         return None
     return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def check_transform(part: Any, kind: Callable, key: str) -> None:
+    """A transform of MMCV or MMPretrain, and those within it, can do what they are asked for."""
+    if kind.__module__.startswith(('mmcv.', 'mmpretrain.')):
+        _check_entries(part, kind.__name__, key)
+
+
+def _check_entries(part: Any, kind: str, key: str) -> None:
+    for name, value in part.items() if isinstance(part, dict) else enumerate(part):
+        place = f'{key}.{name}'
+        if name in CHOICES and value not in CHOICES[name]:
+            near = nearest(str(value), CHOICES[name])
+            raise ValueError(f'{place} is {value!r}. {near}')
+        if name in COLORS:
+            check_value(value, COLOR, place)
+            if kind in (*THREE, *ANY):
+                _check_color(value, kind, place)
+        elif name in SIDES and isinstance(value, (int, float)) and value <= 0:
+            raise ValueError(f'{place} is {value!r}, expected a number > 0.')
+        elif name == 'padding' and not _fits_padding(value):
+            raise ValueError(
+                f'{place} is {value!r}, expected pixels >= 0 of all sides, or a tuple of 2 (width, '
+                'height) or 4 (left, top, right, bottom).'
+            )
+        elif name in ('direction', 'policies') and not value:
+            raise ValueError(f'{place} is {value!r}, expected at least one to choose from.')
+        elif isinstance(value, (dict, list)):
+            inner = type_name(value) if isinstance(value, dict) and 'type' in value else kind
+            _check_entries(value, inner, place)
+
+
+def _check_color(value: Any, kind: str, key: str) -> None:
+    """Each channel has its number of 8 bits; a deviation may be larger or None."""
+    deviation = key.endswith('.fill_std')
+    if deviation and value is None:
+        return
+    most = math.inf if deviation else 255
+    # MMCV shears and translates over whole numbers, or a number of each channel.
+    whole = kind in ('AutoAugment', 'RandAugment', 'Shear', 'Translate')
+    counts = (3,) if kind in THREE else (1, 3, 4)
+    if isinstance(value, (list, tuple)):
+        # Of a list RandomCrop would say that it is no tuple.
+        fine = len(value) in counts and (kind != 'RandomCrop' or isinstance(value, tuple))
+        numbers = value
+    else:
+        fine, numbers = fits(value, int if whole else float), [value]
+    if not fine or not all(0 <= each <= most for each in numbers):
+        wanted = 'a number >= 0' if deviation else f'a {"whole " * whole}number of 0 to 255'
+        raise ValueError(
+            f'{key} is {value!r}, expected {wanted}, or a tuple of one for each channel of the '
+            'images.'
+        )
+
+
+def _fits_padding(value: Any) -> bool:
+    sides = value if isinstance(value, tuple) else (value,) * 4
+    return value is None or len(sides) in (2, 4) and all(fits(s, int) and s >= 0 for s in sides)

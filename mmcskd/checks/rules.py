@@ -4,11 +4,9 @@ import inspect
 import math
 import multiprocessing
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Optional, Sequence, Tuple
 
 import torch
-from mmcv.image.geometric import cv2_interp_codes
-from mmcv.image.io import imread_flags, supported_backends
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import EMAHook
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -42,17 +40,6 @@ LOADER = dict(
     shuffle=Optional[bool], disable_subprocess_warning=bool, pin_memory_device=str,
 )  # fmt: skip
 SCHEDULE = dict(begin=int, end=int, by_epoch=bool, convert_to_iter_based=bool, verbose=bool)
-# Of the transforms of MMCV and MMPretrain, when the first image comes.
-COLORS = ('pad_val', 'fill_color', 'fill_std')
-COLOR = Optional[Union[float, Sequence[float], dict]]
-CHOICES = dict(
-    interpolation=tuple(cv2_interp_codes),
-    backend=('cv2', 'pillow'),
-    color_type=tuple(imread_flags),
-    imdecode_backend=(None, *supported_backends),
-)
-
-
 # Numbers of any part: the smallest value, and the one that it must stay below.
 RATES = (
     'attn_drop', 'attn_drop_rate', 'drop', 'drop_path', 'drop_path_rate', 'drop_rate', 'dropout',
@@ -193,20 +180,6 @@ def check_dataset(part: dict, kind: Callable, key: str) -> None:
             + nearest('pipeline', others, most=1)
         )
     check_value(part.get('pipeline', ()), Sequence, f'{key}.pipeline')
-
-
-def check_transform(part: Any, kind: Callable, key: str) -> None:
-    """A transform of MMCV or MMPretrain can do what it is asked for."""
-    if not kind.__module__.startswith(('mmcv.', 'mmpretrain.')):
-        return
-    for name, value in part.items() if isinstance(part, dict) else enumerate(part):
-        if name in CHOICES and value not in CHOICES[name]:
-            near = nearest(str(value), CHOICES[name])
-            raise ValueError(f'{key}.{name} is {value!r}. {near}')
-        if name in COLORS:
-            check_value(value, COLOR, f'{key}.{name}')
-        elif isinstance(value, (dict, list)):
-            check_transform(value, kind, f'{key}.{name}')
 
 
 def check_hook(part: dict, kind: Callable, key: str) -> None:

@@ -7,6 +7,7 @@ from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import IterBasedTrainLoop
 from mmrazor.registry import HOOKS
 
+from ..checks.model_check import model_channels
 from .load_whole_image import LoadWholeImage
 from .wrapped_model import unwrapped
 
@@ -19,6 +20,7 @@ class DataCheckHook(Hook):
       leaves the others waiting in their gradient exchange.
     - Labels must be within the model's classes. On CUDA another label is an assertion of the
       device, without the name of the image.
+    - The first batch must have as many channels as ``mean`` has numbers and as the model takes.
     - The log has the number of images that :class:`~mmcskd.LoadWholeImage` skipped, after each
       epoch or the same number of iterations, wrapped and concatenated datasets included.
     - A warning names classes without an image: a subset may lack them, or a download is broken.
@@ -27,10 +29,12 @@ class DataCheckHook(Hook):
     MMPretrain), also inside others that repeat or join them; other datasets are not checked.
 
     Raises:
-        ValueError: Before training, if the batches or labels are wrong.
+        ValueError: Before training, if the batches or labels are wrong; at the first batch, for
+            other channels.
     """
 
     priority = 'VERY_HIGH'
+    _seen = False  # a batch
     _before = 0  # skipped images of the run that is resumed
 
     def before_train(self, runner) -> None:
@@ -69,6 +73,12 @@ class DataCheckHook(Hook):
                 f'such as {", ".join(named)}.'
             )
 
+    def before_train_iter(self, runner, batch_idx: int, data_batch: DATA_BATCH = None) -> None:
+        """Compare the channels of the first batch with what they meet."""
+        if not self._seen and isinstance(data_batch, dict) and 'inputs' in data_batch:
+            _check_channels(data_batch['inputs'], unwrapped(runner))
+        self._seen = True
+
     def after_train_iter(
         self,
         runner,
@@ -100,6 +110,23 @@ class DataCheckHook(Hook):
         steps = {id(step): step for step in _steps(runner.train_dataloader.dataset)}.values()
         loading = (step for step in steps if isinstance(step, LoadWholeImage))
         return self._before + sum(int(step.skipped) for step in loading)
+
+
+def _check_channels(inputs, model) -> None:
+    channels = len(inputs[0]) if getattr(inputs[0], 'ndim', 0) == 3 else 1
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    wanted = {
+        'data_preprocessor.mean has numbers for': len(getattr(preprocessor, 'mean', ())),
+        'data_preprocessor.std has numbers for': len(getattr(preprocessor, 'std', ())),
+        'the model (backbone.in_channels) takes': model_channels(model) or 0,
+    }
+    for said, number in wanted.items() if channels > 1 else ():
+        # One number is for every channel.
+        if number > 1 and number != channels:
+            raise ValueError(
+                f'The images of train_dataloader have {channels} channels, but {said} {number}: '
+                'set it to their number, or load them with color_type="color", which makes three.'
+            )
 
 
 def _steps(dataset) -> list:

@@ -1,3 +1,4 @@
+import math
 from typing import Optional, Sequence, Tuple, Union
 
 import torch
@@ -5,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
+from ..checks.model_check import model_channels
 from ..checks.sizes import check_most
 
 
@@ -104,9 +106,11 @@ def fit_view(teacher: nn.Module, preprocessor: nn.Module, config: Optional[dict]
     given = {
         key: f'{"model.teacher_view" if key in config else source}.{key}' for key in ('mean', 'std')
     }
-    channels = len(student[0])
-    mean = _channels(given['mean'], config.pop('mean', mean), channels)
-    std = _channels(given['std'], config.pop('std', std), max(channels, len(mean)))
+    channels, by = len(student[0]), 'data_preprocessor.mean'
+    if channels == 1:  # one number, or none, for images of any channels
+        channels, by = model_channels(teacher) or 1, 'model.teacher'
+    mean = _channels(given['mean'], config.pop('mean', mean), channels, by)
+    std = _channels(given['std'], config.pop('std', std), max(channels, len(mean)), by)
     rgb = config.pop('to_rgb', rgb)
     size = config.pop('size', None)
     if not isinstance(rgb, bool):
@@ -153,15 +157,17 @@ def _timm_normalisation(teacher: nn.Module) -> Optional[Tuple[list, list, bool]]
     return None
 
 
-def _channels(key: str, values: Sequence[float], channels: int) -> list:
-    """One number, or one a channel; of images that are not normalised any number of channels."""
+def _channels(key: str, values: Sequence[float], channels: int, by: str) -> list:
+    """One number, or one a channel."""
     try:
         values = [float(value) for value in values]
     except (TypeError, ValueError):
         values = []
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f'{key} is {values}, expected finite numbers.')
     if not values or 1 < channels != len(values) > 1:
         wanted = 'one number a channel, or one for all'
-        also = f': {channels} by data_preprocessor.mean' if channels > 1 else ''
+        also = f': {channels} by {by}' if channels > 1 else ''
         raise ValueError(f'{key} needs {wanted}{also}.')
     return values
 

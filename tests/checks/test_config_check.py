@@ -21,6 +21,9 @@ STOCK = Path(mmpretrain.__file__).parent / '.mim' / 'configs'
 DEMO = CONFIGS / 'demo' / 'cskd_vit_resnet18.py'
 
 
+AUGMENT = dict(type='RandAugment', policies='timm_increasing', num_policies=2, magnitude_level=9)
+
+
 @pytest.fixture(scope='module')
 def demo():
     return Config.fromfile(DEMO)
@@ -147,6 +150,32 @@ def test_message(demo, key, value, message):
     with pytest.raises((ValueError, TypeError), match=message) as raised:
         check_config(cfg)
     assert path[0] in str(raised.value) if path else key in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    'transform, message',
+    [
+        (dict(AUGMENT, hparams=dict(pad_val=[])), r'hparams\.pad_val is \[\], expected a whole nu'),
+        (dict(AUGMENT, hparams=dict(pad_val=0.5)), 'pad_val is 0.5, expected a whole number of 0'),
+        (dict(AUGMENT, hparams=dict(pad_val=(7, 7))), 'pad_val is .*a tuple of one for each chan'),
+        (dict(type='RandomErasing', fill_std=[1, 2, -1]), 'fill_std is .*, expected a number >= 0'),
+        (dict(type='RandomErasing', fill_color=256), 'fill_color is 256, expected a number of 0 '),
+        (dict(type='RandomCrop', crop_size=8, pad_val=(7, 7)), r'pad_val is \(7, 7\), expected a'),
+        (dict(type='RandomCrop', crop_size=8, padding=[7, 7]), r'padding is .*or a tuple of 2'),
+        (
+            dict(type='RandomFlip', prob=0.5, direction=[]),
+            r'direction is \[\], expected at least one',
+        ),
+        (dict(type='ResizeEdge', scale=0), 'scale is 0, expected a number > 0'),
+    ],
+)
+def test_what_a_transform_would_say_of_the_image_that_it_hits(demo, transform, message):
+    cfg = copy.deepcopy(demo)
+    cfg.train_dataloader.dataset.pipeline = [
+        dict(type='RandomApply', prob=0.1, transforms=[transform])
+    ]
+    with pytest.raises(ValueError, match=r'pipeline\.0\.transforms\.0\..*' + message):
+        check_config(cfg)
 
 
 def test_a_misspelt_part_of_the_run(demo):

@@ -31,6 +31,20 @@ class Twice(Pictures):
         self.datasets = [inner, inner]
 
 
+@DATASETS.register_module()
+class Four(Pictures):
+    """Images of four channels."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        return dict(sample, inputs=sample['inputs'][[0, 1, 2, 0]])
+
+
+def normalised(numbers):
+    kind = dict(type='mmpretrain.ClsDataPreprocessor', mean=numbers, std=[1.0] * len(numbers))
+    return algorithm_config(data_preprocessor=kind)
+
+
 def validated(**evaluator):
     return dict(
         val_dataloader=dict(
@@ -67,6 +81,14 @@ def mixing(classes):
         (
             dict(dataset=dict(type='Twice', dataset=dict(type='Labelled')), classes=5),
             r'train_dataloader\.dataset has 4 labels outside of 0 to 4',
+        ),
+        (
+            dict(dataset=dict(type='Four'), model=normalised([0.0] * 3)),
+            r'have 4 channels, but data_preprocessor\.mean has numbers for 3: set',
+        ),
+        (
+            dict(dataset=dict(type='Four'), model=normalised([0.0])),
+            r'have 4 channels, but the model \(backbone\.in_channels\) takes 3: set',
         ),
     ],
 )

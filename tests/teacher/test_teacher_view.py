@@ -104,6 +104,7 @@ def test_view_of_a_student_that_is_not_normalised():
         (dict(std=0.5), r'teacher_view\.std needs one number a channel'),
         (dict(std=[1.0, 0.0, 1.0]), r'teacher_view\.std is .*> 0'),
         (dict(to_rgb='yes'), r"teacher_view\.to_rgb is 'yes'"),
+        (dict(mean=[1.0, float('nan'), 1.0]), r'teacher_view\.mean is .*finite'),
         (dict(size=(1, 2, 3)), r'teacher_view\.size is \(1, 2, 3\)'),
         (dict(size=0), r'teacher_view\.size is 0'),
         (dict(size=10**9), r'teacher_view\.size is 1000000000, expected at most 8192'),
@@ -118,10 +119,10 @@ def test_bad_view(view, message):
 FOUR = dict(mean=[1.0, 2.0, 3.0, 4.0], std=[5.0, 6.0, 7.0, 8.0])
 
 
-def four_channels(student=4, teacher=4, own=None, view=None):
+def four_channels(student=4, teacher=4, own=None, view=None, numbers=FOUR):
     """An algorithm for images of four channels."""
     config = algorithm_config(
-        data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor', **FOUR), teacher_view=view
+        data_preprocessor=dict(type='mmpretrain.ClsDataPreprocessor', **numbers), teacher_view=view
     )
     config['architecture']['backbone']['in_channels'] = student
     config['teacher']['backbone']['in_channels'] = teacher
@@ -146,12 +147,19 @@ def test_four_channels():
         (dict(view=dict(std=[1.0] * 3)), r'^model\.teacher_view\.std needs .*: 4 by data_prep'),
         (dict(own=OURS), r'^model\.teacher\.data_preprocessor\.mean needs .*: 4 by data_prep'),
         (dict(student=3), r'4 numbers.*model\.architecture takes .* 3: set model\.architecture\.b'),
+        (dict(numbers=OURS), r'mean has 3 numbers.*model\.architecture takes .* 4: set model'),
         (dict(teacher=3), r'4 numbers.*model\.teacher takes .* 3: set model\.teacher\.backbone'),
     ],
 )
 def test_other_channels_are_named_by_a_key_that_is_set(given, message):
     with pytest.raises(ValueError, match=message):
         four_channels(**given)
+
+
+def test_channels_of_images_that_are_not_normalised():
+    """The student says nothing of them; the teacher's first convolution does."""
+    with pytest.raises(ValueError, match=r'teacher_view\.mean needs .*: 3 by model\.teacher'):
+        build(algorithm_config(teacher_view=dict(mean=[7, 7])))
 
 
 def test_numbers_are_moved_once():
