@@ -121,18 +121,19 @@ def export_run(
     return lines
 
 
-def check_target(to: str) -> None:
+def check_target(to: str, option: str = '--to') -> None:
     """Refuse a target whose runtime is not installed, before work is lost.
 
     Args:
         to (str): The target.
+        option (str): That which names it, for the message. Defaults to ``'--to'``.
 
     Raises:
         ValueError: With the command that installs it.
     """
     missing = [name for name in RUNTIMES.get(to, ()) if importlib.util.find_spec(name) is None]
     if missing:
-        raise ValueError(f'--to {to} needs a package: run `pip install {" ".join(missing)}`.')
+        raise ValueError(f'{option} {to} needs a package: run `pip install {" ".join(missing)}`.')
 
 
 def step_files(run: Run, step: str) -> Tuple[Path, Path]:

@@ -14,6 +14,7 @@ from .journey import Journey, Step
 from .log import quietly
 from .model_weights import fetch
 from .models_by_name import NamedModel, answers, find_model
+from .pair_check import check_pair
 from .recipe import SMALL_SIDE, choose
 from .run import Run
 from .small_models import SMALL
@@ -114,8 +115,6 @@ def distill(
         student=_model('student', student, found, student_weights, size),
     )
     setting = Setting(found, augment or 'photo', seed, devices, _amp(amp))
-    journey.remember(arguments)
-
     images = len(found.split('train'))
     options: Dict[str, Any] = dict(epochs=epochs, batch_size=batch_size, lr=lr)
 
@@ -141,12 +140,14 @@ def distill(
         str(journey.out / 'teacher' / 'teacher.pth'),
         str(journey.out / 'bank') if bank else None,
     )
+    check_pair(own, pupil, text)
     steps.append(Step('student', f'{pupil.name}, CSKD', text, found, steps[0], bank=bank))
     if baseline:
         text = configs_of_run.baseline_config(
             pupil, recipe('baseline', pupil, **options), setting, str(journey.out / 'baseline')
         )
         steps.append(Step('baseline', f'{pupil.name} without a teacher', text, found))
+    journey.remember(arguments)
     for step in steps:
         journey.write(step)
     if dry_run:
@@ -155,15 +156,20 @@ def distill(
         return Run(journey.out)
     for step in steps:
         journey.bring_to_end(step)
-    run = Run(journey.out)
+    run, refused = Run(journey.out), None
     if export != 'none':
         journey.say(f'Export: {export}')
-        print(*(f'  {line}' for line in _exported(run, export)), sep='\n', flush=True)
+        try:
+            print(*(f'  {line}' for line in _exported(run, export)), sep='\n', flush=True)
+        except ValueError as error:  # that of a student that this format has no place for
+            refused = f'--export {export}: {error}'
     journey.say('Report')
     measure_deployment(run.out)
     print(f'  {run.report()}\n')
     print(run.table())
     print(f'\nNext: mmcskd predict {shlex.quote(str(out or run.out))} IMAGE …', flush=True)
+    if refused:
+        raise ValueError(refused)
     return run
 
 
@@ -211,4 +217,4 @@ def _check(arguments: Dict[str, Any]) -> None:
     if arguments['export'] not in EXPORTS:
         raise ValueError(f'--export "{arguments["export"]}": expected one of {EXPORTS}.')
     if arguments['export'] != 'none' and not arguments['dry_run']:
-        check_target(arguments['export'])
+        check_target(arguments['export'], '--export')

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..runs.weights import read_checkpoint
+from .log import quietly
 
 
 def home() -> Path:
@@ -33,9 +34,10 @@ def kept(library: str, name: str, build: Callable[[], nn.Module], where: str, op
     """
     path = home() / 'weights' / f'{library}-{name.replace("/", "--")}.pth'
     if not path.is_file():
-        print(f'  {library}:{name} comes from {where}', flush=True)
+        _say(f'{library}:{name}', where)
         try:
-            model = build()
+            with quietly():  # again, for the hub's client is there only now
+                model = build()
         except Exception as error:  # of a server, the hub or the library, each with its own type
             raise _missing(f'{library}:{name}', where, option, error) from error
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,10 +58,17 @@ def fetch(name: str, url: str, option: str) -> None:
     Raises:
         ValueError: If they cannot be had.
     """
+    if not (Path(torch.hub.get_dir()) / 'checkpoints' / url.split('/')[-1]).exists():
+        _say(name, url)
     try:
         read_checkpoint(url, url)
     except ValueError as error:
         raise _missing(name, url, option, error.__cause__ or error) from error
+
+
+def _say(name: str, where: str) -> None:
+    patience = ', which is tried for a minute' if 'huggingface' in where else ''
+    print(f'  The weights of {name} are fetched from {where}{patience}.', flush=True)
 
 
 def _missing(name: str, where: str, option: str, error: BaseException) -> ValueError:

@@ -91,13 +91,13 @@ def export_student(
         raise ValueError(f'--to {to} needs a package: run `pip install {" ".join(missing)}`.')
     out = Path(out)
     if to not in FORMATS.get(out.suffix, (to,)):
-        raise ValueError(f'OUT "{out}" with --to {to}: its suffix is that of another format.')
+        raise ValueError(f'The file "{out}" with --to {to}: its suffix is that of another format.')
     files = [out] + ([out.with_suffix('.py')] if to in ('mmpretrain', 'safetensors') else [])
     if out.suffix == '.py':
-        raise ValueError(f'OUT "{out}": ".py" is the suffix of configs, take ".pth".')
+        raise ValueError(f'The file "{out}": ".py" is the suffix of configs, take ".pth".')
     for path in files:
         if path.is_dir() or (path.exists() and not force):
-            raise ValueError(f'OUT: "{path}" exists: take another name or add --force.')
+            raise ValueError(f'The file "{path}" exists: take another name or add --force.')
 
     student = load_student(str(checkpoint), ema, None if config is None else str(config))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -211,7 +211,7 @@ def _to_openvino(student: Student, out: Path) -> List[str]:
     import openvino
 
     if out.suffix != '.xml':
-        raise ValueError(f'OUT "{out}": OpenVINO reads a ".xml", take that suffix.')
+        raise ValueError(f'The file "{out}": OpenVINO reads a ".xml", take that suffix.')
     with tempfile.TemporaryDirectory() as folder:
         onnx = Path(folder) / 'student.onnx'
         lines = _to_onnx(student, onnx)
@@ -231,8 +231,8 @@ def _check_batch(program, model: nn.Module, images: Tensor, out: Path) -> None:
     if not torch.allclose(answer, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())):
         out.unlink()
         raise ValueError(
-            f'--to onnx: {type(model.backbone).__name__} ties what it computes to the size of the '
-            'batch, which an exported graph cannot follow. Export the student --to mmpretrain.'
+            f'{type(model.backbone).__name__} ties what it computes to the size of the batch, '
+            'which an exported graph cannot follow. Export the student --to mmpretrain.'
         )
 
 

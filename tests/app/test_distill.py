@@ -138,6 +138,23 @@ def test_a_whole_run_is_evaluated_and_not_repeated(photos, tmp_path, capfd):
     assert (out / 'student' / 'last_checkpoint').stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
+def test_a_student_that_cannot_be_exported_has_a_report(photos, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise ValueError('This format has no place for it.')
+
+    monkeypatch.setattr('mmcskd.app.deployment.export_student', refuse)
+    with pytest.raises(ValueError, match='--export onnx: This format has no place for it.'):
+        mmcskd.distill(photos, out=tmp_path / 'out', **SMALL)
+    assert (tmp_path / 'out' / 'report.html').exists()
+
+
+def test_what_the_export_needs_is_asked_for_at_the_start(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    with pytest.raises(ValueError, match='--export onnx needs a package: run `pip install onnx '):
+        mmcskd.distill(photos, out=tmp_path / 'out', **SMALL)
+
+
 def test_an_interrupted_command_says_how_to_go_on(photos, tmp_path, capsys, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -177,12 +194,24 @@ def test_a_changed_option_touches_what_depends_on_it(photos, tmp_path, capsys):
         (dict(devices=3), '--batch-size 64 is no multiple of --devices 3'),
         (dict(size=18), '--size 18 is no side for small-vit'),
         (dict(teacher_weights='no.pth'), '--teacher-weights "no.pth" cannot be read'),
+        (
+            dict(teacher='resnet18', teacher_weights='none', teacher_size=32),
+            'resnet18_8xb32_in1k at 32 pixels has a grid of 1 × 1, .* give --teacher-size 64 or',
+        ),
+        (
+            dict(student='deit-tiny', student_weights='none', size=16),
+            'deit-tiny.* at 16 pixels has a grid of 1 × 1, .* give --size 32 or',
+        ),
+        (
+            dict(teacher='deit-tiny', teacher_weights='none'),
+            '--teacher "deit-tiny-distilled_3rdparty_in1k" cannot teach --student "small-vit"',
+        ),
     ],
 )
 def test_refused_before_anything_is_trained(options, message, photos, tmp_path):
     with pytest.raises(ValueError, match=message):
         mmcskd.distill(photos, out=tmp_path / 'out', **{**SMALL, 'batch_size': 64, **options})
-    assert not list(tmp_path.glob('out/*/config.py'))
+    assert not list(tmp_path.glob('out/*/config.py')) + list(tmp_path.glob('out/command.json'))
 
 
 @pytest.mark.slow

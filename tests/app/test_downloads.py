@@ -64,7 +64,9 @@ def test_a_server_that_is_not_there(photos, served, tmp_path, capsys):
     arguments = ['--teacher', 'resnet18', '--student', 'small-vit', '--out', str(tmp_path / 'out')]
     assert mmcskd_cli.main(['distill', str(photos), '--dry-run', *arguments]) == 2
     url = ModelHub._models_dict[NAME].weights
-    assert capsys.readouterr().err == (
+    said = capsys.readouterr()
+    assert f'  The weights of {NAME} are fetched from {url}.\n' in said.out
+    assert said.err == (
         f'mmcskd: The weights of {NAME} cannot be had from {url} (HTTPError: HTTP Error 404: File '
         'not found): give a file with --teacher-weights, or "none" to start from scratch.\n'
     )
@@ -78,7 +80,7 @@ def test_a_server_that_is_not_there(photos, served, tmp_path, capsys):
         ('torchvision:resnet18', 'https://download.pytorch.org/models/resnet18-f37072fd.pth'),
     ],
 )
-def test_libraries_that_download_by_themselves(name, where, photos, tmp_path, monkeypatch):
+def test_libraries_that_download_by_themselves(name, where, photos, tmp_path, monkeypatch, capsys):
     def unreachable(*_, **__):
         raise OSError('Name or service not known')
 
@@ -90,4 +92,5 @@ def test_libraries_that_download_by_themselves(name, where, photos, tmp_path, mo
     )
     with pytest.raises(ValueError, match=message):
         mmcskd.distill(photos, out=tmp_path / 'out', dry_run=True, teacher=name)
+    assert f'  The weights of {name} are fetched from {where}' in capsys.readouterr().out
     assert not list(model_weights.home().glob('weights/*'))

@@ -443,7 +443,7 @@ def test_command_line(tmp_path, monkeypatch, capsys):
         assert lines[0] == 'Weights: the moving average (EMA).'
         assert all(torch.equal(state[name], value) for name, value in averaged.state_dict().items())
     with pytest.raises(
-        ValueError, match=r'OUT: "new.b\.pth" exists: take another name or add --fo'
+        ValueError, match=r'The file "new.b\.pth" exists: take another name or add --fo'
     ):
         run()
 
@@ -451,12 +451,12 @@ def test_command_line(tmp_path, monkeypatch, capsys):
 def test_overwriting(tmp_path):
     checkpoint, _, _ = trained(tmp_path / 'a.pth')
     (tmp_path / 'b.py').write_text('x = 1')
-    with pytest.raises(ValueError, match=r'OUT: ".*b\.py" exists'):
+    with pytest.raises(ValueError, match=r'The file ".*b\.py" exists'):
         export_student(checkpoint, tmp_path / 'b.pth')
     assert not (tmp_path / 'b.pth').exists() and (tmp_path / 'b.py').read_text() == 'x = 1'
     export_student(checkpoint, tmp_path / 'b.pth', force=True)
     assert Config.fromfile(tmp_path / 'b.py').model.type == 'ImageClassifier'
-    with pytest.raises(ValueError, match=r'OUT ".*c\.py": "\.py" is the suffix of configs'):
+    with pytest.raises(ValueError, match=r'The file ".*c\.py": "\.py" is the suffix of configs'):
         export_student(checkpoint, tmp_path / 'c.py')
 
 
