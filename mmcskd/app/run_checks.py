@@ -119,9 +119,7 @@ def _check_preprocessor(model: Any) -> None:
     """Mixed labels are vectors of the preprocessor's classes."""
     preprocessor, classes = getattr(model, 'data_preprocessor', None), _num_classes(model)
     mixed = getattr(preprocessor, 'num_classes', None)
-    if getattr(preprocessor, 'batch_augments', None) is None or None in (classes, mixed):
-        return
-    if mixed != classes:
+    if getattr(preprocessor, 'batch_augments', None) is not None and classes not in (None, mixed):
         raise ValueError(
             f'data_preprocessor.num_classes is {mixed}, of which its batch_augments make labels, '
             f'but the model has {classes} classes: set it to {classes}.'

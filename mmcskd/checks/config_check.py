@@ -32,6 +32,7 @@ from . import rules
 from .distiller_check import check_distiller
 from .part import ANNOTATED, SCOPES, check_options, check_part, check_value
 from .pipeline import check_transform
+from .preprocessor import check_augments, check_preprocessor
 from .suggest import nearest
 
 PLAIN = (dict, list, tuple, str, bytes, int, float, type(None))
@@ -127,6 +128,7 @@ def check_config(cfg: Any, phases: Iterable[str] = ('train', 'val', 'test')) -> 
         if key in hints and key not in ('model', 'cfg', 'default_hooks'):
             check_value(cfg[key], hints[key], key)
     check_model(cfg.get('model'))
+    check_preprocessor(cfg.get('data_preprocessor'), 'data_preprocessor')
     check_hooks(cfg)
     keys = [key for phase in phases for key in (f'{phase}_cfg', f'{phase}_evaluator')]
     if 'train' in phases:
@@ -187,6 +189,9 @@ def check_model(model: Any) -> None:
     """
     kind = check_part(model, MODELS, 'model')
     rules.check_numbers(model, 'model')
+    check_preprocessor(model.get('data_preprocessor'), 'model.data_preprocessor')
+    if isinstance(model.get('train_cfg'), dict) and 'augments' in model['train_cfg']:
+        check_augments(model['train_cfg'], 'model.train_cfg')
     if 'distiller' not in model or not kind.__module__.startswith('mmcskd.'):
         return
     with MODELS.switch_scope_and_registry(model.get('_scope_')):

@@ -6,6 +6,7 @@ from typing import Any, Dict
 # Of images and canvases in pixels.
 SIDES = (
     'size', 'img_size', 'scale', 'crop_size', 'edge', 'canvas', 'sides', 'digit', 'fragment',
+    'pad_size_divisor',
 )  # fmt: skip
 MOST: Dict[str, int] = {
     **dict.fromkeys(SIDES, 8192),

@@ -178,6 +178,37 @@ def test_what_a_transform_would_say_of_the_image_that_it_hits(demo, transform, m
         check_config(cfg)
 
 
+MIXES = dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)])
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (dict(mean=[7, float('inf'), 7]), 'mean is .*, expected finite numbers'),
+        (dict(mean=[]), r'mean is \[\], expected one number for each channel'),
+        (dict(std=None), 'has one of mean and std: give both, or none'),
+        (dict(std=[1, 2]), r'std is \[1, 2\], expected one number, or as many as mean'),
+        (dict(std=[1, 0, 1]), 'std is .*, expected numbers > 0'),
+        (dict(num_classes=2.5), 'num_classes is 2.5, expected a whole number or None'),
+        (dict(pad_size_divisor=0), 'pad_size_divisor is 0, expected a number >= 1'),
+        (dict(batch_augments=dict(augments=[])), r'augments is \[\], expected at least one'),
+        (dict(batch_augments=dict(augments=[3])), r'augments\.0 is 3, expected dict\(type='),
+        (dict(batch_augments=dict(augments=dict(type='Mixup', alpha=1))), 'augments.alpha is 1, '),
+        (dict(batch_augments=dict(MIXES, probs=[1.0])), r'probs is \[1.0\], expected a list with'),
+        (dict(batch_augments=dict(MIXES, probs=[0.5, -0.5])), 'probs is .*, expected a list with'),
+        (dict(batch_augments=dict(MIXES, prob=[0.5])), 'has no key "prob". Nearest: "probs"'),
+    ],
+)
+def test_what_a_data_preprocessor_would_say_of_a_batch(demo, changes, message):
+    for path in (CONFIGS / 'cskd_deit-s_regnety.py', CONFIGS / 'downstream' / 'deit-s_cars.py'):
+        cfg = Config.fromfile(path)
+        cfg.train_dataloader = cfg.val_dataloader = cfg.test_dataloader = demo.val_dataloader
+        check_config(cfg)
+        cfg.data_preprocessor = dict(cfg.data_preprocessor, **changes)
+        with pytest.raises((ValueError, TypeError), match=r'^data_preprocessor.*' + message):
+            check_config(cfg)
+
+
 def test_a_misspelt_part_of_the_run(demo):
     cfg = copy.deepcopy(demo)
     cfg['optim_wraper'] = cfg.pop('optim_wrapper')

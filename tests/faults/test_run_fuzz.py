@@ -1,8 +1,8 @@
 """Fault: a config that is wrong where MMEngine reads it. Expected: it runs, or we say so.
 
-Each mutation changes one key of loops, dataloaders with their pipelines, optimizer, schedules,
-evaluators, hooks or environment of a shipped config. The dataset is ten photographs, the model one
-convolution.
+Each mutation changes one key of loops, dataloaders with their pipelines, data preprocessor,
+optimizer, schedules, evaluators, hooks or environment of a shipped config. The dataset is ten
+photographs, the model one convolution.
 """
 
 import copy
@@ -41,7 +41,7 @@ KEPT = ('model', 'work_dir', 'launcher', 'experiment_name', 'load_from', 'resume
 RUN = (
     'train_dataloader', 'val_dataloader', 'train_cfg', 'val_cfg', 'val_evaluator', 'optim_wrapper',
     'param_scheduler', 'default_hooks', 'custom_hooks', 'env_cfg', 'log_processor', 'log_level',
-    'visualizer', 'randomness', 'auto_scale_lr', 'default_scope',
+    'visualizer', 'randomness', 'auto_scale_lr', 'default_scope', 'data_preprocessor',
 )  # fmt: skip
 
 
@@ -97,6 +97,7 @@ def shipped(tmp_path_factory):
             if 'mmrazor' not in hook['type']
         ]
         part['model'] = MODEL
+        part.setdefault('data_preprocessor', {})['num_classes'] = 10
         part['default_hooks'].pop('preemption', None)  # handlers of signals outlive a run
         found.setdefault(repr(part), (path.stem, part))
     return list(found.values())
