@@ -1,5 +1,6 @@
 """What a data preprocessor would say of the first batch, or of the first that it mixes."""
 
+import math
 from typing import Any, Optional, Sequence, Union
 
 from mmpretrain.registry import BATCH_AUGMENTS
@@ -25,10 +26,11 @@ def check_preprocessor(part: Any, key: str) -> None:
     mean, std = (_numbers(part, name, key) for name in ('mean', 'std'))
     if (mean is None) != (std is None):
         raise ValueError(f'{key} has one of mean and std: give both, or none.')
-    if mean is not None and len(std) not in (1, len(mean)):
-        raise ValueError(f'{key}.std is {part["std"]!r}, expected one number, or as many as mean.')
-    if std is not None and min(std) <= 0:
-        raise ValueError(f'{key}.std is {part["std"]!r}, expected numbers > 0.')
+    if mean is not None and std is not None:
+        if len(std) not in (1, len(mean)):
+            raise ValueError(f'{key}.std is {std!r}, expected one number, or as many as mean.')
+        if min(std) <= 0:
+            raise ValueError(f'{key}.std is {std!r}, expected numbers > 0.')
     check_value(part.get('pad_size_divisor', 1), int, f'{key}.pad_size_divisor')
     if type_name(part.get('type', 'ClsDataPreprocessor')) == 'ClsDataPreprocessor':
         check_value(part.get('num_classes'), Optional[int], f'{key}.num_classes')
@@ -38,13 +40,14 @@ def check_preprocessor(part: Any, key: str) -> None:
 def _numbers(part: dict, name: str, key: str) -> Optional[Sequence[float]]:
     value = part.get(name)
     check_value(value, NUMBERS, f'{key}.{name}')
-    numbers = value if isinstance(value, (list, tuple)) else [value]
-    for each in numbers if value is not None else ():
-        if not -1e9 < each < 1e9:
-            raise ValueError(f'{key}.{name} is {value!r}, expected finite numbers.')
+    if value is None:
+        return None
+    numbers: Sequence[float] = value if isinstance(value, (list, tuple)) else [value]
     if not numbers:
         raise ValueError(f'{key}.{name} is {value!r}, expected one number for each channel.')
-    return None if value is None else numbers
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f'{key}.{name} is {value!r}, expected finite numbers.')
+    return numbers
 
 
 def check_augments(part: Any, key: str) -> None:
