@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain.registry import MODELS
 
 import mmcskd
 import mmcskd_cli
+from mmcskd.app.small_models import small_cnn
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -251,3 +253,36 @@ def test_the_written_config_trains_to_the_same_weights_by_the_script(photos, tmp
     assert sum(answer['probabilities']) == pytest.approx(1, abs=1e-4)
     with pytest.raises(ValueError, match='IMAGE "no.png" is no file'):
         run.predict(['no.png'])
+
+
+@pytest.mark.slow
+def test_two_processes_with_mixed_precision_go_on_after_a_kill(photos, tmp_path):
+    """By gloo where there is no GPU; the features of a teacher with weights are frozen first."""
+    torch.manual_seed(0)
+    weights = MODELS.build(dict(small_cnn(3, 16), _scope_='mmpretrain')).state_dict()
+    torch.save(dict(state_dict=weights), tmp_path / 'weights.pth')
+    out = tmp_path / 'out'
+    command = [sys.executable, 'mmcskd_cli.py', 'distill', str(photos), '--out', str(out), *TINY]
+    command += ['--devices', '2', '--amp', '--epochs', '4', '--teacher-epochs', '4']
+    command += ['--teacher-weights', str(tmp_path / 'weights.pth'), '--export', 'none']
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while not list(out.glob('student/epoch_*.pth')) and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert (out / 'teacher' / 'metrics.json').exists()
+    assert not (out / 'student' / 'metrics.json').exists()
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert re.search('goes on after iteration [1-9]', said.stdout)
+    assert said.stdout.count('is there already') == 1 and said.stderr == ''
+    metrics = mmcskd.Run(out).metrics
+    assert [metrics[step]['test']['n'] for step in ('teacher', 'student')] == [6, 6]
+    for step in metrics:
+        config = Config.fromfile(out / step / 'config.py')
+        wrapper = config.optim_wrapper
+        assert (wrapper.type, wrapper.dtype) == ('mmrazor.DeviceAmpOptimWrapper', 'bfloat16')
+        details = max((out / step).glob('*/details.txt')).read_text()
+        assert 'Distributed training: True' in details and 'GPU number: 2' in details
+    assert (out / 'report.html').exists()

@@ -16,6 +16,10 @@ import mmcskd_cli
 from mmcskd.app import model_weights
 
 NAME = 'resnet18_8xb32_in1k'
+OPTIONS = dict(
+    teacher='resnet18', teacher_size=64, teacher_epochs=1, student='small-vit', epochs=1,
+    augment='light', export='none',
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -55,6 +59,22 @@ def served(tmp_path, monkeypatch):
         monkeypatch.setattr(ModelHub._models_dict[NAME], 'weights', url)
         yield file, asked
         server.shutdown()
+
+
+@pytest.mark.slow
+def test_weights_are_downloaded_once_and_fine_tuned(served, photos, tmp_path):
+    file, asked = served
+    run = mmcskd.distill(photos, out=tmp_path / 'out', **OPTIONS)
+    assert asked == [file.name]
+    assert run.metrics['student']['val']['n'] == 4
+    config = run.config('teacher')
+    assert config.custom_hooks[0].checkpoint.endswith(file.name)
+    # The features began where the download left them, the classifier is new.
+    first = torch.load(file)['state_dict']
+    tuned = torch.load(run.out / 'teacher' / 'teacher.pth')['state_dict']
+    apart = (tuned['backbone.conv1.weight'] - first['backbone.conv1.weight']).abs().max()
+    assert apart < 0.05 < first['backbone.conv1.weight'].abs().max()
+    assert len(tuned['head.fc.bias']) == 2
 
 
 def test_a_server_that_is_not_there(photos, served, tmp_path, capsys):
