@@ -88,13 +88,18 @@ ARMS = dict(
         (f'{LOSSES}.loss_feature.loss_weight', (1.0, 4.0)),
         width=f'{CONNECTORS}.feature.1.out_channels',
     ),
+    cskd_plus=Arm(
+        'CSKD+',
+        (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES),
+        width=f'{CONNECTORS}.feature.1.out_channels',
+    ),
     cskd_heavy=Arm('CSKD (× 16)', brief=False),
     cskd_agreement=Arm('CSKD (by agreement)', brief=False),
     cskd_confidence=Arm('CSKD (by confidence)', brief=False),
     cskd_mixture=Arm('CSKD (mixture)', brief=False),
     cskd_teachers=Arm('CSKD (two teachers)', brief=False),
 )
-LATER = ('kl', 'dkd', 'dist', 'vkd', 'rsd', 'cskd_everywhere', 'cskd_features')
+LATER = ('kl', 'dkd', 'dist', 'vkd', 'rsd', 'cskd_everywhere', 'cskd_features', 'cskd_plus')
 FORMER = tuple(name for name in ARMS if name not in LATER)
 
 
@@ -121,7 +126,7 @@ SETTINGS = dict(
         arms=(
             *('none', 'kl', 'dkd', 'dist', 'fitnet', 'deit_hard', 'deit_soft', 'vkd', 'rsd'),
             *('cskd_linear', 'cskd_cos', 'cskd_soft', 'cskd_local', 'cskd_local_soft'),
-            *('cskd_everywhere', 'cskd_features'),
+            *('cskd_everywhere', 'cskd_features', 'cskd_plus'),
         ),
         rates=(1e-3, 2e-3, 4e-3),
         validation=5000,
@@ -191,3 +196,8 @@ def taught_in(setting: str) -> str:
 def teacher_file(work_dir: Path, setting: str, name: str = TEACHER) -> Path:
     """Where the weights lie of the teacher, of the second one or of the two side by side."""
     return Path(work_dir) / setting / f'{name}.pth'
+
+
+def student_file(work_dir: Path, run: Run) -> Path:
+    """Where the weights lie of a student of the comparison."""
+    return Path(work_dir) / run.setting / 'students' / f'{run.arm}_seed{run.seed}.pth'

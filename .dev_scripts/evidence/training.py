@@ -10,7 +10,7 @@ from typing import Dict, NamedTuple, Optional
 import mmpretrain
 import mmrazor
 import torch
-from arms import SECOND, SETTINGS, TEACHER, TEACHERS, Run, teacher_file
+from arms import SECOND, SETTINGS, TEACHER, TEACHERS, Run, student_file, teacher_file
 from beyond import side_by_side
 from head_accuracy import HEADS, CurveHook, canvases, classes_of, measure
 from mmengine.config import Config
@@ -77,9 +77,10 @@ def train(run: Run, work_dir: Path, tuning: bool = False, last: Optional[int] = 
     runner.register_hook(curve)
     runner.train()
     test = {}
-    if not tuning:
+    if not tuning and last is None:
         data = canvases(dataset, 'test', setting.test, preprocessor)
         test = measure(student, data, classes_of(teacher, data.images))
+        _save(student.state_dict(), student_file(work_dir, run))
     points = {epoch: _told(found, student) for epoch, found in curve.points.items()}
     return Outcome(points, _told(test, student), origin_of(run, teacher, start))
 
