@@ -1,7 +1,7 @@
 """Means over seeds, and differences of two arms paired over the seeds that both have."""
 
 import statistics
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Tuple
 
 from scipy import stats
 
@@ -48,3 +48,12 @@ def summary(scores) -> str:
         return '–'
     text = f'{statistics.mean(scores):.1f}'
     return text if len(scores) < 2 else f'{text} ± {statistics.stdev(scores):.1f}'
+
+
+def interval(scores) -> Tuple[float, float]:
+    """Mean of scores, and half the width of its 95 % confidence interval: 0 from a single one."""
+    scores = [float(score) for score in scores]
+    if len(scores) < 2:
+        return scores[0], 0.0
+    low, high = stats.ttest_1samp(scores, 0).confidence_interval(0.95)
+    return statistics.mean(scores), float(high - low) / 2

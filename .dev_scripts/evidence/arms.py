@@ -91,7 +91,7 @@ ARMS = dict(
     cskd_plus=Arm(
         'CSKD+',
         (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES),
-        width=f'{CONNECTORS}.feature.1.out_channels',
+        width=f'{CONNECTORS}.feature.1.module_args.out_features',
     ),
     cskd_heavy=Arm('CSKD (× 16)', brief=False),
     cskd_agreement=Arm('CSKD (by agreement)', brief=False),

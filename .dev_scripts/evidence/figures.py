@@ -1,4 +1,4 @@
-"""How much each arm is above or below the reference, at a glance."""
+"""What is compared, at a glance."""
 
 import matplotlib
 
@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 from arms import ARMS, REFERENCE
 
 OURS, OTHERS = 'C0', '0.45'
+COLORS = ('0.45', 'C1', 'C0', 'C2')
 
 
 def draw_differences(results, settings, path):
@@ -43,6 +44,55 @@ def draw_differences(results, settings, path):
         axis.set_yticks(range(len(rows)), [label for _, _, label, _ in rows])
         axis.set_ylim(-0.6, len(rows) - 0.2)
         axis.set(title=setting, xlabel=f'points above {ARMS[REFERENCE].label}, test split')
+    _finish(figure, axes.flat, path)
+
+
+def draw_robustness(found, path):
+    """A row for each corruption, a dot with its 95 % interval for each arm.
+
+    Args:
+        found (dict[str, dict[str, tuple]]): By corruption and arm, mean and half an interval of the
+            accuracy over all severities.
+        path (Path): Of the picture.
+    """
+    figure, axis = plt.subplots(figsize=(7.2, 0.9 + 0.62 * len(found)), layout='constrained')
+    for height, arms in enumerate(reversed(found.values())):
+        for index, (arm, (mean, half)) in enumerate(arms.items()):
+            color, place = COLORS[index], height + 0.16 * (index - (len(arms) - 1) / 2)
+            axis.errorbar(mean, place, xerr=half, fmt='o', color=color, capsize=2, markersize=5)
+            if height == len(found) - 1:
+                axis.annotate(
+                    ARMS[arm].label, (mean + half, place), (6, 0), textcoords='offset points',
+                    va='center', fontsize=8, color=color,
+                )  # fmt: skip
+    axis.set_yticks(range(len(found)), list(reversed(found)))
+    axis.set(xlabel='accuracy on corrupted images, %, mean over severities 1 to 5')
+    _finish(figure, [axis], path)
+
+
+def draw_distances(found, path):
+    """A line for each arm over the layers, named at its end.
+
+    Args:
+        found (dict[str, list[float]]): By arm, the mean attention distance of each layer.
+        path (Path): Of the picture.
+    """
+    figure, axis = plt.subplots(figsize=(5.4, 3.2), layout='constrained')
+    for color, (arm, layers) in zip(COLORS, found.items()):
+        numbers = range(1, len(layers) + 1)
+        axis.plot(numbers, layers, 'o-', color=color)
+        axis.annotate(
+            ARMS[arm].label, (numbers[-1], layers[-1]), (8, 0), textcoords='offset points',
+            va='center', fontsize=8, color=color,
+        )  # fmt: skip
+    axis.set_xticks(numbers)
+    axis.set(xlabel='layer', ylabel='mean attention distance, patches')
+    axis.margins(x=0.25)
+    _finish(figure, [axis], path)
+
+
+def _finish(figure, axes, path):
+    for axis in axes:
         axis.spines[['top', 'right']].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 from arms import ARMS, REFERENCE, ROOT, SETTINGS, TEACHER, TWO_TEACHERS, taught_in
-from figures import draw_differences
+from figures import draw_differences, draw_distances, draw_robustness
+from learnt import KINDS
 from results import TABLES, VERSIONS, Table
 
 sys.path.append(str(ROOT / '.dev_scripts'))
 
 from page import replace, table
-from paired import difference, summary
+from paired import difference, interval, summary
 
 SEEDS = 5  # of a whole comparison
 MAIN = ('fashion', 'long')  # the settings of the README's table and of the figure, once complete
@@ -21,6 +22,7 @@ LABELS = {name: arm.label for name, arm in ARMS.items()}
 HEADS = dict(
     cls='class token', dist='distillation token', patch='patches', average='average of the three'
 )
+PORTRAYED = ('deit_hard', 'vkd', 'cskd_linear', 'cskd_plus')  # in the figures of what was learnt
 VERDICTS = dict(above='yes', below='no, below', open='open: the interval holds zero')
 # Claims of the method, then of what is beyond it: an arm, what it should be above, and after which
 # share of the epochs.
@@ -36,6 +38,7 @@ CLAIMS = (
     ('cskd_local_soft', 'vkd rsd dist kl dkd', 1),
     ('cskd_everywhere', 'cskd_local_soft cskd_linear vkd rsd dist', 1),
     ('cskd_features', 'cskd_local_soft cskd_linear vkd rsd dist', 1),
+    ('cskd_plus', 'cskd_local_soft cskd_soft cskd_linear vkd rsd dist', 1),
     ('cskd_linear', 'deit_hard none', 0.5),
     ('cskd_linear', 'none', 0.25),
     ('cskd_linear', 'none', 0.1),
@@ -114,6 +117,12 @@ class Results:
         }
         return {arm: one for arm, one in found.items() if one is not None}
 
+    def learnt(self, arm: str, measure: str) -> pd.DataFrame:
+        """Beside accuracy, on photographs: a row for each seed, a column for each level."""
+        found = self.of('learnt', MAIN[0], arm)
+        found = found[found.measure == measure]
+        return found.pivot(index='seed', columns='level', values='value')
+
     def whole(self, setting: str) -> bool:
         """Whether some arm besides the reference has all its seeds there."""
         return any(one.seeds >= SEEDS for one in self.differences(setting).values())
@@ -191,6 +200,35 @@ def claims_table(results):
     return table(['setting', '', 'difference, points', 'seeds', ''], rows)
 
 
+def learnt_table(results):
+    """Robustness, calibration, agreement and attention of each arm."""
+    rows, measures = [], sorted(set(results.tables['learnt'].measure))
+    for arm, label in LABELS.items():
+        found = {measure: results.learnt(arm, measure) for measure in measures}
+        if any(map(len, found.values())):
+            cells = [summary(one.mean(axis=1)) for one in found.values()]
+            rows.append([label, len(found[measures[0]]), *cells])
+    return table(['', 'seeds', *measures], rows) if rows else ''
+
+
+def portraits(results, folder):
+    """Draw what students learnt; the figures as Markdown."""
+    arms = [arm for arm in PORTRAYED if len(results.learnt(arm, 'distance'))]
+    if not arms:
+        return ''
+    robust = {
+        kind: {arm: interval(results.learnt(arm, kind).mean(axis=1)) for arm in arms}
+        for kind in KINDS
+    }
+    far = {arm: list(results.learnt(arm, 'distance').mean()) for arm in arms}
+    draw_robustness(robust, folder / 'robustness.png')
+    draw_distances(far, folder / 'attention_distance.png')
+    return (
+        '![Accuracy on corrupted images](images/robustness.png)\n\n'
+        '![How far each layer looks](images/attention_distance.png)'
+    )
+
+
 def tuning_table(results, setting):
     """All that was tried, on the validation split with one seed; what the arm ran with is bold."""
     rows = []
@@ -261,15 +299,16 @@ def main(argv=None):
     parser.add_argument('--figure', type=Path, default=docs / 'images' / 'evidence.png')
     args = parser.parse_args(argv)
     results = Results(args.results)
-    sections = dict.fromkeys(
-        ('answer', 'figure', 'accuracy', 'claims', 'tuning', 'heads', 'fusion'), ''
-    )
+    names = 'answer figure accuracy claims tuning heads fusion learnt portraits'
+    sections = dict.fromkeys(names.split(), '')
     sections['run'] = what_was_run(results)
     settings = results.settings()
     if settings:
         sections['run'] += ' ' + provenance(results)
         sections['claims'] = claims_table(results)
         sections['fusion'] = fusion_table(results)
+        sections['learnt'] = learnt_table(results)
+        sections['portraits'] = portraits(results, args.figure.parent)
         tables_of = dict(accuracy=main_table, tuning=tuning_table, heads=heads_table)
         for name, written in tables_of.items():
             texts = [written(results, setting) for setting in settings]

@@ -15,13 +15,16 @@ TABLES = dict(
     runs=(RUN, ('options', 'epochs', *MEASURED, *ORIGIN)),
     curves=((*RUN, 'epoch'), MEASURED),
     tuning=(('setting', 'arm', 'options', 'seed'), ('score', *ORIGIN)),
+    learnt=((*RUN, 'measure', 'level'), ('value', *ORIGIN)),
     fused=(('setting', 'mixed', 'fusion_weight'), ('accuracy', *ORIGIN)),
 )
 # A digest may look like a number. What is not measured, and the epochs of a teacher, are left out.
 TYPES = {
-    **dict.fromkeys(('setting', 'arm', 'options', 'config', 'teacher', *VERSIONS), 'string'),
-    **dict.fromkeys(('seed', 'epoch', 'epochs', 'mixed', 'seconds'), 'Int64'),
-    **dict.fromkeys((*MEASURED, 'fusion_weight', 'accuracy'), 'Float64'),
+    **dict.fromkeys(
+        ('setting', 'arm', 'options', 'measure', 'config', 'teacher', *VERSIONS), 'string'
+    ),
+    **dict.fromkeys(('seed', 'epoch', 'epochs', 'level', 'mixed', 'seconds'), 'Int64'),
+    **dict.fromkeys((*MEASURED, 'fusion_weight', 'accuracy', 'value'), 'Float64'),
 }
 
 
