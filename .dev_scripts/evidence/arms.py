@@ -34,6 +34,8 @@ class Arm(NamedTuple):
     """Whether the README's table has it."""
     width: str = ''
     """The config key of the teacher's width, where the arm needs it."""
+    like: str = ''
+    """Another arm, whose hyperparameters it takes instead of its own."""
 
     def first_round(self, rates: Sequence[float]):
         """Options to try first: every learning rate."""
@@ -93,6 +95,8 @@ ARMS = dict(
         (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES),
         width=f'{CONNECTORS}.feature.1.module_args.out_features',
     ),
+    cskd_soft_top5=Arm('CSKD (soft, bank of 5)', brief=False, like='cskd_soft'),
+    cskd_soft_top10=Arm('CSKD (soft, bank of 10)', brief=False, like='cskd_soft'),
     cskd_heavy=Arm('CSKD (× 16)', brief=False),
     cskd_agreement=Arm('CSKD (by agreement)', brief=False),
     cskd_confidence=Arm('CSKD (by confidence)', brief=False),
@@ -100,7 +104,8 @@ ARMS = dict(
     cskd_teachers=Arm('CSKD (two teachers)', brief=False),
 )
 LATER = ('kl', 'dkd', 'dist', 'vkd', 'rsd', 'cskd_everywhere', 'cskd_features', 'cskd_plus')
-FORMER = tuple(name for name in ARMS if name not in LATER)
+BANKED = tuple(name for name, arm in ARMS.items() if arm.like)
+FORMER = tuple(name for name in ARMS if name not in (*LATER, *BANKED))
 
 
 class Setting(NamedTuple):
@@ -120,13 +125,14 @@ class Setting(NamedTuple):
 
 SETTINGS = dict(
     plain=Setting(),
-    long=Setting(arms=tuple(ARMS)),
+    long=Setting(arms=(*FORMER, *LATER)),
     crowded=Setting(),
     fashion=Setting(
         arms=(
             *('none', 'kl', 'dkd', 'dist', 'fitnet', 'deit_hard', 'deit_soft', 'vkd', 'rsd'),
             *('cskd_linear', 'cskd_cos', 'cskd_soft', 'cskd_local', 'cskd_local_soft'),
             *('cskd_everywhere', 'cskd_features', 'cskd_plus'),
+            *BANKED,
         ),
         rates=(1e-3, 2e-3, 4e-3),
         validation=5000,
@@ -156,6 +162,8 @@ class Run(NamedTuple):
             if ARMS[self.arm].width:
                 cfg.merge_from_dict({ARMS[self.arm].width: cfg.model.teacher.head.in_channels})
         cfg.merge_from_dict(dict(self.options))
+        if self.arm in BANKED:
+            cfg.model.bank.path = str(work_dir / self.setting / 'banks' / f'{self.arm}_{self.seed}')
         cfg.randomness = dict(seed=self.seed)
         cfg.work_dir = str(work_dir / self.setting / 'logs' / f'{self.arm}_seed{self.seed}')
         return cfg

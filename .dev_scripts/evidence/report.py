@@ -39,6 +39,8 @@ CLAIMS = (
     ('cskd_everywhere', 'cskd_local_soft cskd_linear vkd rsd dist', 1),
     ('cskd_features', 'cskd_local_soft cskd_linear vkd rsd dist', 1),
     ('cskd_plus', 'cskd_local_soft cskd_soft cskd_linear vkd rsd dist', 1),
+    ('cskd_soft_top5', 'cskd_soft', 1),
+    ('cskd_soft_top10', 'cskd_soft', 1),
     ('cskd_linear', 'deit_hard none', 0.5),
     ('cskd_linear', 'none', 0.25),
     ('cskd_linear', 'none', 0.1),
@@ -211,7 +213,7 @@ def learnt_table(results):
     return table(['', 'seeds', *measures], rows) if rows else ''
 
 
-def portraits(results, folder):
+def portraits(results, folder, page):
     """Draw what students learnt; the figures as Markdown."""
     arms = [arm for arm in PORTRAYED if len(results.learnt(arm, 'distance'))]
     if not arms:
@@ -223,9 +225,10 @@ def portraits(results, folder):
     far = {arm: list(results.learnt(arm, 'distance').mean()) for arm in arms}
     draw_robustness(robust, folder / 'robustness.png')
     draw_distances(far, folder / 'attention_distance.png')
+    place = os.path.relpath(folder, page.parent)
     return (
-        '![Accuracy on corrupted images](images/robustness.png)\n\n'
-        '![How far each layer looks](images/attention_distance.png)'
+        f'![Accuracy on corrupted images]({place}/robustness.png)\n\n'
+        f'![How far each layer looks]({place}/attention_distance.png)'
     )
 
 
@@ -308,7 +311,7 @@ def main(argv=None):
         sections['claims'] = claims_table(results)
         sections['fusion'] = fusion_table(results)
         sections['learnt'] = learnt_table(results)
-        sections['portraits'] = portraits(results, args.figure.parent)
+        sections['portraits'] = portraits(results, args.figure.parent, args.page)
         tables_of = dict(accuracy=main_table, tuning=tuning_table, heads=heads_table)
         for name, written in tables_of.items():
             texts = [written(results, setting) for setting in settings]

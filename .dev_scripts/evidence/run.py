@@ -102,10 +102,12 @@ class Matrix:
     def tune(self, setting, arms):
         """Try the options of each arm: all rates, one beyond if an end is best, then the rest."""
 
+        like = {arm: ARMS[arm].like or arm for arm in arms}
+
         def runs_of(options_of):
             return [
                 Run(setting, arm, TUNING_SEED, tuple(options.items()))
-                for arm in arms
+                for arm in dict.fromkeys(like.values())
                 for options in options_of(arm)
             ]
 
@@ -116,7 +118,7 @@ class Matrix:
             more = runs_of(lambda arm: further(ARMS[arm], dict(self._best(arm, tried)), rates))  # noqa: B023
             self._finish(more, tuning=True)
             tried += more
-        return {(setting, arm): self._best(arm, tried) for arm in arms}
+        return {(setting, arm): self._best(like[arm], tried) for arm in arms}
 
     def compare(self, chosen, seeds):
         """Train each arm with what was chosen for it, seed by seed."""

@@ -2,6 +2,7 @@
 
 import logging
 import platform
+import shutil
 import time
 import warnings
 from pathlib import Path
@@ -20,6 +21,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 import mmcskd
+from mmcskd.bank.bank_writer import BankWriter
 from mmcskd.runs.safe_loading import read
 from mmcskd.runs.weights import digest, load_weights
 
@@ -61,6 +63,9 @@ def train(run: Run, work_dir: Path, tuning: bool = False, last: Optional[int] = 
     cfg, setting = run.config(work_dir), SETTINGS[run.setting]
     if tuning:
         cfg.merge_from_dict(dict(setting.tuning))
+    bank = cfg.model.get('bank')
+    if bank:
+        BankWriter(PlainConfig(cfg.to_dict()), bank.path).write(0, cfg.train_cfg.max_epochs)
     runner = _runner(cfg)
     student = runner.model.architecture
     dataset, preprocessor = cfg.train_dataloader.dataset, runner.model.data_preprocessor
@@ -81,6 +86,8 @@ def train(run: Run, work_dir: Path, tuning: bool = False, last: Optional[int] = 
         data = canvases(dataset, 'test', setting.test, preprocessor)
         test = measure(student, data, classes_of(teacher, data.images))
         _save(student.state_dict(), student_file(work_dir, run))
+    if bank:
+        shutil.rmtree(bank.path)
     points = {epoch: _told(found, student) for epoch, found in curve.points.items()}
     return Outcome(points, _told(test, student), origin_of(run, teacher, start))
 

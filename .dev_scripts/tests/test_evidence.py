@@ -447,7 +447,7 @@ def test_figure_and_table_say_what_is_above_the_reference(tmp_path, monkeypatch)
 def test_report_without_results(tmp_path):
     text, readme = reported(tmp_path, f'--results={tmp_path}')
     assert 'Nothing yet.' in readme
-    assert 'Compared so far: nothing.' in text and text.count('Nothing yet.') == 7
+    assert 'Compared so far: nothing.' in text and text.count('Nothing yet.') == 9
     assert '; '.join(f'any arm of the {setting} setting' for setting in arms.SETTINGS) in text
 
 
