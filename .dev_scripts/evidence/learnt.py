@@ -136,7 +136,7 @@ def learnt(run: Run, work_dir: Path):
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         student = MODELS.build(cfg.model.architecture)
         preprocessor = MODELS.build(dict(cfg.data_preprocessor, type='ClsDataPreprocessor'))
-    load_weights(student, student_file(work_dir, run))
+    load_weights(student, str(student_file(work_dir, run)))
     student.eval()
     teacher = training.teacher_of(cfg)
     length = SETTINGS[run.setting].test

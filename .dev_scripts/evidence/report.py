@@ -22,7 +22,8 @@ LABELS = {name: arm.label for name, arm in ARMS.items()}
 HEADS = dict(
     cls='class token', dist='distillation token', patch='patches', average='average of the three'
 )
-PORTRAYED = ('deit_hard', 'vkd', 'cskd_linear', 'cskd_plus')  # in the figures of what was learnt
+# In the figures of what was learnt.
+PORTRAYED = ('deit_hard', 'vkd', 'cskd_linear', 'cskd_everywhere')
 VERDICTS = dict(above='yes', below='no, below', open='open: the interval holds zero')
 # Claims of the method, then of what is beyond it: an arm, what it should be above, and after which
 # share of the epochs.

@@ -4,6 +4,8 @@ import learnt
 import pytest
 import torch
 from mmpretrain.models import build_backbone
+from results import Table
+from tool_runs import ROOT
 from torch import nn
 
 
@@ -70,3 +72,13 @@ def test_distance_of_a_look_at_oneself_is_zero():
     found = model.layers[0].attn.scaled_dot_product_attention(query, query, value)
     torch.testing.assert_close(found, value)
     assert distance.sums[0] == pytest.approx(0, abs=1e-6)
+
+
+def test_what_is_written_down_is_of_the_runs_that_are_compared():
+    """The weights that were measured give the accuracy that the comparison has."""
+    folder = ROOT / 'docs' / 'evidence'
+    runs = Table(folder, 'runs').read()
+    found = Table(folder, 'learnt').read(measure='accuracy')
+    assert len(found)
+    joined = found.merge(runs, on=['setting', 'arm', 'seed', 'config'], how='left')
+    assert (joined.value - joined.score).abs().max() < 0.02
