@@ -56,7 +56,7 @@ def _add_afterwards(commands) -> None:
     run = 'folder of a run, --out of mmcskd distill'
     one = commands.add_parser('predict', help='classes of pictures by the student of a run')
     one.add_argument('out', metavar='RUN', help=run)
-    one.add_argument('images', metavar='IMAGE', nargs='+')
+    one.add_argument('images', metavar='IMAGE', nargs='+', help='picture files')
     one.add_argument('--top-k', type=int, default=5, metavar='K', help='default: 5')
     one.add_argument('--json', action='store_true', help='one JSON object a line')
     one.add_argument('--picture', metavar='FILE', help='draw pictures and answers into this file')

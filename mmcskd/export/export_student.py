@@ -23,7 +23,12 @@ from .student_checkpoint import Student, load_student
 from .timm_names import timm_call, timm_state
 
 # Suffixes that say a format, and the targets that write it.
-FORMATS = {'.safetensors': ('safetensors', 'timm'), '.onnx': ('onnx',), '.xml': ('openvino',)}
+FORMATS = {
+    '.safetensors': ('safetensors', 'timm'),
+    '.onnx': ('onnx',),
+    '.xml': ('openvino',),
+    **dict.fromkeys(('.pth', '.pt', '.bin'), ('mmpretrain', 'timm', 'backbone')),
+}
 PACKAGES = dict(
     onnx=('onnx', 'onnxscript'),
     openvino=('onnx', 'onnxscript', 'openvino'),

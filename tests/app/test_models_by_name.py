@@ -1,5 +1,9 @@
 """Names of models: what they stand for, and that their weights answer as in their own library."""
 
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
 import timm
 import torch
 import torchvision
@@ -9,9 +13,10 @@ from models import batch
 from pytest import mark, raises
 
 from mmcskd import DistilledInitHook
-from mmcskd.app.configs_of_run import HEADS
+from mmcskd.app.configs_of_run import HEADS, Setting, student_config
 from mmcskd.app.known_models import known_models
 from mmcskd.app.models_by_name import IMAGENET_CATEGORIES, answers, find_model
+from mmcskd.app.pair_check import check_pair
 from mmcskd.app.recipe import choose
 from mmcskd.runs.weights import load_weights
 
@@ -123,6 +128,25 @@ def test_the_list_of_known_models():
     names = {each.name for each in known_models(['student', 'deit'])}
     assert 'deit-tiny-distilled_3rdparty_in1k' in names and 'small-vit' not in names
     assert {'small-cnn', 'resnet50_8xb32_in1k'} <= {each.name for each in known_models(['teacher'])}
+
+
+@mark.slow
+def test_each_recommended_pair_can_teach_place_by_place():
+    page = Path(__file__).parents[2] / 'docs' / 'own_images.md'
+    table = page.read_text('utf-8').split('## Which pair')[1].split('\n##')[0]
+    pairs = re.findall(r'^\|[^|`]*\| `([^`]+)` \| `([^`]+)` \|', table, re.MULTILINE)
+    assert len(pairs) == 5
+    found = SimpleNamespace(
+        classes=CLASSES,
+        counts=dict(train=99, val=9),
+        size=dict(min=[64, 64], max=[64, 64], median=[64, 64]),
+        dataset=lambda split, pipeline: dict(type='CustomDataset', pipeline=pipeline),
+    )
+    setting = Setting(found, 'photo', 0, 1, False)
+    for names in pairs:
+        teacher, student = find('teacher', names[0]), find('student', names[1])
+        recipe = choose('student', 99, False, False)
+        check_pair(teacher, student, student_config(student, recipe, setting, 'o', teacher, 'x'))
 
 
 def test_the_recipe_follows_the_number_of_images():

@@ -361,7 +361,9 @@ def test_channel_order(tmp_path, loading, to_rgb, order):
     assert json.loads(notes['channel_order']) == order
 
 
-@pytest.mark.parametrize('to, name', [('timm', 'b.onnx'), ('mmpretrain', 'b.safetensors')])
+@pytest.mark.parametrize(
+    'to, name', [('timm', 'b.onnx'), ('mmpretrain', 'b.safetensors'), ('onnx', 'b.pth')]
+)
 def test_a_suffix_of_another_format(tmp_path, to, name):
     with pytest.raises(ValueError, match=f'with --to {to}: its suffix is that of another format'):
         export_student('a.pth', tmp_path / name, to)
