@@ -207,6 +207,8 @@ def _check(arguments: Dict[str, Any]) -> None:
         value = arguments[name]
         if value is not None and (type(value) is not int or value < 1):
             raise ValueError(f'--{name.replace("_", "-")} {value}: expected a whole number > 0.')
+    if type(arguments['seed']) is not int or not 0 <= arguments['seed'] < 2**32:
+        raise ValueError(f'--seed {arguments["seed"]}: expected a whole number of 0 to 2³² - 1.')
     batch, devices = arguments['batch_size'], arguments['devices']
     if batch is not None and batch % devices:
         raise ValueError(f'--batch-size {batch} is no multiple of --devices {devices}.')

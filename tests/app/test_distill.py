@@ -190,6 +190,7 @@ def test_a_changed_option_touches_what_depends_on_it(photos, tmp_path, capsys):
     'options, message',
     [
         (dict(epochs=0), '--epochs 0: expected a whole number > 0.'),
+        (dict(seed=-1), '--seed -1: expected a whole number of 0'),
         (dict(lr=2.0), '--lr 2.0: expected a number between 0 and 1.'),
         (dict(augment='none'), '--augment "none": expected one of'),
         (dict(export='tflite'), '--export "tflite": expected one of'),
