@@ -44,6 +44,8 @@ BESIDE = {
     'joblib': Part(('joblib',), '1.0', '', 'joblib'),
     'scipy': Part(('scipy',), '1.6', '', 'scipy'),
 }
+# Of both stacks too; `import mmcskd` needs neither.
+DENSE = {'mmdet': 'onedl-mmdetection', 'mmsegmentation': 'onedl-mmsegmentation'}
 # MMEngine resolves `_base_ = 'mmpretrain::…'` with pkg_resources, which setuptools 81 dropped;
 # OneDL's does not.
 SETUPTOOLS = {'setuptools': Part(('setuptools',), '0', '81', 'setuptools<81')}
@@ -66,7 +68,9 @@ def check_versions() -> None:
     from packaging.version import Version
 
     frozen, living = _distributions(OPENMMLAB), _distributions(ONEDL)
-    if frozen and living:
+    twice = {one: other for one, other in DENSE.items() if _installed(one) and _installed(other)}
+    if (frozen and living) or twice:
+        frozen, living = [*frozen, *twice], [*living, *twice.values()]
         raise ImportError(
             f'mmcskd found two stacks, {", ".join(frozen)} of OpenMMLab and {", ".join(living)} of '
             'OneDL. They fill the same folders, so neither is whole. Remove both with `pip '
@@ -81,15 +85,21 @@ def check_versions() -> None:
         found = _version(module, part.distributions)
         wanted = f'>= {part.lowest}' + (f', < {part.too_new}' if part.too_new else '')
         needed = f'mmcskd needs {part.distributions[0]} {wanted}'
-        if found is None:
+        there = [name for name in part.distributions if _installed(name)]
+        if found is None and not there:
             raise ImportError(
                 f'{needed}, not installed: run '
                 f"`pip install 'mmcskd[{extra}]'`, which brings all that is missing."
             )
-        release = Version(Version(found).base_version)
+        release = Version(Version(found or '0').base_version)
         if release < Version(part.lowest) or (part.too_new and release >= Version(part.too_new)):
-            remedy = ' '.join(map(repr, part.install.split()))
-            raise ImportError(f'{needed}, found {found}: run `pip install {remedy}`.')
+            remedy = 'pip install ' + ' '.join(map(repr, part.install.split()))
+            # Else pip would find nothing to do, or lay the files of one over those of another.
+            same = there == [part.install.partition('==')[0]] and found == _installed(there[0])
+            if module in OPENMMLAB and there and not same:
+                remedy = f'pip uninstall -y {" ".join(there)} && {remedy}'
+            what = f'found {found}' if found else 'whose files are gone'
+            raise ImportError(f'{needed}, {what}: run `{remedy}`.')
 
 
 def is_onedl() -> bool:

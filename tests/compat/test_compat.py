@@ -465,6 +465,7 @@ def test_norms_that_never_run_are_frozen():
 ABSENT = dict.fromkeys(
     ('mmengine', 'mmengine-lite', 'mmcv', 'mmcv-lite', 'mmpretrain')
     + ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain')
+    + ('mmdet', 'mmsegmentation', 'onedl-mmdetection', 'onedl-mmsegmentation')
 )
 FROZEN = {**ABSENT, 'mmengine': '0.10.7', 'mmcv-lite': '2.1.0', 'mmpretrain': '1.2.0'}
 ONEDL = {
@@ -521,8 +522,8 @@ def stack(monkeypatch, tmp_path):
         ),
         (
             {**FROZEN, 'mmcv-lite': None, 'mmcv': '2.2.0'},
-            'mmcskd needs mmcv >= 2.1.0, < 2.2.0, found 2.2.0: run `pip install '
-            "'mmcv-lite==2.1.0'`.",
+            'mmcskd needs mmcv >= 2.1.0, < 2.2.0, found 2.2.0: run `pip uninstall -y mmcv && '
+            "pip install 'mmcv-lite==2.1.0'`.",
         ),
         (
             dict(FROZEN, setuptools='81.0.0'),
@@ -559,6 +560,14 @@ def stack(monkeypatch, tmp_path):
             'onedl-mmengine, onedl-mmcv of OneDL. They fill the same folders, so neither is '
             'whole. Remove both with `pip uninstall -y mmengine mmcv-lite mmpretrain '
             'onedl-mmengine onedl-mmcv` and install one: `pip install '
+            "'mmcskd[onedl]'` or `pip install 'mmcskd[openmmlab]'`.",
+        ),
+        (
+            {**ONEDL, 'mmdet': '3.3.0', 'onedl-mmdetection': '3.5.1'},
+            'mmcskd found two stacks, mmdet of OpenMMLab and onedl-mmengine, onedl-mmcv, '
+            'onedl-mmpretrain, onedl-mmdetection of OneDL. They fill the same folders, so neither '
+            'is whole. Remove both with `pip uninstall -y mmdet onedl-mmengine onedl-mmcv '
+            'onedl-mmpretrain onedl-mmdetection` and install one: `pip install '
             "'mmcskd[onedl]'` or `pip install 'mmcskd[openmmlab]'`.",
         ),
     ],
@@ -601,6 +610,24 @@ def test_what_is_importable_counts(stack, tmp_path):
     assert compat.versions._version('mmcv', ('mmcv-lite',)) == '2.1.0'
     (tmp_path / 'mmcv0' / 'version.py').unlink()
     assert compat.versions._version('mmcv', ('mmcv-lite',)) is None
+
+
+@pytest.mark.parametrize('left, what', [(None, 'whose files are gone'), ('2.1.0', 'found 2.1.0')])
+def test_what_removing_the_other_stack_took_along(stack, monkeypatch, left, what):
+    """pip holds the package for installed, so it has to be removed first."""
+    stack(ONEDL)
+    stock = compat.versions._version
+    monkeypatch.setattr(
+        compat.versions,
+        '_version',
+        lambda part, names: left if part == 'mmcv' else stock(part, names),
+    )
+    with pytest.raises(ImportError) as caught:
+        compat.check_versions()
+    assert str(caught.value) == (
+        f'mmcskd needs onedl-mmcv >= 2.3.0, < 2.4, {what}: run `pip uninstall -y onedl-mmcv && '
+        "pip install 'onedl-mmcv==2.3.6'`."
+    )
 
 
 GUARD = """
