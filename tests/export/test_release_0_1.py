@@ -122,7 +122,7 @@ def test_trains_on_by_the_same_losses_and_gradients(name):
     assert set(expected) == set(gradients)
     for key, (norm, total) in expected.items():
         gradient = gradients[key].grad.double()
-        assert float(gradient.norm()) == pytest.approx(norm, rel=1e-5, abs=1e-6), key
+        assert float(gradient.norm()) == pytest.approx(norm, rel=3e-5, abs=1e-6), key
         # A sum may cancel out: what other kernels round is measured by the norm.
         assert float(gradient.sum()) == pytest.approx(total, rel=1e-4, abs=5e-5 * norm + 2e-6), key
 
