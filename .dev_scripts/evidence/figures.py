@@ -88,6 +88,7 @@ def draw_distances(found, path):
     axis.set_xticks(numbers)
     axis.set(xlabel='layer', ylabel='mean attention distance, patches')
     axis.margins(x=0.25)
+    axis.set_ylim(bottom=0)
     _finish(figure, [axis], path)
 
 
