@@ -75,11 +75,11 @@ ARMS = dict(
         (f'{LOSSES}.loss_rsd.loss_weight', (1.0, 4.0)),
         width=f'{CONNECTORS}.feature.1.out_channels',
     ),
-    cskd_local=Arm('spatial without CKF'),
+    cskd_local=Arm('spatial without CKF', brief=False),
     cskd_global=Arm('global only'),
     cskd_linear=Arm('CSKD (linear)'),
     cskd_x2=Arm('CSKD (x2)'),
-    cskd_cos=Arm('CSKD (cos)'),
+    cskd_cos=Arm('CSKD (cos)', brief=False),
     cskd_soft=Arm('CSKD (soft)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)),
     cskd_local_soft=Arm(
         'spatial without CKF (soft)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)

@@ -21,7 +21,7 @@ def draw_differences(results, settings, path):
     found = [
         sorted(
             (difference.mean, difference.half or 0.0, ARMS[arm].label, arm)
-            for arm, difference in results.differences(setting).items()
+            for arm, difference in results.shown(setting).items()
         )
         for setting in settings
     ]

@@ -126,6 +126,12 @@ class Results:
         found = found[found.measure == measure]
         return found.pivot(index='seed', columns='level', values='value')
 
+    def shown(self, setting: str) -> dict:
+        """Differences to the reference of the arms with all seeds, or of all where none has."""
+        found = self.differences(setting)
+        whole = {arm: one for arm, one in found.items() if one.seeds >= SEEDS}
+        return whole or found
+
     def whole(self, setting: str) -> bool:
         """Whether some arm besides the reference has all its seeds there."""
         return any(one.seeds >= SEEDS for one in self.differences(setting).values())
@@ -153,9 +159,14 @@ def brief_table(results, settings):
     rows = [['the teacher', *(cell for scores in teachers for cell in (scores[0], ''))]]
     above = {setting: results.differences(setting) for setting in settings}
     for name, arm in ARMS.items():
-        scores = {setting: results.scores(setting, name) for setting in settings}
+        found = {setting: results.scores(setting, name) for setting in settings}
+        # A first look stays on the page.
+        scores = {s: one for s, one in found.items() if len(one) >= SEEDS or not results.whole(s)}
         if arm.brief and any(map(len, scores.values())):
-            cells = [(summary(scores[s]), above[s].get(name, '')) for s in settings]
+            cells = [
+                (summary(scores[s]), above[s].get(name, '')) if s in scores else ('–', '')
+                for s in settings
+            ]
             rows.append([arm.label, *(cell for pair in cells for cell in pair)])
     columns = [(setting, f'minus {LABELS[REFERENCE]}') for setting in settings]
     return table(['', *(column for pair in columns for column in pair)], rows)

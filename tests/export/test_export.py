@@ -503,7 +503,7 @@ def test_students_that_stock_mmpretrain_cannot_hold(tmp_path):
         torch.save(dict(state_dict={}, meta=meta), tmp_path / 'a.pth')
         for target in INSTALLED:
             with pytest.raises(ValueError, match=r'CKPT ".*a\.pth" .*' + message):
-                export_student(str(tmp_path / 'a.pth'), tmp_path / 'b.pth', target)
+                export_student(str(tmp_path / 'a.pth'), tmp_path / 'b', target)
     assert [path.name for path in tmp_path.iterdir()] == ['a.pth']
 
 
