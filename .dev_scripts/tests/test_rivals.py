@@ -1,8 +1,12 @@
 """Losses of other ways to distil, against their formulas written out."""
 
+import arms
 import pytest
 import torch
+from mmengine.config import Config
+from mmpretrain.structures import DataSample
 from mmrazor.models.losses import DKDLoss
+from mmrazor.registry import MODELS
 from rivals import (
     ClassTokenConnector,
     DecouplingConnector,
@@ -12,6 +16,7 @@ from rivals import (
     PatchFeatureConnector,
     RSDLoss,
 )
+from tool_runs import ROOT
 from torch.nn.functional import one_hot
 
 from mmcskd.student.token_source import PatchTokens
@@ -94,3 +99,19 @@ def test_dkd_takes_the_class_with_most_of_a_mixed_image():
     expected = DKDLoss(beta=2.0)(student, teacher, classes)
     torch.testing.assert_close(MixedDKDLoss(beta=2.0)(student, teacher, mixed), expected)
     torch.testing.assert_close(MixedDKDLoss(beta=2.0)(student, teacher, classes), expected)
+
+
+def test_soft_everywhere_is_what_the_shipped_recipe_trains(tmp_path):
+    """The arm says DeiT's soft loss times its classes, the recipe the divergence itself."""
+    arm = arms.Run('plain', 'cskd_everywhere', 0).config(tmp_path)
+    arm.model.distiller.distill_losses.loss_cskd.temperature = 3.0
+    shipped = Config.fromfile(ROOT / 'configs' / 'cskd-plus_deit-ti_regnety.py')
+    assert not any(hook['type'].endswith('CKFHook') for hook in shipped.custom_hooks)
+    images, samples = draw(4, 3, 16, 16), [DataSample().set_gt_label(n) for n in (0, 3, 3, 9)]
+    totals = []
+    for distiller in (arm.model.distiller, shipped.model.distiller):
+        torch.manual_seed(0)
+        config = dict(arm.model.to_dict(), distiller=distiller.to_dict())
+        model = MODELS.build(dict(config, teacher_ckpt=None, random_teacher=True))
+        totals.append(sum(model(images, samples, mode='loss').values()))
+    torch.testing.assert_close(*totals)
