@@ -84,14 +84,14 @@ ARMS = dict(
     cskd_local_soft=Arm(
         'spatial without CKF (soft)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)
     ),
-    cskd_everywhere=Arm('soft everywhere', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)),
+    cskd_everywhere=Arm('CSKD+ (soft everywhere)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)),
     cskd_features=Arm(
         'soft with features',
         (f'{LOSSES}.loss_feature.loss_weight', (1.0, 4.0)),
         width=f'{CONNECTORS}.feature.1.out_channels',
     ),
     cskd_plus=Arm(
-        'CSKD+',
+        'CSKD+ with features',
         (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES),
         width=f'{CONNECTORS}.feature.1.module_args.out_features',
     ),

@@ -35,7 +35,11 @@ def expected_losses(path):
     kind = path.stem.split('_')[0]
     if kind in ('none', 'teacher'):
         return set()
-    names = dict(deit={'loss_base', 'loss_deit'}, cskd={'loss_base', 'loss_deit', 'loss_cskd'})
+    names = {
+        'deit': {'loss_base', 'loss_deit'},
+        'cskd': {'loss_base', 'loss_deit', 'loss_cskd'},
+        'cskd-plus': {'loss_base', 'loss_cskd', 'loss_dist', 'loss_cls'},
+    }
     # Without a distillation token there is no DeiT term.
     tokenless = path.stem.startswith(('cskd_vit-', 'cskd_swin-'))
     return names[kind] - ({'loss_deit'} if tokenless else set())
@@ -45,7 +49,8 @@ def test_no_config_is_forgotten():
     """A folder that is neither tested here nor named above is an oversight."""
     assert len(EVERY) >= 14
     assert {path.parent.name for path in EVERY} == {'configs', 'demo'}
-    assert {path.stem.split('_')[0] for path in EVERY} == {'cskd', 'deit', 'none', 'teacher'}
+    kinds = {'cskd', 'cskd-plus', 'deit', 'none', 'teacher'}
+    assert {path.stem.split('_')[0] for path in EVERY} == kinds
 
 
 @pytest.mark.parametrize('path', EVERY, ids=lambda path: f'{path.parent.name}/{path.stem}')
