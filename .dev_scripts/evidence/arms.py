@@ -84,7 +84,7 @@ ARMS = dict(
     cskd_local_soft=Arm(
         'spatial without CKF (soft)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)
     ),
-    cskd_everywhere=Arm('CSKD+ (soft everywhere)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)),
+    cskd_everywhere=Arm('CSKD+', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)),
     cskd_features=Arm(
         'soft with features',
         (f'{LOSSES}.loss_feature.loss_weight', (1.0, 4.0)),

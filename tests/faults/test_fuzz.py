@@ -57,7 +57,7 @@ def shipped():
         cfg = Config.fromfile(path)
         if 'distiller' in cfg.get('model', {}):
             model = cfg.model.to_dict()
-            tokens = 'loss_deit' in model['distiller']['distill_losses']
+            tokens = 'dist' in model['distiller']['connectors']
             model.update(
                 architecture=student_config(dist_token=tokens),
                 teacher=teacher_config(),
@@ -165,7 +165,7 @@ def test_one_mutation(shipped, parts, count):
     for _ in range(count):
         name, base = draw.choice(bases)
         cfg = copy.deepcopy(base)
-        tokens = 'loss_deit' in base['model']['distiller']['distill_losses']
+        tokens = 'dist' in base['model']['distiller']['connectors']
         what, now, keys = mutate(cfg, draw)
         try:
             use(cfg, tokens, parts)
@@ -186,4 +186,4 @@ def test_one_mutation(shipped, parts, count):
 
 def test_unchanged_configs_run(shipped, parts):
     for _, base in shipped:
-        use(base, 'loss_deit' in base['model']['distiller']['distill_losses'], parts)
+        use(base, 'dist' in base['model']['distiller']['connectors'], parts)
