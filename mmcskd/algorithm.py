@@ -10,7 +10,7 @@ from mmrazor.models.algorithms.base import LossResults
 from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from .checks.distiller_check import check_distiller
+from .checks.distiller_check import check_distiller, sourceless
 from .checks.model_check import check_augments, check_channels, check_classes, check_compile
 from .checks.part import check_part
 from .checks.typed import typed
@@ -105,14 +105,17 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         if isinstance(architecture, dict):
             architecture = named_model(architecture, 'model.architecture')
         teacher, origin = build_teacher(teacher, teacher_ckpt, random_teacher)
-        super().__init__(
-            distiller=distiller,
-            teacher=teacher.requires_grad_(False),
-            teacher_module_inplace=True,
-            architecture=architecture,
-            data_preprocessor=data_preprocessor,
-            init_cfg=init_cfg,
-        )
+        try:
+            super().__init__(
+                distiller=distiller,
+                teacher=teacher.requires_grad_(False),
+                teacher_module_inplace=True,
+                architecture=architecture,
+                data_preprocessor=data_preprocessor,
+                init_cfg=init_cfg,
+            )
+        except AssertionError as error:
+            raise sourceless(error, distiller) from error
         # No submodule: not in the state dict, the optimizer, EMA or DDP.
         self.__dict__['teacher'] = self._modules.pop('teacher')
         check_classes(self.student, self.teacher)

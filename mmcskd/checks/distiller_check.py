@@ -5,7 +5,7 @@ from typing import Any, Dict
 
 from mmrazor.registry import MODELS, TASK_UTILS
 
-from .part import check_keys, check_part, check_value, type_name
+from .part import ANNOTATED, check_keys, check_part, check_value, type_name
 from .suggest import nearest
 
 PARTS = (
@@ -40,7 +40,12 @@ def check_distiller(distiller: Any, key: str = 'model.distiller') -> None:
         for each, config in parts[name].items():
             several = name == 'connectors' and isinstance(config, list) and config
             for one in config if several else [config]:
-                kinds[each] = check_part(one, registry, f'{key}.{name}.{each}', suffix)
+                place = f'{key}.{name}.{each}'
+                kind = check_part(one, registry, place, suffix, annotated=(*ANNOTATED, 'mmrazor'))
+                if suffix and kind.__module__.startswith('mmrazor.'):
+                    # Its own recorders hand their arguments on without a name.
+                    check_value(one.get('source'), str, f'{place}.source')
+                kinds[each] = kind
     losses, mappings = parts['distill_losses'], distiller.get('loss_forward_mappings') or {}
     check_keys(mappings, mappings, f'{key}.loss_forward_mappings')
     for name in mappings:
@@ -98,3 +103,20 @@ def _check_record(record: Any, parts: dict, key: str, place: str) -> None:
 def _refers(name: Any, there: dict, place: str, to: str) -> None:
     if not isinstance(name, str) or name not in there:
         raise ValueError(f'{place} "{name}" is none of {to}. ' + nearest(str(name), there))
+
+
+def sourceless(error: AssertionError, distiller: dict) -> Exception:
+    """What MMRazor says of a recorder whose source the model has not, with its config key.
+
+    Args:
+        error (AssertionError): MMRazor's.
+        distiller (dict): The config.
+
+    Returns:
+        Exception: A ``ValueError``, or the error itself if it is of no source.
+    """
+    for side in ('student_recorders', 'teacher_recorders'):
+        for name, recorder in (distiller.get(side) or {}).items():
+            if str(error) == f'"{recorder.get("source")}" is not in the model.':
+                return ValueError(f'model.distiller.{side}.{name}.source: {error}')
+    return error

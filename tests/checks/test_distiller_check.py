@@ -1,0 +1,37 @@
+"""Parts of a distiller that MMRazor brings are checked as this package's own."""
+
+import pytest
+from mmengine.config import Config
+from mmrazor.registry import MODELS
+from models import CONFIGS, algorithm_config
+
+
+def plus(place, value):
+    """The small pair under the distiller of CSKD+, with another value."""
+    cfg = Config.fromfile(CONFIGS / 'cskd-plus_deit-ti_regnety.py')
+    cfg.merge_from_dict({f'model.distiller.{place}': value})
+    return algorithm_config(distiller=cfg.model.distiller.to_dict())
+
+
+@pytest.mark.parametrize(
+    'place, value',
+    [
+        ('distill_losses.loss_cls.tau', 'linear'),
+        ('distill_losses.loss_dist.loss_weight', None),
+        ('student_recorders.logits.source', None),
+        ('student_recorders.logits.source', 3),
+    ],
+)
+def test_a_value_of_another_type(place, value):
+    with pytest.raises(TypeError, match=f'model.distiller.{place} is {value!r}, expected'):
+        MODELS.build(plus(place, value))
+
+
+def test_a_source_that_is_not_there():
+    message = r'model\.distiller\.student_recorders\.logits\.source: "head\.fc" is not in the model'
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(plus('student_recorders.logits.source', 'head.fc'))
+
+
+def test_the_shipped_one_is_built():
+    assert MODELS.build(plus('distill_losses.loss_cls.tau', 2.0)).distiller
