@@ -41,7 +41,9 @@ def check_distiller(distiller: Any, key: str = 'model.distiller') -> None:
             several = name == 'connectors' and isinstance(config, list) and config
             for one in config if several else [config]:
                 place = f'{key}.{name}.{each}'
-                kind = check_part(one, registry, place, suffix, annotated=(*ANNOTATED, 'mmrazor'))
+                # MMRazor's annotations of connectors know no None.
+                held = ANNOTATED if name == 'connectors' else (*ANNOTATED, 'mmrazor')
+                kind = check_part(one, registry, place, suffix, annotated=held)
                 if suffix and kind.__module__.startswith('mmrazor.'):
                     # Its own recorders hand their arguments on without a name.
                     check_value(one.get('source'), str, f'{place}.source')
