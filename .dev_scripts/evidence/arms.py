@@ -90,11 +90,6 @@ ARMS = dict(
         (f'{LOSSES}.loss_feature.loss_weight', (1.0, 4.0)),
         width=f'{CONNECTORS}.feature.1.out_channels',
     ),
-    cskd_plus=Arm(
-        'CSKD+ with features',
-        (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES),
-        width=f'{CONNECTORS}.feature.1.module_args.out_features',
-    ),
     cskd_soft_top5=Arm('CSKD (soft, bank of 5)', brief=False, like='cskd_soft'),
     cskd_soft_top10=Arm('CSKD (soft, bank of 10)', brief=False, like='cskd_soft'),
     cskd_heavy=Arm('CSKD (× 16)', brief=False),
@@ -103,7 +98,7 @@ ARMS = dict(
     cskd_mixture=Arm('CSKD (mixture)', brief=False),
     cskd_teachers=Arm('CSKD (two teachers)', brief=False),
 )
-LATER = ('kl', 'dkd', 'dist', 'vkd', 'rsd', 'cskd_everywhere', 'cskd_features', 'cskd_plus')
+LATER = ('kl', 'dkd', 'dist', 'vkd', 'rsd', 'cskd_everywhere', 'cskd_features')
 BANKED = tuple(name for name, arm in ARMS.items() if arm.like)
 FORMER = tuple(name for name in ARMS if name not in (*LATER, *BANKED))
 
@@ -131,7 +126,7 @@ SETTINGS = dict(
         arms=(
             *('none', 'kl', 'dkd', 'dist', 'fitnet', 'deit_hard', 'deit_soft', 'vkd', 'rsd'),
             *('cskd_linear', 'cskd_cos', 'cskd_soft', 'cskd_local', 'cskd_local_soft'),
-            *('cskd_everywhere', 'cskd_features', 'cskd_plus'),
+            *('cskd_everywhere', 'cskd_features'),
             *BANKED,
         ),
         rates=(1e-3, 2e-3, 4e-3),

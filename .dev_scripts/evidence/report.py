@@ -39,7 +39,6 @@ CLAIMS = (
     ('cskd_local_soft', 'vkd rsd dist kl dkd', 1),
     ('cskd_everywhere', 'cskd_local_soft cskd_linear vkd rsd dist', 1),
     ('cskd_features', 'cskd_local_soft cskd_linear vkd rsd dist', 1),
-    ('cskd_plus', 'cskd_local_soft cskd_soft cskd_linear vkd rsd dist', 1),
     ('cskd_soft_top5', 'cskd_soft', 1),
     ('cskd_soft_top10', 'cskd_soft', 1),
     ('cskd_linear', 'deit_hard none', 0.5),
