@@ -7,7 +7,9 @@ same student without a teacher.
 """
 
 import copy
+import hashlib
 import tempfile
+import zlib
 from pathlib import Path
 from statistics import median
 
@@ -128,6 +130,30 @@ def step(name, args, device):
     }
 
 
+def checksum(name, args, device):
+    """A row: the checksums of a batch beside a step from a bank and other digests of its bytes."""
+    inputs, samples = batch(args.batch, args.size, device=device)
+    content = inputs.cpu().numpy().tobytes()
+    with tempfile.TemporaryDirectory() as folder:
+        algorithm = from_bank(config(name), folder, inputs, device)
+        times = interleaved(
+            dict(
+                step=stepper(algorithm, lambda: total(algorithm, inputs, samples)),
+                checksum=lambda: image_checksums(inputs),
+                crc=lambda: zlib.crc32(content),
+                blake=lambda: hashlib.blake2b(content).digest(),
+            ),
+            args,
+        )
+    return {
+        'config': name,
+        'checksum, ms': 1000 * median(times['checksum']),
+        'checksum ÷ step from a bank, %': 100 * median(ratios(times, 'checksum', 'step')),
+        'checksum ÷ CRC-32': ratio(times, 'checksum', 'crc'),
+        'checksum ÷ BLAKE2b': ratio(times, 'checksum', 'blake'),
+    }
+
+
 def main(argv=None):
     known = parser(__doc__, rounds=15)
     known.add_argument('--views', type=int, default=640, help='whose size is measured')
@@ -135,7 +161,13 @@ def main(argv=None):
     known.add_argument('--top-k', type=int, nargs='*', default=[5, 10, 50])
     known.add_argument('--batch', type=int, default=16)
     known.add_argument('--size', type=int, default=224)
+    known.add_argument('--checksum', action='store_true', help='the check of the images alone')
     args = known.parse_args(argv)
+    names = ('cskd_deit-ti_regnety', 'cskd_deit-s_regnety')
+    if args.checksum:
+        device = prepare(args)
+        report({'bank-checksum': [checksum(name, args, device) for name in names]}, args)
+        return
     if not Path(args.teacher).is_file():
         raise SystemExit(
             f'--teacher "{args.teacher}" is no file: make it with '
@@ -145,7 +177,6 @@ def main(argv=None):
     found = sizes('pictures/efficientnet-lite0', photographs, args.views, args.teacher, args.top_k)
     if Path(DEMO_TEACHER).is_file():
         found += sizes('demo/cskd_vit_resnet18', digits, args.views, DEMO_TEACHER, [])
-    names = ('cskd_deit-ti_regnety', 'cskd_deit-s_regnety')
     steps = [step(name, args, device) for name in names]
     report({'bank-size': found, 'bank-step': steps}, args)
 
