@@ -136,13 +136,17 @@ def load_config(args: argparse.Namespace, loaders: Iterable[str]) -> Config:
     for name in loaders:
         if cfg.get(name) is not None:
             _fill_loader(cfg[name], cfg.default_scope)
-    _leave_out_hooks(cfg)
+    leave_out_hooks(cfg)
     bridge_cpu_processes(cfg)
     return cfg
 
 
-def _leave_out_hooks(cfg: Config) -> None:
-    """Let None take out every default hook; MMEngine knows it for its own ones alone."""
+def leave_out_hooks(cfg: Config) -> None:
+    """Let None take out every default hook; MMEngine knows it for its own ones alone.
+
+    Args:
+        cfg (mmengine.Config): Loses what is None.
+    """
     hooks = cfg.get('default_hooks') or {}
     for name in [name for name in hooks if hooks[name] is None and name not in STOCK_HOOKS]:
         hooks.pop(name)

@@ -155,7 +155,7 @@ def use(cfg, tokens, parts):
 
 
 @pytest.mark.parametrize('count', [COUNT // 25, pytest.param(COUNT, marks=pytest.mark.slow)])
-def test_one_mutation(shipped, parts, count):
+def test_one_mutation(shipped, parts, count, record_property):
     """Runs, or ends with a ValueError or TypeError raised by this package that names a key."""
     logging.disable(logging.WARNING)
     seed = chosen_seed()
@@ -178,6 +178,8 @@ def test_one_mutation(shipped, parts, count):
                     f'{name}: {what} → {now!r}: {type(error).__name__}: {str(error)[:200]}'
                 )
     logging.disable(logging.NOTSET)
+    record_property('ran', counts['runs'])
+    record_property('refused by the key', counts['refused'])
     assert not wrong, f'{len(wrong)} of {count}, {counts}, seed {seed}:\n' + '\n'.join(
         sorted(wrong)[:: max(1, len(wrong) // 60)]
     )
