@@ -28,15 +28,16 @@ from mmengine.registry import (
 from mmengine.runner import FlexibleRunner, Runner
 from mmrazor.registry import HOOKS, MODELS
 
-from . import rules
+from . import optimization, rules
 from .distiller_check import check_distiller
 from .part import ANNOTATED, SCOPES, check_options, check_part, check_value
 from .pipeline import check_transform
-from .preprocessor import check_augments, check_preprocessor
+from .preprocessor import DENSE, check_augments, check_preprocessor
 from .suggest import nearest
 
 PLAIN = (dict, list, tuple, str, bytes, int, float, type(None))
 MMPRETRAIN = (*ANNOTATED, 'mmpretrain')
+PACKAGES = (*MMPRETRAIN, 'mmdet', 'mmseg')
 
 
 class Place(NamedTuple):
@@ -49,9 +50,11 @@ class Place(NamedTuple):
     rule: Optional[Callable] = None  # what a signature does not say
 
 
-HOOK = Place(HOOKS, ('priority',), rule=rules.check_hook)
-METRIC = Place(METRICS, annotated=MMPRETRAIN)
-DATASET = Place(DATASETS, ('dataset', 'datasets', 'pipeline'), rule=rules.check_dataset)
+HOOK = Place(HOOKS, ('priority',), annotated=PACKAGES, rule=rules.check_hook)
+METRIC = Place(METRICS, annotated=PACKAGES, rule=rules.check_metric)
+DATASET = Place(
+    DATASETS, ('dataset', 'datasets', 'pipeline'), annotated=PACKAGES, rule=rules.check_dataset
+)
 # What a loader hands over to a function has no name.
 FUNCTION = Place(FUNCTIONS, ('batch', 'data_batch', 'worker_id'))
 LOOP = ('runner', 'dataloader', 'evaluator', 'by_epoch')
@@ -70,7 +73,7 @@ PLACES = dict(
     pipeline=Place(
         TRANSFORMS,
         ('magnitude_level', 'eigvec', 'input_size'),
-        annotated=(*MMPRETRAIN, 'mmcv'),
+        annotated=(*MMPRETRAIN, 'mmcv', 'mmseg'),
         rule=check_transform,
     ),
     sampler=Place(DATA_SAMPLERS, ('dataset',), annotated=MMPRETRAIN),
@@ -81,13 +84,13 @@ PLACES = dict(
         OPTIM_WRAPPERS,
         ('optimizer', 'constructor', 'paramwise_cfg'),
         'OptimWrapper',
-        rule=rules.check_optim_wrapper,
+        rule=optimization.check_optim_wrapper,
     ),
-    optimizer=Place(OPTIMIZERS, ('params',), rule=rules.check_optimizer),
+    optimizer=Place(OPTIMIZERS, ('params',), rule=optimization.check_optimizer),
     param_scheduler=Place(
         PARAM_SCHEDULERS,
         ('optimizer', 'epoch_length', 'convert_to_iter_based'),
-        rule=rules.check_schedule,
+        rule=optimization.check_schedule,
     ),
     log_processor=Place(LOG_PROCESSORS, default='LogProcessor'),
     visualizer=Place(VISUALIZERS, ('vis_backends',), 'Visualizer'),
@@ -129,6 +132,11 @@ def check_config(cfg: Any, phases: Iterable[str] = ('train', 'val', 'test')) -> 
             check_value(cfg[key], hints[key], key)
     check_model(cfg.get('model'))
     check_preprocessor(cfg.get('data_preprocessor'), 'data_preprocessor')
+    # Those of Detectron2 prepare images themselves.
+    brings = ('data_preprocessor', 'cfg_path', 'Detectron2')
+    prepared = cfg.get('data_preprocessor') or any(key in repr(cfg.get('model')) for key in brings)
+    if cfg.get('default_scope') in DENSE and not prepared:
+        raise ValueError('data_preprocessor is missing, and the model has none of its own.')
     check_hooks(cfg)
     keys = [key for phase in phases for key in (f'{phase}_cfg', f'{phase}_evaluator')]
     if 'train' in phases:
@@ -143,6 +151,7 @@ def check_config(cfg: Any, phases: Iterable[str] = ('train', 'val', 'test')) -> 
             _check_inner(loader, LOADED, f'{phase}_dataloader')
     if 'train' in phases:
         rules.check_run(cfg)
+        optimization.check_multiplied(cfg.get('optim_wrapper'))
     for key, options in OPTIONS.items():
         check_options(cfg.get(key) or {}, options, key)
     if 'seed' not in cfg.get('randomness', ['seed']):
@@ -227,6 +236,8 @@ def check_hooks(cfg: Any) -> None:
 def _check(part: Any, name: str, key: str) -> None:
     """A part, or a list where there may be several."""
     if isinstance(part, (list, tuple)) and name in SEVERAL:
+        if not part and name.endswith('_evaluator'):
+            raise ValueError(f'{key} is {part!r}, expected at least one metric.')
         for index, each in enumerate(part):
             _check_one(each, name, f'{key}.{index}')
     else:
@@ -241,10 +252,11 @@ def _check_one(part: Any, name: str, key: str) -> None:
     place = PLACES[name]
     if isinstance(part, dict):
         if place is METRIC and 'metrics' in part:
-            check_options(part, dict(type=Any, metrics=Any), key)
+            if part.get('type', 'Evaluator') == 'Evaluator':
+                check_options(part, dict(type=Any, metrics=Any), key)
             _check(part['metrics'], name, f'{key}.metrics')
             return
-        if 'type' not in part and place.default is not None:
+        if '_scope_' not in part and 'type' not in part and place.default is not None:
             default = place.default
             part = {'type': default if isinstance(default, str) else default(part, key), **part}
         elif 'by_epoch' in part and name == 'train_cfg':

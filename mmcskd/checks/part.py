@@ -3,7 +3,7 @@
 import inspect
 import math
 import typing
-from typing import Any, Callable, Collection, Dict, Iterable, List, Tuple
+from typing import Any, Callable, Collection, Dict, Iterable, List, Optional, Tuple, Union
 
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry
@@ -20,6 +20,8 @@ SCOPE = ('type', '_scope_')
 TO_PARENTS = ('mmcskd', 'mmrazor', 'mmengine')
 # Packages whose annotations hold; MMPretrain's own configs break those of its models.
 ANNOTATED = ('mmengine', 'torch')
+# But for this one, which MMEngine annotates as text.
+HINTS = dict(loss_scale=Union[str, float, dict])
 # The smallest meaningful value.
 LEAST = dict(
     batch_size=1, num_workers=0, num_batch_per_epoch=1, prefetch_factor=1, timeout=0, max_epochs=1,
@@ -200,7 +202,8 @@ def registered(name: str, registry: Registry, key: str, suffix: str = '', scope=
     near = nearest(name.rpartition('.')[2], spellings)
     for bare, spelling in spellings.items():
         near = near.replace(f'"{bare}"', f'"{spelling}"')
-    raise ValueError(f'{key} "{name}" is not registered. {near}')
+    where = '' if scope is not None else f' Looked up in default_scope="{scoped.scope}".'
+    raise ValueError(f'{key} "{name}" is not registered. {near}{where}')
 
 
 def _parameters(kind: Callable) -> Tuple[Dict[str, Any], List[str], bool]:
@@ -219,7 +222,10 @@ def _parameters(kind: Callable) -> Tuple[Dict[str, Any], List[str], bool]:
                 # A child may set the required arguments of its parent.
                 if first and each.default is each.empty:
                     needed.append(each.name)
-                hints.setdefault(each.name, annotations.get(each.name, _hint(each.default)))
+                hint = annotations.get(each.name, _hint(each.default))
+                hint = HINTS.get(each.name, hint)
+                # `name: dict = None` is an Optional in the annotations of Python < 3.11 alone.
+                hints.setdefault(each.name, Optional[hint] if each.default is None else hint)
         more, first = any(each.kind is each.VAR_KEYWORD for each in parameters), False
         if not more or package not in TO_PARENTS:
             break

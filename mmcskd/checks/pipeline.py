@@ -1,7 +1,8 @@
 """What a pipeline of a config says of its images, and what its transforms can do with them."""
 
+import difflib
 import math
-from typing import Any, Callable, Iterable, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 from mmcv.image.geometric import cv2_interp_codes
 from mmcv.image.io import imread_flags, supported_backends
@@ -16,13 +17,25 @@ CHOICES = dict(
     color_type=tuple(imread_flags),
     imdecode_backend=(None, *supported_backends),
 )
+TRANSFORMS_OF = ('mmcv.', 'mmpretrain.', 'mmdet.', 'mmseg.')
 SIDES = ('crop_size', 'scale', 'size')
+TYPES = {
+    **dict.fromkeys(
+        SIDES, Optional[Union[float, Sequence[Optional[Union[float, Sequence[float]]]]]]
+    ),
+    'prob': Optional[Union[float, Sequence[float]]],
+    **dict.fromkeys(('keep_ratio', 'with_bbox', 'with_label', 'with_mask', 'with_seg'), bool),
+}
 # When the first image comes, which at random may be late.
 COLORS = ('pad_val', 'fill_color', 'fill_std')
-COLOR = Optional[Union[float, Sequence[float], dict]]
+COLOR = Optional[Union[float, Sequence[float], Dict[str, Union[float, Sequence[float]]]]]
 # Transforms of images of three channels alone, and of any.
 THREE = ('AutoAugment', 'RandAugment', 'RandomErasing')
 ANY = ('Cutout', 'RandomCrop', 'Rotate', 'Shear', 'Translate')
+
+# What MMDetection's and MMSegmentation's packers hand on: what predictions need, and the usual.
+NEEDED = ('ori_shape', 'img_shape')
+USUAL = (*NEEDED, 'img_id', 'img_path', 'scale_factor', 'flip', 'flip_direction')
 
 
 def pipeline_size(pipeline: Iterable[Any]) -> Optional[Tuple[int, int]]:
@@ -50,9 +63,27 @@ def pipeline_size(pipeline: Iterable[Any]) -> Optional[Tuple[int, int]]:
 
 
 def check_transform(part: Any, kind: Callable, key: str) -> None:
-    """A transform of MMCV or MMPretrain, and those within it, can do what they are asked for."""
-    if kind.__module__.startswith(('mmcv.', 'mmpretrain.')):
+    """A transform of OpenMMLab, and those within it, can do what they are asked for."""
+    # What these name has other values.
+    others = str(part['type']).startswith('torchvision/') or kind.__name__.startswith('Albu')
+    if kind.__module__.startswith(TRANSFORMS_OF) and not others:
+        fixed = isinstance(part.get('scale'), tuple) and fits(part['scale'], Tuple[float, float])
+        if kind.__name__ == 'RandomResize' and fixed and part.get('ratio_range') is None:
+            raise ValueError(f'{key} lacks "ratio_range", by which {kind.__name__} changes scale.')
+        if kind.__name__ in ('PackDetInputs', 'PackSegInputs') and 'meta_keys' in part:
+            _check_meta(part['meta_keys'], f'{key}.meta_keys')
         _check_entries(part, kind.__name__, key)
+
+
+def _check_meta(keys: Any, key: str) -> None:
+    check_value(keys, Sequence[str], key)
+    for name in keys:
+        near = difflib.get_close_matches(name, USUAL, n=1, cutoff=0.8)
+        if near and name not in USUAL:
+            raise ValueError(f'{key} has "{name}", which images have not. Nearest: "{near[0]}".')
+    for name in NEEDED:
+        if name not in keys:
+            raise ValueError(f'{key} lacks "{name}", without which nothing can be predicted.')
 
 
 def _check_entries(part: Any, kind: str, key: str) -> None:
@@ -65,9 +96,13 @@ def _check_entries(part: Any, kind: str, key: str) -> None:
             check_value(value, COLOR, place)
             if kind in (*THREE, *ANY):
                 _check_color(value, kind, place)
-        elif name in SIDES and isinstance(value, (int, float)) and value <= 0:
-            raise ValueError(f'{place} is {value!r}, expected a number > 0.')
-        elif name == 'padding' and not _fits_padding(value):
+        if name in TYPES:
+            check_value(value, TYPES[name], place)
+        if name in SIDES and not _positive(value):
+            raise ValueError(f'{place} is {value!r}, expected numbers > 0.')
+        if name == 'cat_max_ratio' and not 0 < value <= 1:
+            raise ValueError(f'{place} is {value!r}, expected a number > 0, at most 1.')
+        if name == 'padding' and not _fits_padding(value):
             raise ValueError(
                 f'{place} is {value!r}, expected pixels >= 0 of all sides, or a tuple of 2 (width, '
                 'height) or 4 (left, top, right, bottom).'
@@ -77,6 +112,13 @@ def _check_entries(part: Any, kind: str, key: str) -> None:
         elif isinstance(value, (dict, list)):
             inner = type_name(value) if isinstance(value, dict) and 'type' in value else kind
             _check_entries(value, inner, place)
+
+
+def _positive(value: Any) -> bool:
+    """A list may have infinity for a side that is free."""
+    if isinstance(value, (list, tuple)):
+        return all(_positive(each) or each == math.inf for each in value)
+    return value is None or 0 < value < math.inf
 
 
 def _check_color(value: Any, kind: str, key: str) -> None:

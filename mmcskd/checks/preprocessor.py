@@ -3,10 +3,16 @@
 import math
 from typing import Any, Optional, Sequence, Union
 
+from mmengine.registry import DefaultScope
 from mmpretrain.registry import BATCH_AUGMENTS
+from mmrazor.registry import MODELS
 
 from .part import check_options, check_part, check_value, type_name
 
+# Whose annotations hold here.
+PACKAGES = ('mmengine', 'mmpretrain', 'mmdet', 'mmseg')
+# Where the model brings none of its own.
+DENSE = ('mmdet', 'mmseg')
 NUMBERS = Optional[Union[float, Sequence[float]]]
 
 
@@ -23,6 +29,12 @@ def check_preprocessor(part: Any, key: str) -> None:
     """
     if not isinstance(part, dict):
         return
+    scope = DefaultScope.get_current_instance()
+    if 'type' not in part and scope is not None and scope.scope_name in DENSE:
+        raise ValueError(f'{key} lacks "type".')
+    part = {'type': 'mmpretrain.ClsDataPreprocessor', **part}
+    check_part(part, MODELS, key, annotated=PACKAGES)
+    check_value(part.get('seg_pad_val', 255), int, f'{key}.seg_pad_val')
     mean, std = (_numbers(part, name, key) for name in ('mean', 'std'))
     if (mean is None) != (std is None):
         raise ValueError(f'{key} has one of mean and std: give both, or none.')
@@ -32,7 +44,7 @@ def check_preprocessor(part: Any, key: str) -> None:
         if min(std) <= 0:
             raise ValueError(f'{key}.std is {std!r}, expected numbers > 0.')
     check_value(part.get('pad_size_divisor', 1), int, f'{key}.pad_size_divisor')
-    if type_name(part.get('type', 'ClsDataPreprocessor')) == 'ClsDataPreprocessor':
+    if type_name(part) == 'ClsDataPreprocessor':
         check_value(part.get('num_classes'), Optional[int], f'{key}.num_classes')
         check_augments(part.get('batch_augments'), f'{key}.batch_augments')
 
@@ -62,13 +74,13 @@ def check_augments(part: Any, key: str) -> None:
         ValueError: For another value than it takes.
     """
     check_value(part, Optional[dict], key)
-    if not part:
+    if part is None:
         return
     check_options(part, dict(augments=Any, probs=Optional[Union[float, Sequence[float]]]), key)
-    augments = part.get('augments', ())
+    augments = part.get('augments') or ()
     listed = augments if isinstance(augments, (list, tuple)) else [augments]
     if not listed:
-        raise ValueError(f'{key}.augments is {augments!r}, expected at least one.')
+        raise ValueError(f'{key}.augments is empty or missing, expected at least one.')
     for index, each in enumerate(listed):
         place = f'{key}.augments' + (f'.{index}' if listed is augments else '')
         if not isinstance(each, dict) and callable(each):

@@ -1,26 +1,27 @@
 """What the signatures of the parts of a config do not say."""
 
+import difflib
 import inspect
 import math
 import multiprocessing
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence, Tuple
+from typing import Any, Callable, Optional, Sequence, Tuple, Union, get_type_hints
 
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import EMAHook
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.runner import Priority, get_priority
 from mmengine.utils.dl_utils import set_multi_processing
+from mmpretrain.engine import VisualizationHook
+from mmpretrain.visualization import UniversalVisualizer
 from mmrazor.registry import MODELS
 from torch.utils.data import DataLoader
 
 from .part import (
     check_arguments,
     check_keys,
-    check_options,
     check_part,
     check_value,
-    registered,
     type_name,
 )
 from .sizes import check_most
@@ -39,7 +40,9 @@ LOADER = dict(
     prefetch_factor=Optional[int], pin_memory=bool, drop_last=bool, persistent_workers=bool,
     shuffle=Optional[bool], disable_subprocess_warning=bool, pin_memory_device=str,
 )  # fmt: skip
-SCHEDULE = dict(begin=int, end=int, by_epoch=bool, convert_to_iter_based=bool, verbose=bool)
+# Others may be of a vendor.
+BACKENDS = ('nccl', 'gloo', 'mpi', 'ucc', 'hccl', 'cncl', 'mccl')
+IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
 # Numbers of any part: the smallest value, and the one that it must stay below.
 RATES = (
     'attn_drop', 'attn_drop_rate', 'drop', 'drop_path', 'drop_path_rate', 'drop_rate', 'dropout',
@@ -52,6 +55,7 @@ MULTIPLES = (
 BOUNDS = {
     **dict.fromkeys(RATES, (0, 1)),
     **dict.fromkeys((*MULTIPLES, 'alpha', 'loss_weight', 'eta_min'), (0, math.inf)),
+    'layer_decay_rate': (0, math.inf),
 }
 
 
@@ -63,7 +67,8 @@ def check_numbers(part: Any, key: str) -> None:
             check_numbers(value, f'{key}.{name}')
         elif name in BOUNDS and type(value) in (int, float):
             least, below = BOUNDS[name]
-            if not least <= value < below:
+            # MMSegmentation's heads know -1 as none.
+            if not least <= value < below and (name, value) != ('dropout_ratio', -1):
                 upto = '' if below == math.inf else f', less than {below}'
                 raise ValueError(f'{key}.{name} is {value!r}, expected a number >= {least}{upto}.')
 
@@ -108,10 +113,19 @@ def check_run(cfg: Any) -> None:
             f'train_cfg.val_begin is {loop["val_begin"]}, behind the end of the run, {last}: set '
             'it to less, or val_cfg, val_dataloader and val_evaluator to None.'
         )
-    schedules, loop = cfg.get('param_scheduler') or (), cfg.get('train_cfg') or {}
+    schedules = cfg.get('param_scheduler') or ()
+    by_iteration = (
+        type_name(loop if 'type' in loop else train_loop(loop, 'train_cfg')) == 'IterBasedTrainLoop'
+    )
     for index, part in enumerate([schedules] if isinstance(schedules, dict) else schedules):
-        key = 'max_epochs' if part.get('by_epoch', True) else 'max_iters'
+        by_epoch = part.get('by_epoch', True)
+        key = 'max_epochs' if by_epoch else 'max_iters'
         begin = part.get('begin', 0)
+        if by_iteration and by_epoch and not part.get('convert_to_iter_based'):
+            raise ValueError(
+                f'param_scheduler.{index}.by_epoch is True, but train_cfg counts iterations, all '
+                'in one epoch, at whose end it would step: set it to False.'
+            )
         # What the loop does not count is as long as one could want.
         if 'end' not in part and begin >= loop.get(key, math.inf):
             raise ValueError(
@@ -122,7 +136,9 @@ def check_run(cfg: Any) -> None:
 
 def train_loop(part: dict, key: str) -> str:
     """The type of a training loop that has none."""
-    check_value(part.get('by_epoch'), bool, f'{key}.by_epoch')
+    if 'by_epoch' not in part:
+        raise ValueError(f'{key} lacks "type" or "by_epoch".')
+    check_value(part['by_epoch'], bool, f'{key}.by_epoch')
     return 'EpochBasedTrainLoop' if part['by_epoch'] else 'IterBasedTrainLoop'
 
 
@@ -166,6 +182,10 @@ def check_dataset(part: dict, kind: Callable, key: str) -> None:
         if name in parameters and name not in part:
             raise ValueError(f'{key} lacks "{name}", which {kind.__name__} needs.')
     check_value(part.get('datasets', ()), Sequence, f'{key}.datasets')
+    if inspect.isclass(kind) and issubclass(kind, BaseDataset):
+        for name, hint in get_type_hints(BaseDataset.__init__).items():
+            if name in part and name not in parameters:
+                check_value(part[name], hint, f'{key}.{name}')
     root = part.get('data_root') or ''
     local = isinstance(root, str) and '://' not in root and not part.get('download')
     if local and not Path(root).exists():
@@ -173,6 +193,8 @@ def check_dataset(part: dict, kind: Callable, key: str) -> None:
             f'{key}.data_root="{root}" does not exist (looked in {Path.cwd()}): put the dataset '
             f'there, link it, or set {key}.data_root.'
         )
+    if local and inspect.isclass(kind) and issubclass(kind, BaseDataset):
+        _check_paths(part, Path(root), key)
     if inspect.isclass(kind) and issubclass(kind, BaseDataset) and not part.get('pipeline'):
         others = [name for name in part if name not in parameters]
         raise ValueError(
@@ -180,10 +202,90 @@ def check_dataset(part: dict, kind: Callable, key: str) -> None:
             + nearest('pipeline', others, most=1)
         )
     check_value(part.get('pipeline', ()), Sequence, f'{key}.pipeline')
+    _check_metainfo(part.get('metainfo') or {}, kind, f'{key}.metainfo')
+    if any(each.__module__.startswith('mmseg.') for each in inspect.getmro(kind)):
+        default = parameters.get('reduce_zero_label')
+        reduced = part.get('reduce_zero_label', default.default if default else False)
+        _check_segments(part, reduced, key)
+
+
+def _check_paths(part: dict, root: Path, key: str) -> None:
+    """What a dataset reads is under its root, or has a whole path."""
+    prefixes = part.get('data_prefix') or {}
+    given = {'ann_file': part.get('ann_file')}
+    if isinstance(prefixes, dict):
+        given.update({f'data_prefix.{name}': path for name, path in prefixes.items()})
+    else:
+        given['data_prefix'] = prefixes
+    for name, path in given.items():
+        check_value(path, Optional[str], f'{key}.{name}')
+        if path and '://' not in path and not (root / path).exists():
+            raise ValueError(
+                f'{key}.{name}="{path}" does not exist in {key}.data_root="{root}" (looked in '
+                f'{Path.cwd()}).'
+            )
+    for name in ('img_suffix', 'seg_map_suffix'):
+        if name in part and not (isinstance(part[name], str) and part[name]):
+            raise ValueError(f'{key}.{name} is {part[name]!r}, expected an ending of file names.')
+
+
+def _check_metainfo(part: Any, kind: Any, key: str) -> None:
+    """The classes of a dataset are names, under the key that is read."""
+    check_value(part, dict, key)
+    if set(part) - {'palette', *(getattr(kind, 'METAINFO', None) or ())} and 'classes' not in part:
+        raise ValueError(f'{key} lacks "classes". ' + nearest('classes', part, most=1))
+    classes = part.get('classes', ())
+    check_value(classes, Union[str, Sequence[str]], f'{key}.classes')
+    if isinstance(classes, str) and not Path(classes).is_file():
+        raise ValueError(f'{key}.classes="{classes}" is no file of names, one a line.')
+
+
+def _check_segments(part: dict, reduced: Any, key: str) -> None:
+    """A dataset of MMSegmentation has what is read of it, and means the same by the first class."""
+    needed = ['img_path']
+    for index, step in enumerate(part.get('pipeline', ())):
+        if type_name(step) != 'LoadAnnotations':
+            continue
+        needed.append('seg_map_path')
+        own = step.get('reduce_zero_label')
+        if own not in (None, reduced):
+            raise ValueError(
+                f'{key}.reduce_zero_label is {reduced!r}, but {key}.pipeline.{index}.'
+                f'reduce_zero_label {own!r}: leave the second out.'
+            )
+    # Without prefixes images would be their own annotations.
+    prefixes = part.get('data_prefix') or {}
+    for name in needed if prefixes or len(needed) > 1 else ():
+        if prefixes.get(name) is None:
+            near = nearest(name, prefixes, most=1)
+            raise ValueError(f'{key}.data_prefix lacks "{name}", which its pipeline reads. {near}')
+
+
+def check_metric(part: dict, kind: Callable, key: str) -> None:
+    """What a metric of MMDetection or MMSegmentation says of its values when all is evaluated."""
+    given = part.get('iou_metrics', ())
+    for name in [given] if isinstance(given, str) else given:
+        if name not in IOU_METRICS:
+            raise ValueError(f'{key}.iou_metrics has {name!r}. ' + nearest(name, IOU_METRICS))
+    path = part.get('ann_file')
+    if isinstance(path, str) and '://' not in path and not Path(path).is_file():
+        raise ValueError(f'{key}.ann_file="{path}" is no file (looked in {Path.cwd()}).')
 
 
 def check_hook(part: dict, kind: Callable, key: str) -> None:
-    """What an EMAHook does not take is taken by the average that it builds when the run begins."""
+    """What a hook does not take is taken by what it builds or calls when the run has begun."""
+    if 'priority' in part:
+        try:
+            get_priority(part['priority'])
+        except (KeyError, TypeError, ValueError):
+            near = nearest(part['priority'], Priority.__members__)
+            raise ValueError(
+                f'{key}.priority is {part["priority"]!r}, expected 0 to 100 or a name. {near}'
+            ) from None
+    if kind is VisualizationHook:
+        own = inspect.signature(kind).parameters
+        drawn = inspect.signature(UniversalVisualizer.visualize_cls).parameters
+        check_keys(part, ('type', '_scope_', 'priority', *own, *drawn), key)
     if not inspect.isclass(kind) or not issubclass(kind, EMAHook):
         return
     own = ('type', '_scope_', 'priority', *inspect.signature(kind).parameters)
@@ -192,76 +294,6 @@ def check_hook(part: dict, kind: Callable, key: str) -> None:
     check_part(average, MODELS, key, given=('model',))
     if not 0 < average.get('momentum', 0.5) < 1:
         raise ValueError(f'{key}.momentum is {average["momentum"]}, expected 0 to 1.')
-
-
-def check_optim_wrapper(part: dict, kind: Callable, key: str) -> None:
-    """A wrapper has an optimizer and clips by arguments that torch knows."""
-    constructor = part.get('constructor', 'DefaultOptimWrapperConstructor')
-    check_value(constructor, str, f'{key}.constructor')
-    registered(constructor, OPTIM_WRAPPER_CONSTRUCTORS, f'{key}.constructor')
-    for name in ('paramwise_cfg', 'clip_grad'):
-        check_value(part.get(name), Optional[dict], f'{key}.{name}')
-    if constructor == 'DefaultOptimWrapperConstructor':
-        check_paramwise(part.get('paramwise_cfg') or {}, f'{key}.paramwise_cfg')
-    # Another constructor may build several optimizers.
-    if 'optimizer' not in part and constructor == 'DefaultOptimWrapperConstructor':
-        raise ValueError(f'{key} lacks "optimizer". ' + nearest('optimizer', part, most=1))
-    if part.get('clip_grad'):
-        clip = dict(part['clip_grad'])
-        by = clip.pop('type', 'norm')
-        if by not in ('norm', 'value'):
-            raise ValueError(f'{key}.clip_grad.type is {by!r}, expected "norm" or "value".')
-        for name in ('max_norm', 'clip_value'):
-            if isinstance(clip.get(name), (int, float)) and not clip[name] > 0:
-                raise ValueError(f'{key}.clip_grad.{name} is {clip[name]!r}, expected > 0.')
-        clipper = getattr(torch.nn.utils, f'clip_grad_{by}_')
-        check_arguments(clipper, clip, f'{key}.clip_grad', given=('parameters',))
-
-
-def check_paramwise(part: dict, key: str) -> None:
-    """Multiples are known, numbers, and within ``custom_keys`` those of names of weights."""
-    check_keys(part, ('custom_keys', 'bypass_duplicate', *MULTIPLES[2:]), key)
-    check_value(part.get('custom_keys', {}), dict, f'{key}.custom_keys')
-    for name, multiples in (part.get('custom_keys') or {}).items():
-        place = f'{key}.custom_keys.{name}'
-        if not isinstance(multiples, dict):
-            raise TypeError(
-                f'{place} is {multiples!r}, expected dict(lr_mult=…, decay_mult=…) for the weights '
-                f'with "{name}" in their names.'
-            )
-        check_options(multiples, dict.fromkeys(MULTIPLES[:2], float), place)
-    for name in MULTIPLES:
-        check_value(part.get(name), Optional[float], f'{key}.{name}')
-    check_finite(part, key)
-    check_numbers(part, key)
-
-
-def check_optimizer(part: dict, kind: Any, key: str) -> None:
-    """An optimizer's numbers are finite, and it steps without a closure."""
-    check_finite(part, key)
-    closure = inspect.signature(kind.step).parameters.get('closure')
-    if closure is not None and closure.default is closure.empty:
-        raise ValueError(f'{key}.type: {kind.__name__} needs a closure, which MMEngine has not.')
-
-
-def check_finite(part: dict, key: str) -> None:
-    """Refuse NaN and infinity, in inner dictionaries too."""
-    for name, value in part.items():
-        if isinstance(value, dict):
-            check_finite(value, f'{key}.{name}')
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f'{key}.{name} is {value!r}, expected a finite number.')
-
-
-def check_schedule(part: dict, kind: Callable, key: str) -> None:
-    """A schedule ends behind its begin."""
-    for name, hint in SCHEDULE.items():
-        if name in part:
-            check_value(part[name], hint, f'{key}.{name}')
-    check_numbers(part, key)
-    begin, end = part.get('begin', 0), part.get('end', math.inf)
-    if end <= begin:
-        raise ValueError(f'{key}.end is {end}, expected more than {key}.begin, {begin}.')
 
 
 def check_environment(part: dict) -> None:
@@ -276,6 +308,9 @@ def check_environment(part: dict) -> None:
     known = inspect.signature(torch.distributed.init_process_group).parameters
     check_keys(peers, (*known, 'port', 'init_backend'), key)
     check_value(peers.get('backend', ''), str, f'{key}.backend')
+    near = difflib.get_close_matches(peers.get('backend', ''), BACKENDS, n=1, cutoff=0.7)
+    if near and peers['backend'] not in BACKENDS:
+        raise ValueError(f'{key}.backend is "{peers["backend"]}". Nearest: "{near[0]}".')
     timeout = peers.get('timeout')
     check_value(timeout, Optional[float], f'{key}.timeout')
     if timeout is not None and not 0 < timeout < 2**31:

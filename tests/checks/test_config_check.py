@@ -120,6 +120,8 @@ def test_stock_configs_are_not_refused(path, monkeypatch):
         ('optim_wrapper.optimizer', dict(type='LBFGS', lr=1.0), 'optimizer.type: LBFGS needs a'),
         ('optim_wrapper.optimizer.betas', (0.9, 0.99, 0.999), 'optim_wrapper'),
         ('optim_wrapper.clip_grad', dict(max_norms=1), 'clip_grad has no key "max_norms"'),
+        ('optim_wrapper', dict(type='AmpOptimWrapper', loss_scale='x'), "loss_scale is 'x', exp"),
+        ('optim_wrapper.optimizer', dict(type='SGD', lr=1), 'lacks "weight_decay", of which '),
         ('optim_wrapper.constructor', 'x', 'optim_wrapper.constructor "x" is not registered'),
         ('optim_wrapper.clip_grad', 3, 'optim_wrapper.clip_grad is 3, expected a dict or None'),
         ('optim_wrapper.accumulative_counts', 0, 'accumulative_counts is 0'),
@@ -127,15 +129,32 @@ def test_stock_configs_are_not_refused(path, monkeypatch):
         ('param_scheduler.0.start_factor', 'x', 'param_scheduler.0.start_factor is'),
         ('param_scheduler.1.eta_min', float('nan'), 'param_scheduler.1.eta_min is nan'),
         ('param_scheduler.1.begin', 14, 'param_scheduler.1'),
+        ('param_scheduler', [dict(type='StepLR', step_size=1, gamma=-1)], 'gamma is -1, expected'),
+        ('param_scheduler', [dict(type='PolyLR', power=-1.0, end=9)], 'power is -1.0, expected'),
+        ('train_cfg', dict(max_epochs=3), 'train_cfg lacks "type" or "by_epoch"'),
+        ('val_cfg', dict(_scope_='mmpretrain'), 'val_cfg has no "type"'),
+        ('val_evaluator', [], r'val_evaluator is \[\], expected at least one metric'),
         ('randomness.seed', -1, 'randomness.seed is -1'),
         ('randomness', dict(), 'randomness lacks "seed"'),
         ('env_cfg.mp_cfg.mp_start_method', 'frok', 'Nearest: "fork'),
+        ('env_cfg.dist_cfg.backend', 'ncl', 'backend is "ncl". Nearest: "nccl"'),
         ('env_cfg.dist_cfg.timeout', 0, 'env_cfg.dist_cfg.timeout is 0'),
         ('log_level', 'LOUD', 'log_level is "LOUD"'),
         ('default_scope', 'mmpretain', 'Nearest: "mmpretrain"'),
         ('visualizer.vis_backends', [dict(type='TensorboardBackend')], 'TensorboardVisBackend'),
         ('auto_scale_lr', dict(base_batch=3), 'Nearest: "base_batch_size"'),
         ('custom_hooks', [dict(type='EMAHook', momentun=0.1)], 'no key "momentun". Nearest: "mom'),
+        (
+            'default_hooks.visualization',
+            dict(type='VisualizationHook', enable=0.5),
+            'is 0.5, expec',
+        ),
+        ('default_hooks.visualization', dict(type='VisualizationHook', enabl=1), 'no key "enabl"'),
+        (
+            'custom_hooks',
+            [dict(type='IterTimerHook', priority='ABOE_NORMAL')],
+            'custom_hooks.0.priority is .ABOE_NORMAL., .* Nearest: "ABOVE_NORMAL"',
+        ),
         ('custom_hooks', [dict(type='EMAHook', momentum=3)], 'custom_hooks.0.momentum is 3'),
         ('resume', 'yes', "resume is 'yes', expected True or False"),
     ],
@@ -166,7 +185,7 @@ def test_message(demo, key, value, message):
             dict(type='RandomFlip', prob=0.5, direction=[]),
             r'direction is \[\], expected at least one',
         ),
-        (dict(type='ResizeEdge', scale=0), 'scale is 0, expected a number > 0'),
+        (dict(type='ResizeEdge', scale=0), 'scale is 0, expected numbers > 0'),
     ],
 )
 def test_what_a_transform_would_say_of_the_image_that_it_hits(demo, transform, message):
@@ -191,7 +210,8 @@ MIXES = dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=
         (dict(std=[1, 0, 1]), 'std is .*, expected numbers > 0'),
         (dict(num_classes=2.5), 'num_classes is 2.5, expected a whole number or None'),
         (dict(pad_size_divisor=0), 'pad_size_divisor is 0, expected a number >= 1'),
-        (dict(batch_augments=dict(augments=[])), r'augments is \[\], expected at least one'),
+        (dict(batch_augments=dict(augments=[])), 'augments is empty or missing, expected at least'),
+        (dict(batch_augments=dict()), 'augments is empty or missing, expected at least one'),
         (dict(batch_augments=dict(augments=[3])), r'augments\.0 is 3, expected dict\(type='),
         (dict(batch_augments=dict(augments=dict(type='Mixup', alpha=1))), 'augments.alpha is 1, '),
         (dict(batch_augments=dict(MIXES, probs=[1.0])), r'probs is \[1.0\], expected a list with'),
@@ -292,6 +312,58 @@ def test_average_of_shards(monkeypatch):
         check_config(cfg)
 
 
+@pytest.mark.parametrize(
+    'part',
+    [
+        dict(type='AmpOptimWrapper', loss_scale=512.0),
+        dict(type='AmpOptimWrapper', loss_scale=dict(init_scale=512.0)),
+        dict(paramwise_cfg=dict(custom_keys=dict(bias=dict(decay_mult=0.0, lars_exclude=True)))),
+        dict(paramwise_cfg=dict(custom_keys=dict(predictor=dict(fix_lr=True)))),
+    ],
+)
+def test_what_is_annotated_otherwise(demo, part):
+    cfg = copy.deepcopy(demo)
+    cfg.optim_wrapper.update(part)
+    check_config(cfg)
+
+
+def test_multiples_of_layers(demo):
+    """MMPretrain's constructor reads other keys than MMEngine's."""
+    cfg = copy.deepcopy(demo)
+    cfg.optim_wrapper.update(
+        constructor='LearningRateDecayOptimWrapperConstructor',
+        paramwise_cfg=dict(layer_decay_rate=0.75, flat_decay_mult=0.0),
+    )
+    check_config(cfg)
+    for name in ('layer_decay_rat', 'bias_lr_mult'):
+        cfg.optim_wrapper.paramwise_cfg = {name: 0.75}
+        with pytest.raises(ValueError, match=f'paramwise_cfg has no key "{name}"'):
+            check_config(cfg)
+    cfg.optim_wrapper.paramwise_cfg = dict(layer_decay_rate=0.75)
+    cfg.optim_wrapper.optimizer = dict(type='AdamW')
+    with pytest.raises(ValueError, match='optimizer lacks "lr", of which layer_decay_rate is a mu'):
+        check_config(cfg)
+
+
+def test_what_a_dataset_reads_is_there(tmp_path, demo):
+    (tmp_path / 'images' / 'a').mkdir(parents=True)
+    dataset = dict(
+        type='CustomDataset', data_root=str(tmp_path), pipeline=[dict(type='PackInputs')]
+    )
+    cfg = copy.deepcopy(demo)
+    cfg.train_dataloader.dataset = dict(dataset, data_prefix='images')
+    check_config(cfg)
+    for given, said in (
+        (dict(data_prefix='image'), 'data_prefix="image" does not exist in .*data_root="'),
+        (dict(ann_file='train.txt'), 'ann_file="train.txt" does not exist in'),
+        (dict(metainfo=dict(classes='a')), r'metainfo\.classes="a" is no file of names'),
+        (dict(indices='x'), "indices is 'x', expected"),
+    ):
+        cfg.train_dataloader.dataset = dict(dataset, **given)
+        with pytest.raises((TypeError, ValueError), match=r'train_dataloader\.dataset\.' + said):
+            check_config(cfg)
+
+
 def test_missing_dataset_within_another(demo):
     cfg = copy.deepcopy(demo)
     inner = dict(type='ImageNet', data_root='nowhere', pipeline=[dict(type='PackInputs')])
@@ -336,6 +408,10 @@ def test_missing_dataset_within_another(demo):
             r'custom_keys\.decay_mult is 0\.0, expected dict\(lr_mult=…',
         ),
         (
+            {'optim_wrapper.paramwise_cfg.custom_keys': {'.x': {}}},
+            r'custom_keys\.\.x is {}, expected dict\(lr_mult=…',
+        ),
+        (
             {'optim_wrapper.clip_grad': dict(max_norm=-1)},
             r'max_norm is -1, expected > 0',
         ),
@@ -343,6 +419,13 @@ def test_missing_dataset_within_another(demo):
         ({'valq_dataloader': {}}, 'valq_dataloader is no key .* Nearest: "val_dataloader"'),
         ({'default_hooks.loger': {}}, r'default_hooks\.loger is no key .* Nearest: "logger"'),
         ({'train_dataloader.sampler._scope_': 'mmretrain'}, r'sampler\._scope_ is "mmretrain"\.'),
+        (
+            dict(
+                train_cfg=dict(by_epoch=False, max_iters=9),
+                param_scheduler=[dict(type='StepLR', step_size=1)],
+            ),
+            r'param_scheduler\.0\.by_epoch is True, but train_cfg counts iterations',
+        ),
         ({'train_cfg.val_begin': 99}, 'val_begin is 99, behind the end of the run, 14'),
         (
             {'train_cfg.dynamic_intervals': [[1, 1]]},
