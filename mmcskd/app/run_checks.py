@@ -1,5 +1,6 @@
 """What can be said of a run when its parts are built, before its first iteration."""
 
+import difflib
 import math
 from typing import Any, Iterator, List, Optional, Tuple
 
@@ -16,6 +17,8 @@ from ..checks.class_names import (
 from ..checks.part import type_name
 from ..runs.wrapped_model import unwrapped
 
+STOCK = ('mmcv.', 'mmdet.', 'mmseg.')
+
 
 def check_run(runner: Runner) -> None:
     """Refuse a run that would end with an error, or with another number than it says.
@@ -26,16 +29,20 @@ def check_run(runner: Runner) -> None:
     Raises:
         ValueError: If datasets or the teacher name the same classes by other numbers, a ``topk`` is
             larger than the number of classes, batch augmentations make labels of other classes than
-            the model's, ``save_best`` names a metric that there is not, or an average is too long
-            for the run.
+            the model's, a metric has no annotations, ``save_best`` names a metric that there is
+            not, ``custom_keys`` names a weight that there is not, or an average is too long for
+            the run.
     """
     _check_classes(runner)
     for phase, loop in _loops(runner):
         _check_topk(runner, phase, loop)
+        _check_truth(runner, phase, loop)
     _check_preprocessor(unwrapped(runner))
     if isinstance(getattr(runner, '_train_loop', None), BaseLoop):
         _check_averages(runner)
         _check_best(runner)
+        _check_custom_keys(runner)
+        _check_annotations(runner)
 
 
 def check_loaded(runner: Runner, checkpoint: dict) -> None:
@@ -64,8 +71,27 @@ def _check_classes(runner: Runner) -> None:
         f'{phase}_dataloader.dataset': getattr(loop.dataloader, 'dataset', None)
         for phase, loop in _loops(runner)
     }
+    for key, dataset in datasets.items():
+        for each in _innermost(dataset):
+            names, found = dataset_classes(each), getattr(each, 'cat_ids', None)
+            if names and isinstance(found, list) and len(found) != len(names):
+                raise ValueError(
+                    f'{key}.metainfo.classes has {len(names)} names, of which {len(found)} are '
+                    f'categories of ann_file="{each.ann_file}": labels would be of other classes. '
+                    'Name those of the file.'
+                )
     for warning in check_run_classes(unwrapped(runner), datasets):
         runner.logger.warning(warning)
+
+
+def _innermost(dataset: Any) -> Iterator[Any]:
+    """A dataset, or those that it repeats or joins."""
+    inner = [*getattr(dataset, 'datasets', ()), getattr(dataset, 'dataset', None)]
+    inner = [each for each in inner if each is not None]
+    for each in inner:
+        yield from _innermost(each)
+    if not inner and dataset is not None:
+        yield dataset
 
 
 def _check_averages(runner: Runner) -> None:
@@ -115,6 +141,42 @@ def _check_topk(runner: Runner, phase: str, loop: Any) -> None:
             )
 
 
+def _check_truth(runner: Runner, phase: str, loop: Any) -> None:
+    """Metrics have names of classes, and annotations, if need be those that the pipeline packs."""
+    packed = "'instances'" in str(runner.cfg.get(f'{phase}_dataloader'))
+    for metric in getattr(getattr(loop, 'evaluator', None), 'metrics', ()):
+        if type(metric).__name__ == 'CocoMetric' and metric._coco_api is None and not packed:
+            raise ValueError(
+                f'{phase}_evaluator.ann_file is missing: name the file of annotations, or add '
+                f"'instances' to meta_keys of PackDetInputs in {phase}_dataloader."
+            )
+        if type(metric).__name__ == 'IoUMetric' and not dataset_classes(loop.dataloader.dataset):
+            raise ValueError(
+                f'{phase}_dataloader.dataset.metainfo.classes is missing, the names of what '
+                f'{phase}_evaluator counts.'
+            )
+
+
+def _check_annotations(runner: Runner) -> None:
+    """The pipeline of a dense student loads what it learns from, as far as its steps are stock."""
+    steps = list(_transforms(runner.train_dataloader.dataset))
+    student = getattr(unwrapped(runner), 'architecture', unwrapped(runner))
+    learnt = {name: getattr(student, name, False) for name in ('with_bbox', 'with_mask')}
+    learnt['with_seg'] = hasattr(student, 'decode_head')
+    stock = all(type(step).__module__.startswith(STOCK) for step in steps)
+    for name, needed in learnt.items():
+        if stock and needed and not any(getattr(step, name, False) for step in steps):
+            raise ValueError(
+                f'train_dataloader.dataset.pipeline has no LoadAnnotations with {name}=True, which '
+                'the model learns from.'
+            )
+
+
+def _transforms(dataset: Any) -> Iterator[Any]:
+    for each in _innermost(dataset):
+        yield from getattr(getattr(each, 'pipeline', None), 'transforms', ())
+
+
 def _check_preprocessor(model: Any) -> None:
     """Mixed labels are vectors of the preprocessor's classes."""
     preprocessor, classes = getattr(model, 'data_preprocessor', None), _num_classes(model)
@@ -137,6 +199,28 @@ def _check_best(runner: Runner) -> None:
                     f'default_hooks.checkpoint.save_best is "{name}", but val_evaluator gives '
                     f'{", ".join(known)}: take one of them, or "auto".'
                 )
+
+
+def _check_custom_keys(runner: Runner) -> None:
+    """Rates of their own have weights, and no name is misspelt.
+
+    Recipes of whole families name weights that few models have, to keep them from decaying.
+    """
+    weights = [name for name, _ in unwrapped(runner).named_parameters()]
+    pieces = {piece for name in weights for piece in name.split('.')}
+    wrapper = runner.cfg.get('optim_wrapper') or {}
+    keys = (wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}
+    for key, multiples in keys.items():
+        if any(key in (name if '.' in name else f'.{name}') for name in weights):
+            continue
+        said = f'optim_wrapper.paramwise_cfg.custom_keys has "{key}", but no weight has that name.'
+        for piece in key.split('.'):
+            near = difflib.get_close_matches(piece, pieces, n=1, cutoff=0.8)
+            if near and piece not in pieces:
+                raise ValueError(f'{said} Nearest: "{near[0]}".')
+        if set(multiples) - {'decay_mult'}:
+            raise ValueError(f'{said} The first one is "{weights[0]}".')
+        runner.logger.warning(said)
 
 
 def _metrics(loop: Any) -> Optional[List[str]]:

@@ -2,6 +2,7 @@
 
 import pytest
 from fault_runs import Pictures, runner
+from mmengine.config import Config
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from models import NUM_CLASSES, algorithm_config
@@ -57,6 +58,13 @@ def validated(**evaluator):
     )
 
 
+def multiplied(**keys):
+    """Multiples by the names of weights."""
+    optimizer = dict(type='AdamW', lr=0.01, weight_decay=0.1)
+    optim = dict(optimizer=optimizer, paramwise_cfg=dict(custom_keys=keys))
+    return dict(optim=optim, cfg=Config(dict(optim_wrapper=optim)))
+
+
 def mixing(classes):
     augments = dict(augments=[dict(type='Mixup', alpha=0.8)])
     kind = dict(type='mmpretrain.ClsDataPreprocessor', batch_augments=augments)
@@ -75,6 +83,14 @@ def mixing(classes):
         (
             dict(validated(), checkpoint=dict(save_best='accuracy/top3')),
             r'save_best is "accuracy/top3", but val_evaluator gives accuracy/top1',
+        ),
+        (
+            multiplied(**{'.pos_embd': dict(decay_mult=0.0)}),
+            r'custom_keys has "\.pos_embd", but no weight has that name\. Nearest: "pos_embed"',
+        ),
+        (
+            multiplied(**{'backbone.stem': dict(lr_mult=0.1)}),
+            r'custom_keys has "backbone\.stem", but no weight has that name\. The first one is "a',
         ),
         (mixing(1000), r'data_preprocessor\.num_classes is 1000, .* has 7 classes: set it to 7'),
         (dict(dataset=dict(type='Unlabelled')), 'gives no .gt_label. .* set with_label=True'),
@@ -111,6 +127,8 @@ def test_refused(changes, message, tmp_path):
         mixing(NUM_CLASSES),
         dict(validated(topk=(1, 3)), checkpoint=dict(save_best='accuracy/top3')),
         dict(dataset=dict(type='Twice', dataset=dict(type='Labelled'))),
+        # Recipes of whole families keep weights from decaying that few models have.
+        multiplied(backbone=dict(lr_mult=0.1), absolute_pos_embed=dict(decay_mult=0.0)),
     ],
 )
 def test_taken(changes, tmp_path):
