@@ -203,7 +203,8 @@ def check_dataset(part: dict, kind: Callable, key: str) -> None:
         )
     check_value(part.get('pipeline', ()), Sequence, f'{key}.pipeline')
     _check_metainfo(part.get('metainfo') or {}, kind, f'{key}.metainfo')
-    if any(each.__module__.startswith('mmseg.') for each in inspect.getmro(kind)):
+    family = inspect.getmro(kind) if isinstance(kind, type) else ()
+    if any(each.__module__.startswith('mmseg.') for each in family):
         default = parameters.get('reduce_zero_label')
         reduced = part.get('reduce_zero_label', default.default if default else False)
         _check_segments(part, reduced, key)
@@ -283,9 +284,9 @@ def check_hook(part: dict, kind: Callable, key: str) -> None:
                 f'{key}.priority is {part["priority"]!r}, expected 0 to 100 or a name. {near}'
             ) from None
     if kind is VisualizationHook:
-        own = inspect.signature(kind).parameters
         drawn = inspect.signature(UniversalVisualizer.visualize_cls).parameters
-        check_keys(part, ('type', '_scope_', 'priority', *own, *drawn), key)
+        taken = (*inspect.signature(kind).parameters, *drawn)
+        check_keys(part, ('type', '_scope_', 'priority', *taken), key)
     if not inspect.isclass(kind) or not issubclass(kind, EMAHook):
         return
     own = ('type', '_scope_', 'priority', *inspect.signature(kind).parameters)
