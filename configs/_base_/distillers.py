@@ -41,7 +41,7 @@ patch_distiller = dict(
     loss_forward_mappings=dict(loss_cskd=to_cskd),
 )
 # CSKD+: distributions in place of classes, at each place and of the whole, on all tokens; no CKF.
-logits = dict(recorder='response', from_student=False, data_idx=1)
+whole = dict(type='DeiTLoss', mode='soft', reduction='batchmean', loss_weight=1.0)
 cskd_plus_distiller = dict(
     type='ConfigurableDistiller',
     teacher_recorders=recorders['teacher_recorders'],
@@ -52,12 +52,12 @@ cskd_plus_distiller = dict(
     connectors=cskd_distiller['connectors'],
     distill_losses=dict(
         loss_cskd=dict(type='CSKDLoss', mode='soft', temperature=3.0, fusion_weight=1.0),
-        loss_dist=dict(type='KLDivergence', tau=1.0, loss_weight=1.0),
-        loss_cls=dict(type='KLDivergence', tau=1.0, loss_weight=1.0),
+        loss_deit=whole,
+        loss_cls=whole,
     ),
     loss_forward_mappings=dict(
-        loss_cls=dict(preds_S=dict(recorder='logits', from_student=True), preds_T=logits),
-        loss_dist=dict(preds_S=to_deit['student_logits'], preds_T=logits),
+        loss_cls={**to_deit, 'student_logits': dict(recorder='logits', from_student=True)},
+        loss_deit=to_deit,
         loss_cskd=to_cskd,
     ),
 )

@@ -1,5 +1,5 @@
-# Those of the paper with the soft loss, the better one for few pictures: see docs/evidence.md.
+# For few pictures: CSKD+ where the student has a distillation token, see docs/evidence.md. For one
+# without, the paper's loss on the patches in its soft form.
 _base_ = '../_base_/distillers.py'
 
-cskd_distiller = dict(distill_losses=dict(loss_cskd=dict(mode='soft')))
-patch_distiller = cskd_distiller
+patch_distiller = dict(distill_losses=dict(loss_cskd=dict(mode='soft')))

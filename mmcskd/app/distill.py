@@ -50,7 +50,7 @@ def distill(
     dry_run: bool = False,
     verbose: bool = False,
 ) -> Run:
-    """Teach a vision transformer the classes of one's own images by CSKD.
+    """Teach a vision transformer the classes of one's own images by CSKD+.
 
     The steps: look at the data; fine-tune the teacher on them, unless it answers their classes
     already; distil the student; train the same student without a teacher, if asked; evaluate them
@@ -141,7 +141,8 @@ def distill(
         str(journey.out / 'bank') if bank else None,
     )
     check_pair(own, pupil, text)
-    steps.append(Step('student', f'{pupil.name}, CSKD', text, found, steps[0], bank=bank))
+    title = f'{pupil.name}, {configs_of_run.way_to_distil(pupil)}'
+    steps.append(Step('student', title, text, found, steps[0], bank=bank))
     if baseline:
         text = configs_of_run.baseline_config(
             pupil, recipe('baseline', pupil, **options), setting, str(journey.out / 'baseline')

@@ -63,6 +63,6 @@ def _grid(distiller: Any, role: str, size: int) -> Tuple[int, ...]:
     recorders = getattr(distiller.distiller, f'{role}_recorders')
     with recorders:
         getattr(distiller, role).eval()(torch.zeros(1, 3, size, size), mode='tensor')
-    (recorder,) = recorders.recorders.values()
-    record = recorder.data_buffer[-1]
+    name = dict(teacher='response', student='tokens')[role]  # of configs/_base_/distillers.py
+    record = recorders.recorders[name].data_buffer[-1]
     return tuple(record[0].shape[-2:]) if role == 'teacher' else tuple(record.grid)

@@ -65,11 +65,11 @@ def test_a_dry_run_writes_configs_and_trains_nothing(photos, tmp_path, capsys):
     assert "type='FrozenTeacherDistill'" in config and 'max_epochs=2' in config
 
 
-def test_the_student_learns_by_the_soft_loss(photos, tmp_path):
+def test_the_student_learns_by_cskd_plus(photos, tmp_path):
     out = mmcskd.distill(photos, out=tmp_path / 'out', dry_run=True, **SMALL).out
-    distiller = Config.fromfile(out / 'student' / 'config.py').model.distiller
-    assert distiller.distill_losses.loss_cskd.mode == 'soft'
-    assert distiller.distill_losses.loss_deit.mode == 'hard'
+    cfg = Config.fromfile(out / 'student' / 'config.py')
+    assert cfg.model.distiller == cfg.cskd_plus_distiller
+    assert cfg.custom_hooks == []
 
 
 def test_the_name_of_a_folder_decides_nothing(photos, tmp_path):

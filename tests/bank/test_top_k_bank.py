@@ -6,6 +6,8 @@ import re
 import pytest
 import torch
 from bank_runs import EPOCHS, config, train
+from mmengine.config import Config
+from models import CONFIGS
 from safetensors import safe_open
 from safetensors.numpy import save
 
@@ -156,14 +158,21 @@ def test_runs_from_it(home, top_bank, capfd):
     assert meta['error'].keys() == error.keys()
 
 
-def test_all_classes_run(home):
-    cfg = config(home, 'write_all')
+@pytest.mark.parametrize('kind', ['soft', 'plus'])
+def test_all_classes_run(home, kind):
+    """Also of CSKD+, which has two losses of the teacher's answer to the whole image."""
+    changes = SOFT
+    if kind == 'plus':
+        distiller = Config.fromfile(CONFIGS / '_base_/distillers.py').cskd_plus_distiller
+        changes = {'model.distiller': dict(_delete_=True, **distiller)}
+    cfg = config(home, f'write_all_{kind}', **changes)
     cfg.model.bank = dict(top_k=10)
-    writer = BankWriter(cfg, str(home / 'all_bank'))
+    bank = home / f'all_bank_{kind}'
+    writer = BankWriter(cfg, str(bank))
     writer.write(0, EPOCHS)
     assert all(distance < 1e-5 for distance, _ in writer.error.values())
-    online = train(config(home, 'soft_online', **SOFT))[0]
-    banked = train(from_bank(home, 'soft_all', home / 'all_bank', 10, **SOFT))[0]
+    online = train(config(home, f'{kind}_online', **changes))[0]
+    banked = train(from_bank(home, f'{kind}_all', bank, 10, **changes))[0]
     for one, other in zip(online, banked):
         assert other == pytest.approx(one, rel=1e-3, abs=1e-7)
 

@@ -7,8 +7,13 @@ from models import CONFIGS, algorithm_config
 
 
 def plus(place, value):
-    """The small pair under the distiller of CSKD+, with another value."""
+    """The small pair under CSKD+'s distiller, with MMRazor's loss on one token, another value."""
     cfg = Config.fromfile(CONFIGS / 'cskd-plus_deit-ti_regnety.py')
+    distiller = cfg.model.distiller
+    distiller.distill_losses.loss_cls = dict(type='KLDivergence', tau=1.0, loss_weight=1.0)
+    names = dict(student_logits='preds_S', teacher_logits='preds_T')
+    mapping = distiller.loss_forward_mappings.loss_cls
+    distiller.loss_forward_mappings.loss_cls = {names[key]: mapping[key] for key in names}
     cfg.merge_from_dict({f'model.distiller.{place}': value})
     return algorithm_config(distiller=cfg.model.distiller.to_dict())
 
@@ -17,7 +22,7 @@ def plus(place, value):
     'place, value',
     [
         ('distill_losses.loss_cls.tau', 'linear'),
-        ('distill_losses.loss_dist.loss_weight', None),
+        ('distill_losses.loss_cls.loss_weight', None),
         ('student_recorders.logits.source', None),
         ('student_recorders.logits.source', 3),
     ],

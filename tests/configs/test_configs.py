@@ -38,7 +38,7 @@ def expected_losses(path):
     names = {
         'deit': {'loss_base', 'loss_deit'},
         'cskd': {'loss_base', 'loss_deit', 'loss_cskd'},
-        'cskd-plus': {'loss_base', 'loss_cskd', 'loss_dist', 'loss_cls'},
+        'cskd-plus': {'loss_base', 'loss_cskd', 'loss_deit', 'loss_cls'},
     }
     # Without a distillation token there is no DeiT term.
     tokenless = path.stem.startswith(('cskd_vit-', 'cskd_swin-'))

@@ -22,6 +22,24 @@ def test_bad_arguments(loss, arguments, message):
         loss(**arguments)
 
 
+@pytest.mark.parametrize(
+    'arguments', [dict(mode='soft', reduction='sum'), dict(reduction='batchmean')]
+)
+def test_bad_reduction(arguments):
+    with pytest.raises(ValueError, match=r"DeiTLoss\.reduction is '.*', expected \"mean\", or"):
+        DeiTLoss(**arguments)
+
+
+@pytest.mark.parametrize('temperature', [1.0, 3.0])
+def test_divergence_of_an_image(temperature):
+    """By torch's own word for it."""
+    student, teacher = torch.randn(2, 4, 7, dtype=torch.float64).unbind()
+    logs = [(each / temperature).log_softmax(1) for each in (student, teacher)]
+    expected = F.kl_div(*logs, reduction='batchmean', log_target=True) * temperature**2
+    loss = DeiTLoss('soft', temperature, 2.0, 'batchmean')(student, teacher)
+    torch.testing.assert_close(loss, 2 * expected)
+
+
 @pytest.mark.parametrize('weight', [-0.1, 1.1, float('nan')])
 def test_fusion_weight_out_of_range(weight):
     with pytest.raises(ValueError, match=r'CSKDLoss\.fusion_weight or CKFHook\.schedule'):
