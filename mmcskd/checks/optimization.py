@@ -39,7 +39,7 @@ def check_optim_wrapper(part: dict, kind: Callable, key: str) -> None:
     # Another constructor may build several optimizers.
     if 'optimizer' not in part and constructor == 'DefaultOptimWrapperConstructor':
         raise ValueError(f'{key} lacks "optimizer". ' + nearest('optimizer', part, most=1))
-    if part.get('clip_grad'):
+    if part.get('clip_grad') is not None:
         clip = dict(part['clip_grad'])
         by = clip.pop('type', 'norm')
         if by not in ('norm', 'value'):
@@ -114,6 +114,10 @@ def check_schedule(part: dict, kind: Callable, key: str) -> None:
     for name in ('gamma', 'power'):
         if name in part and not part[name] >= 0:
             raise ValueError(f'{key}.{name} is {part[name]!r}, expected a number >= 0.')
+    # The factor by which a rate was made smaller is divided by.
+    for name in ('start_factor', 'factor'):
+        if name in part and not part[name] > 0:
+            raise ValueError(f'{key}.{name} is {part[name]!r}, expected a number > 0.')
     begin, end = part.get('begin', 0), part.get('end', math.inf)
     if end <= begin:
         raise ValueError(f'{key}.end is {end}, expected more than {key}.begin, {begin}.')

@@ -18,12 +18,13 @@ CHOICES = dict(
     imdecode_backend=(None, *supported_backends),
 )
 TRANSFORMS_OF = ('mmcv.', 'mmpretrain.', 'mmdet.', 'mmseg.')
+PROBABILITIES = ('prob', 'cat_max_ratio')
 SIDES = ('crop_size', 'scale', 'size')
 TYPES = {
     **dict.fromkeys(
         SIDES, Optional[Union[float, Sequence[Optional[Union[float, Sequence[float]]]]]]
     ),
-    'prob': Optional[Union[float, Sequence[float]]],
+    **dict.fromkeys(PROBABILITIES, Optional[Union[float, Sequence[float]]]),
     **dict.fromkeys(('keep_ratio', 'with_bbox', 'with_label', 'with_mask', 'with_seg'), bool),
 }
 # When the first image comes, which at random may be late.
@@ -67,9 +68,11 @@ def check_transform(part: Any, kind: Callable, key: str) -> None:
     # What these name has other values.
     others = str(part['type']).startswith('torchvision/') or kind.__name__.startswith('Albu')
     if kind.__module__.startswith(TRANSFORMS_OF) and not others:
-        fixed = isinstance(part.get('scale'), tuple) and fits(part['scale'], Tuple[float, float])
-        if kind.__name__ == 'RandomResize' and fixed and part.get('ratio_range') is None:
-            raise ValueError(f'{key} lacks "ratio_range", by which {kind.__name__} changes scale.')
+        if kind.__name__ == 'RandomResize' and fits(part.get('scale'), Tuple[float, float]):
+            if not isinstance(part['scale'], tuple):
+                raise ValueError(f'{key}.scale is {part["scale"]!r}, expected a tuple.')
+            if part.get('ratio_range') is None:
+                raise ValueError(f'{key} lacks "ratio_range", by which it changes its scale.')
         if kind.__name__ in ('PackDetInputs', 'PackSegInputs') and 'meta_keys' in part:
             _check_meta(part['meta_keys'], f'{key}.meta_keys')
         _check_entries(part, kind.__name__, key)
@@ -96,12 +99,15 @@ def _check_entries(part: Any, kind: str, key: str) -> None:
             check_value(value, COLOR, place)
             if kind in (*THREE, *ANY):
                 _check_color(value, kind, place)
+            for each in value.values() if isinstance(value, dict) else [value]:
+                if kind == 'Pad' and isinstance(each, list):
+                    raise ValueError(f'{place} has {each!r}, expected a number or a tuple.')
         if name in TYPES:
             check_value(value, TYPES[name], place)
         if name in SIDES and not _positive(value):
             raise ValueError(f'{place} is {value!r}, expected numbers > 0.')
-        if name == 'cat_max_ratio' and not 0 < value <= 1:
-            raise ValueError(f'{place} is {value!r}, expected a number > 0, at most 1.')
+        if name in PROBABILITIES and not _within(value):
+            raise ValueError(f'{place} is {value!r}, expected numbers of 0 to 1.')
         if name == 'padding' and not _fits_padding(value):
             raise ValueError(
                 f'{place} is {value!r}, expected pixels >= 0 of all sides, or a tuple of 2 (width, '
@@ -114,10 +120,16 @@ def _check_entries(part: Any, kind: str, key: str) -> None:
             _check_entries(value, inner, place)
 
 
+def _within(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_within, value))
+    return value is None or 0 <= value <= 1
+
+
 def _positive(value: Any) -> bool:
     """A list may have infinity for a side that is free."""
     if isinstance(value, (list, tuple)):
-        return all(_positive(each) or each == math.inf for each in value)
+        return bool(value) and all(_positive(each) or each == math.inf for each in value)
     return value is None or 0 < value < math.inf
 
 

@@ -237,6 +237,8 @@ def _check_metainfo(part: Any, kind: Any, key: str) -> None:
         raise ValueError(f'{key} lacks "classes". ' + nearest('classes', part, most=1))
     classes = part.get('classes', ())
     check_value(classes, Union[str, Sequence[str]], f'{key}.classes')
+    if 'classes' in part and not classes:
+        raise ValueError(f'{key}.classes is {classes!r}: no label would be left.')
     if isinstance(classes, str) and not Path(classes).is_file():
         raise ValueError(f'{key}.classes="{classes}" is no file of names, one a line.')
 

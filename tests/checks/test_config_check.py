@@ -123,12 +123,15 @@ def test_stock_configs_are_not_refused(path, monkeypatch):
         ('optim_wrapper', dict(type='AmpOptimWrapper', loss_scale='x'), "loss_scale is 'x', exp"),
         ('optim_wrapper.optimizer', dict(type='SGD', lr=1), 'lacks "weight_decay", of which '),
         ('optim_wrapper.constructor', 'x', 'optim_wrapper.constructor "x" is not registered'),
+        ('optim_wrapper.clip_grad', {}, 'clip_grad lacks "max_norm", which clip_grad_norm_ needs'),
         ('optim_wrapper.clip_grad', 3, 'optim_wrapper.clip_grad is 3, expected a dict or None'),
         ('optim_wrapper.accumulative_counts', 0, 'accumulative_counts is 0'),
         ('param_scheduler.0.end', 0, 'param_scheduler.0.end is 0, expected more'),
         ('param_scheduler.0.start_factor', 'x', 'param_scheduler.0.start_factor is'),
         ('param_scheduler.1.eta_min', float('nan'), 'param_scheduler.1.eta_min is nan'),
         ('param_scheduler.1.begin', 14, 'param_scheduler.1'),
+        ('param_scheduler.0.start_factor', 0, 'start_factor is 0, expected a number > 0'),
+        ('param_scheduler', [dict(type='ConstantLR', factor=0.0)], 'factor is 0.0, expected a num'),
         ('param_scheduler', [dict(type='StepLR', step_size=1, gamma=-1)], 'gamma is -1, expected'),
         ('param_scheduler', [dict(type='PolyLR', power=-1.0, end=9)], 'power is -1.0, expected'),
         ('train_cfg', dict(max_epochs=3), 'train_cfg lacks "type" or "by_epoch"'),
@@ -357,6 +360,7 @@ def test_what_a_dataset_reads_is_there(tmp_path, demo):
         (dict(data_prefix='image'), 'data_prefix="image" does not exist in .*data_root="'),
         (dict(ann_file='train.txt'), 'ann_file="train.txt" does not exist in'),
         (dict(metainfo=dict(classes='a')), r'metainfo\.classes="a" is no file of names'),
+        (dict(metainfo=dict(classes=[])), r'metainfo\.classes is \[\]: no label would be left'),
         (dict(indices='x'), "indices is 'x', expected"),
     ):
         cfg.train_dataloader.dataset = dict(dataset, **given)

@@ -83,6 +83,22 @@ def test_stock_configs_are_not_refused(package, path, on_disk):
             {'val_dataloader.dataset.pipeline.1.scale': [0, 4]},
             r'pipeline\.1\.scale is \[0, 4\], expected numbers > 0',
         ),
+        (DETECTOR, {'val_dataloader.dataset.pipeline.1.scale': []}, r'scale is \[\], expected num'),
+        (
+            DETECTOR,
+            {'val_dataloader.dataset.pipeline.1': dict(type='RandomResize', scale=[48, 48])},
+            r'pipeline\.1\.scale is \[48, 48\], expected a tuple',
+        ),
+        (
+            SEGMENTOR,
+            {'train_dataloader.dataset.pipeline.2.pad_val.img': []},
+            r'pipeline\.2\.pad_val has \[\], expected a number or a tuple',
+        ),
+        (
+            SEGMENTOR,
+            {'train_dataloader.dataset.pipeline.3.cat_max_ratio': 3},
+            r'pipeline\.3\.cat_max_ratio is 3, expected numbers of 0 to 1',
+        ),
         (
             DETECTOR,
             {'val_dataloader.dataset.pipeline.1.type': 'RandomResize'},
