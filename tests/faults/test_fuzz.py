@@ -180,6 +180,7 @@ def test_one_mutation(shipped, parts, count, record_property):
     logging.disable(logging.NOTSET)
     record_property('ran', counts['runs'])
     record_property('refused by the key', counts['refused'])
+    record_property('wrong', len(wrong))
     assert not wrong, f'{len(wrong)} of {count}, {counts}, seed {seed}:\n' + '\n'.join(
         sorted(wrong)[:: max(1, len(wrong) // 60)]
     )

@@ -16,7 +16,7 @@ from mutations import parts_of_a_run, try_mutations
 from PIL import Image
 from torch import nn
 
-COUNT = int(os.environ.get('MMCSKD_FAULTS_FUZZ', 5000)) // 25
+COUNT = int(os.environ.get('MMCSKD_FAULTS_FUZZ', 200))
 MODEL = dict(
     type='ImageClassifier',
     backbone=dict(type='AnySize'),

@@ -21,7 +21,7 @@ segmentors = pytest.importorskip('mmseg.models', reason='no MMSegmentation', exc
 
 MMDET = pytest.importorskip('mmdet.registry').MODELS
 MMSEG = pytest.importorskip('mmseg.registry').MODELS
-COUNT = int(os.environ.get('MMCSKD_FAULTS_FUZZ', 5000)) // 75
+COUNT = int(os.environ.get('MMCSKD_FAULTS_FUZZ', 66))
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 
 
