@@ -66,7 +66,7 @@ def provoke(kind, quick, environment, python=sys.executable):
         return Counter(each.outcome for each in outcomes(report)), configs
 
 
-def row(kind, tests, configs, seed):
+def row(kind, tests, configs, at):
     """A row of the table: of configs, those that ended in an error that names no key did not hold.
 
     What of them was accepted is right, or the tests do not know better: it trained and validated.
@@ -75,7 +75,7 @@ def row(kind, tests, configs, seed):
     if configs:
         tried, wrong = sum(configs.values()), configs['wrong']
     told = ', '.join(f'{number} {what}' for what, number in sorted(configs.items()))
-    return kind, tried, tried - wrong, wrong, told, revision(), seed
+    return (kind, tried, tried - wrong, wrong, told, *at)
 
 
 def kept(page):
@@ -90,10 +90,10 @@ def main(arguments=None):
     args = parse_args(arguments)
     seed = os.environ.get('MMCSKD_FAULTS_SEED') or str(int.from_bytes(os.urandom(3), 'big'))
     environment = dict(os.environ, MMCSKD_FAULTS_SEED=seed, MMCSKD_FAULTS_FUZZ=str(args.mutations))
-    rows = kept(Path(args.page))
+    rows, at = kept(Path(args.page)), (revision(), seed)
     for kind in args.kinds:
         python = args.dense_python or sys.executable if kind == DENSE else sys.executable
-        rows[kind] = row(kind, *provoke(kind, args.quick, environment, python), seed)
+        rows[kind] = row(kind, *provoke(kind, args.quick, environment, python), at)
         text = table(COLUMNS, [rows[each] for each in KINDS if each in rows])
         replace(Path(args.page), 'campaign', text)
     print(text)

@@ -1,13 +1,15 @@
 """What a pipeline of a config says of its images, and what its transforms can do with them."""
 
 import difflib
+import inspect
 import math
 from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 from mmcv.image.geometric import cv2_interp_codes
 from mmcv.image.io import imread_flags, supported_backends
+from mmpretrain.datasets.transforms import auto_augment
 
-from .part import check_value, type_name
+from .part import check_keys, check_value, type_name
 from .suggest import nearest
 from .typed import fits
 
@@ -26,6 +28,13 @@ TYPES = {
     ),
     **dict.fromkeys(PROBABILITIES, Optional[Union[float, Sequence[float]]]),
     **dict.fromkeys(('keep_ratio', 'with_bbox', 'with_label', 'with_mask', 'with_seg'), bool),
+}
+# What policies take of their hyperparameters; the rest is ignored.
+AUGMENTING = {
+    name
+    for each in vars(auto_augment).values()
+    if inspect.isclass(each) and issubclass(each, auto_augment.BaseAugTransform)
+    for name in inspect.signature(each).parameters
 }
 # When the first image comes, which at random may be late.
 COLORS = ('pad_val', 'fill_color', 'fill_std')
@@ -99,9 +108,13 @@ def _check_entries(part: Any, kind: str, key: str) -> None:
             check_value(value, COLOR, place)
             if kind in (*THREE, *ANY):
                 _check_color(value, kind, place)
+            if kind == 'Pad' and isinstance(value, dict):
+                check_keys(value, ('img', 'seg'), place)
             for each in value.values() if isinstance(value, dict) else [value]:
                 if kind == 'Pad' and isinstance(each, list):
                     raise ValueError(f'{place} has {each!r}, expected a number or a tuple.')
+        if name == 'hparams':
+            check_keys(value, AUGMENTING, place)
         if name in TYPES:
             check_value(value, TYPES[name], place)
         if name in SIDES and not _positive(value):

@@ -9,8 +9,9 @@ from typing import Any, Callable, Optional, Sequence, Tuple, Union, get_type_hin
 
 import torch
 from mmengine.dataset import BaseDataset
-from mmengine.hooks import EMAHook
-from mmengine.runner import Priority, get_priority
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.runner import Priority, Runner, get_priority
 from mmengine.utils.dl_utils import set_multi_processing
 from mmpretrain.engine import VisualizationHook
 from mmpretrain.visualization import UniversalVisualizer
@@ -186,6 +187,7 @@ def check_dataset(part: dict, kind: Callable, key: str) -> None:
         for name, hint in get_type_hints(BaseDataset.__init__).items():
             if name in part and name not in parameters:
                 check_value(part[name], hint, f'{key}.{name}')
+        _check_family(part, kind, key)
     root = part.get('data_root') or ''
     local = isinstance(root, str) and '://' not in root and not part.get('download')
     if local and not Path(root).exists():
@@ -208,6 +210,18 @@ def check_dataset(part: dict, kind: Callable, key: str) -> None:
         default = parameters.get('reduce_zero_label')
         reduced = part.get('reduce_zero_label', default.default if default else False)
         _check_segments(part, reduced, key)
+    if any(each.__name__ == 'CocoDataset' for each in family):
+        _check_prefixes(part.get('data_prefix'), ['img'], key)
+        check_keys(
+            part.get('filter_cfg') or {}, ('filter_empty_gt', 'min_size'), f'{key}.filter_cfg'
+        )
+
+
+def _check_family(part: dict, kind: type, key: str, others: Sequence[str] = ()) -> None:
+    """What a class does not take it hands on to its parents, or ignores: one of them knows it."""
+    inits = [vars(each)['__init__'] for each in kind.__mro__[:-1] if '__init__' in vars(each)]
+    taken = {name for init in inits for name in inspect.signature(init).parameters}
+    check_keys(part, {'type', '_scope_', *taken, *others}, key)
 
 
 def _check_paths(part: dict, root: Path, key: str) -> None:
@@ -257,15 +271,20 @@ def _check_segments(part: dict, reduced: Any, key: str) -> None:
                 f'reduce_zero_label {own!r}: leave the second out.'
             )
     # Without prefixes images would be their own annotations.
-    prefixes = part.get('data_prefix') or {}
-    for name in needed if prefixes or len(needed) > 1 else ():
-        if prefixes.get(name) is None:
-            near = nearest(name, prefixes, most=1)
-            raise ValueError(f'{key}.data_prefix lacks "{name}", which its pipeline reads. {near}')
+    _check_prefixes(part.get('data_prefix') or (len(needed) > 1 and {}), needed, key)
+
+
+def _check_prefixes(part: Any, needed: Sequence[str], key: str) -> None:
+    for name in needed if isinstance(part, dict) else ():
+        if part.get(name) is None:
+            near = nearest(name, part, most=1)
+            raise ValueError(f'{key}.data_prefix lacks "{name}", which is read. {near}')
 
 
 def check_metric(part: dict, kind: Callable, key: str) -> None:
     """What a metric of MMDetection or MMSegmentation says of its values when all is evaluated."""
+    if isinstance(kind, type) and issubclass(kind, BaseMetric):
+        _check_family(part, kind, key)
     given = part.get('iou_metrics', ())
     for name in [given] if isinstance(given, str) else given:
         if name not in IOU_METRICS:
@@ -289,6 +308,9 @@ def check_hook(part: dict, kind: Callable, key: str) -> None:
         drawn = inspect.signature(UniversalVisualizer.visualize_cls).parameters
         taken = (*inspect.signature(kind).parameters, *drawn)
         check_keys(part, ('type', '_scope_', 'priority', *taken), key)
+    if inspect.isclass(kind) and issubclass(kind, CheckpointHook):
+        saved = inspect.signature(Runner.save_checkpoint).parameters
+        _check_family(part, kind, key, ('priority', *saved))
     if not inspect.isclass(kind) or not issubclass(kind, EMAHook):
         return
     own = ('type', '_scope_', 'priority', *inspect.signature(kind).parameters)

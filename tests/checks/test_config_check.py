@@ -154,6 +154,11 @@ def test_stock_configs_are_not_refused(path, monkeypatch):
         ),
         ('default_hooks.visualization', dict(type='VisualizationHook', enabl=1), 'no key "enabl"'),
         (
+            'default_hooks.checkpoint',
+            dict(type='CheckpointHook', intervl=1),
+            'default_hooks.checkpoint has no key "intervl". Nearest: "interval"',
+        ),
+        (
             'custom_hooks',
             [dict(type='IterTimerHook', priority='ABOE_NORMAL')],
             'custom_hooks.0.priority is .ABOE_NORMAL., .* Nearest: "ABOVE_NORMAL"',

@@ -7,11 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from misspelt_keys import those_that_pass
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmengine.runner import BaseLoop
-from small import demo
+from small import CONFIGS, demo
 
 from mmcskd.app.run_checks import check_run
 from mmcskd.checks.config_check import check_config
@@ -112,6 +113,14 @@ def test_refused(name, changes, message, on_disk):
     cfg.merge_from_dict(changes)
     with pytest.raises((TypeError, ValueError), match=message):
         check(cfg)
+
+
+@pytest.mark.slow
+def test_a_misspelt_key_is_refused(on_disk):
+    """Every key of every shipped config is used or refused."""
+    passed, tried = those_that_pass(sorted(CONFIGS.rglob('*.py')))
+    assert len(tried) > 150
+    assert not passed, passed
 
 
 @pytest.mark.parametrize('name', [DETECTOR, SEGMENTOR])
