@@ -1,5 +1,8 @@
-# For few pictures: CSKD+ where the student has a distillation token, see docs/evidence.md. For one
-# without, the paper's loss on the patches in its soft form.
+# CSKD+ for few pictures, see docs/evidence.md: also of a student without a distillation token, on its
+# patches alone. No CKFHook.
 _base_ = '../_base_/distillers.py'
 
-patch_distiller = dict(distill_losses=dict(loss_cskd=dict(mode='soft')))
+cskd_distiller = dict(_delete_=True, **_base_.cskd_plus_distiller)
+patch_distiller = dict(
+    distill_losses=dict(loss_cskd=_base_.cskd_plus_distiller.distill_losses.loss_cskd)
+)

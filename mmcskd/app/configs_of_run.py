@@ -68,9 +68,9 @@ def student_config(
         teacher_ckpt (str): Its weights.
         bank (str, optional): Folder of its responses. Defaults to None: it runs.
     """
-    token = way_to_distil(model) == 'CSKD+'
+    token = _has_token(model)
     own = dict(mean=list(teacher.mean), std=list(teacher.std), to_rgb=True)
-    distiller = '_base_.cskd_plus_distiller' if token else '_base_.patch_distiller'
+    distiller = '_base_.cskd_distiller' if token else '_base_.patch_distiller'
     # The base loss, on the class token, counts half beside the teacher's.
     student = dict(model.config, type='mmpretrain.CSKDClassifier')
     parts: Dict[str, Any] = dict(
@@ -82,7 +82,7 @@ def student_config(
             teacher_ckpt=teacher_ckpt,
             distiller=Source(distiller),
         ),
-        custom_hooks=[] if token else [dict(type='mmrazor.CKFHook', schedule='linear')],
+        custom_hooks=[],
     )
     if teacher.size != model.size:
         parts['model']['teacher_view'] = dict(size=(teacher.size, teacher.size))
@@ -94,11 +94,6 @@ def student_config(
         parts['custom_hooks'].insert(0, _start(model))
     title = f'{teacher.name} teaches {model.name}.'
     return _text(title, parts, model, recipe, setting, work_dir)
-
-
-def way_to_distil(model: NamedModel) -> str:
-    """CSKD+ needs a distillation token; without one it is the paper's soft loss on the patches."""
-    return 'CSKD+' if _has_token(model) else 'CSKD'
 
 
 def baseline_config(model: NamedModel, recipe: Recipe, setting: Setting, work_dir: str) -> str:

@@ -141,8 +141,7 @@ def distill(
         str(journey.out / 'bank') if bank else None,
     )
     check_pair(own, pupil, text)
-    title = f'{pupil.name}, {configs_of_run.way_to_distil(pupil)}'
-    steps.append(Step('student', title, text, found, steps[0], bank=bank))
+    steps.append(Step('student', f'{pupil.name}, CSKD+', text, found, steps[0], bank=bank))
     if baseline:
         text = configs_of_run.baseline_config(
             pupil, recipe('baseline', pupil, **options), setting, str(journey.out / 'baseline')

@@ -68,7 +68,7 @@ def test_a_dry_run_writes_configs_and_trains_nothing(photos, tmp_path, capsys):
 def test_the_student_learns_by_cskd_plus(photos, tmp_path):
     out = mmcskd.distill(photos, out=tmp_path / 'out', dry_run=True, **SMALL).out
     cfg = Config.fromfile(out / 'student' / 'config.py')
-    assert cfg.model.distiller == cfg.cskd_plus_distiller
+    assert cfg.model.distiller == cfg.cskd_plus_distiller  # of configs/_base_/distillers.py
     assert cfg.custom_hooks == []
 
 
