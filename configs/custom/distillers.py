@@ -1,5 +1,5 @@
-# CSKD+ for few pictures, see docs/evidence.md: also of a student without a distillation token, on its
-# patches alone. No CKFHook.
+# CSKD+, for few pictures, see docs/evidence.md. A student without a distillation token has the
+# part of its patches. No CKFHook.
 _base_ = '../_base_/distillers.py'
 
 cskd_distiller = dict(_delete_=True, **_base_.cskd_plus_distiller)

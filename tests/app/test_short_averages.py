@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.hooks import EMAHook
 from mmengine.runner import BaseLoop, Runner
+from torch.utils.data import DataLoader
 
 from mmcskd.app.runner import naming
 
@@ -11,7 +12,7 @@ from mmcskd.app.runner import naming
 class Loop(BaseLoop):
     """400 iterations, 100 an epoch."""
 
-    max_iters, max_epochs, dataloader = 400, 4, range(100)
+    max_iters, max_epochs, dataloader = 400, 4, DataLoader(range(100))
 
     def __init__(self):
         pass
@@ -24,6 +25,7 @@ def begin(**ema):
     kind = naming(Runner)
     runner = kind.__new__(kind)
     runner._hooks, runner._train_loop, runner._resume = [EMAHook(**ema)], Loop(), False
+    runner.cfg = {}
     runner.model = torch.nn.Identity()
     runner._hooks[0].before_run = lambda runner: None
     runner.call_hook('before_run')

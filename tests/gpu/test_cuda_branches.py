@@ -12,7 +12,8 @@ NAMES = {*DEVICES, 'is_cuda', 'get_device', 'has_accelerator'}
 
 
 def branches(path):
-    """Functions with a name of NAMES or a string of DEVICES, imports and docstrings aside."""
+    """Functions with a name of NAMES or a string of DEVICES, docstrings aside; a list of names
+    outside of any function is no branch."""
     found = set()
 
     def visit(node, inside):
@@ -21,7 +22,8 @@ def branches(path):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             inside = node.name
         name = getattr(node, 'id', None) or getattr(node, 'attr', None)
-        if name in NAMES or (isinstance(node, ast.Constant) and node.value in DEVICES):
+        named = name in NAMES or (isinstance(node, ast.Constant) and node.value in DEVICES)
+        if named and inside:
             found.add((str(path.relative_to(ROOT)), inside))
         for child in ast.iter_child_nodes(node):
             visit(child, inside)
