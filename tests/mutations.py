@@ -154,10 +154,10 @@ def use(cfg, work_dir):
             runner.val_loop.run()
 
 
-def forget(name):
-    """MMEngine keeps what a run had by its name."""
+def forget():
+    """MMEngine keeps what a run had by its name and second, which the next may have as well."""
     for kind in (MMLogger, MessageHub, Visualizer):
-        kind._instance_dict.pop(name, None)
+        kind._instance_dict.clear()
 
 
 def try_mutations(shipped, count, folder):
@@ -194,5 +194,5 @@ def try_mutations(shipped, count, folder):
             print(f'{outcome}: {said}')
         if outcome == 'wrong':
             wrong.append(said)
-        forget(work_dir.name)
+        forget()
     return counts, [f'seed {seed}, {counts}', *wrong] if wrong else []
