@@ -164,7 +164,7 @@ def test_everything_wrong(tmp_path):
         'Class folder "none" has no image files.',
         'Class " blank" has no picture in train that can be used.',
         'No picture in val, so no accuracy there, for: one.',
-        'Pictures that have several frames or pages, of which the first is read: 4.',
+        f'Pictures that have several frames or pages, of which the first is read: {3 + gif}.',
         'Pictures that are turned upright by the orientation in their EXIF data: 1.',
         'Pictures that are CMYK, converted to RGB without their colour profile: 1.',
         'Pictures that have 16 bits a channel, of which the upper 8 are read: 1.',
