@@ -4,7 +4,8 @@ from collections import Counter
 from tool_runs import LABORATORY, load_tool
 
 PASSED = """<testsuites><testsuite><testcase classname="a" name="b" file="c"><properties>
-<property name="ran" value="3"/><property name="wrong" value="1"/></properties></testcase>
+<property name="ran" value="3"/><property name="of others" value="a b"/>
+<property name="wrong" value="1"/></properties></testcase>
 <testcase classname="a" name="d" file="c"><failure message="e"/></testcase></testsuite></testsuites>
 """
 

@@ -4,9 +4,9 @@ import difflib
 import math
 from typing import Any, Iterator, List, Optional, Tuple
 
-from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook
 from mmengine.runner import BaseLoop, Runner
-from mmpretrain.evaluation import Accuracy
+from mmpretrain.evaluation import Accuracy, MultiLabelMetric
 
 from ..checks.class_names import (
     check_class_names,
@@ -40,7 +40,7 @@ def check_run(runner: Runner) -> None:
     _check_preprocessor(unwrapped(runner))
     if isinstance(getattr(runner, '_train_loop', None), BaseLoop):
         _check_averages(runner)
-        _check_best(runner)
+        _check_monitored(runner)
         _check_custom_keys(runner)
         _check_annotations(runner)
 
@@ -133,11 +133,15 @@ def _check_topk(runner: Runner, phase: str, loop: Any) -> None:
     known = (len(named or ()), _num_classes(unwrapped(runner)))
     classes = min((count for count in known if count), default=None)
     for metric in getattr(getattr(loop, 'evaluator', None), 'metrics', ()):
-        if isinstance(metric, Accuracy) and classes and max(metric.topk) > classes:
-            kept = tuple(k for k in metric.topk if k <= classes)
+        if not isinstance(metric, (Accuracy, MultiLabelMetric)) or not classes:
+            continue
+        topk = getattr(metric, 'topk', None) or ()
+        topk = tuple(topk) if isinstance(topk, (list, tuple)) else (topk,)
+        kept = tuple(k for k in topk if 1 <= k <= classes)
+        if kept != topk:
             raise ValueError(
-                f'{phase}_evaluator.topk is {tuple(metric.topk)}, but there are {classes} classes: '
-                f'set it to {kept}.'
+                f'{phase}_evaluator.topk is {topk}, but there are {classes} classes: set it to '
+                f'{kept or f"1 to {classes}"}.'
             )
 
 
@@ -188,17 +192,39 @@ def _check_preprocessor(model: Any) -> None:
         )
 
 
-def _check_best(runner: Runner) -> None:
-    known = _metrics(getattr(runner, '_val_loop', None))
+def _check_monitored(runner: Runner) -> None:
+    """What is watched is measured, and a checkpoint is due before the end."""
+    watched = []
     for hook in runner.hooks:
-        if not isinstance(hook, CheckpointHook) or not hook.save_best or known is None:
-            continue
-        for name in hook.key_indicators:
-            if name != 'auto' and name not in known:
-                raise ValueError(
-                    f'default_hooks.checkpoint.save_best is "{name}", but val_evaluator gives '
-                    f'{", ".join(known)}: take one of them, or "auto".'
-                )
+        if isinstance(hook, CheckpointHook):
+            _check_due(runner, hook)
+            best = hook.key_indicators if hook.save_best else ()
+            watched += [('default_hooks.checkpoint.save_best', name) for name in best]
+        if isinstance(hook, EarlyStoppingHook):
+            watched.append(('The EarlyStoppingHook in custom_hooks: monitor', hook.monitor))
+    schedules = runner.param_schedulers or ()
+    for schedule in schedules if isinstance(schedules, (list, tuple)) else ():
+        if hasattr(schedule, 'monitor'):
+            watched.append(('param_scheduler: monitor', schedule.monitor))
+    known = _metrics(getattr(runner, '_val_loop', None)) or []
+    for key, name in watched if known else ():
+        if name != 'auto' and name not in known:
+            auto = ', or "auto"' if key.endswith('save_best') else ''
+            raise ValueError(
+                f'{key} is "{name}", but val_evaluator gives {", ".join(known)}: take one of '
+                f'them{auto}.'
+            )
+
+
+def _check_due(runner: Runner, hook: CheckpointHook) -> None:
+    end = runner.max_epochs if hook.by_epoch else runner.max_iters
+    due = max(hook.interval, hook.save_begin + 1)
+    if hook.interval > 0 and due > end and not hook.save_last and not hook.save_best:
+        raise ValueError(
+            f'default_hooks.checkpoint saves nothing: with interval={hook.interval}, save_begin='
+            f'{hook.save_begin} and save_last=False the first checkpoint is due behind the end of '
+            f'the run, {end}.'
+        )
 
 
 def _check_custom_keys(runner: Runner) -> None:

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from ..checks.built import built
 from ..checks.part import type_name
+from ..runs.pretrained_init import complete_init
 from ..runs.weights import complete_weights
 from ..runs.work_dir_lock import folders, locked
 from ..runs.wrapped_model import is_sharded, unwrapped
@@ -92,6 +93,10 @@ def naming(kind: type) -> Any:
                 f'Environment, order of hooks and options of weights: {short(str(details))}'
             )
             return logger
+
+        def _init_model_weights(self):
+            with complete_init(unwrapped(self)):
+                super()._init_model_weights()
 
         def dump_config(self):
             name = Path(self.cfg.filename or f'{self.timestamp}.py').name

@@ -10,6 +10,7 @@ import logging
 import typing
 from typing import Any, Callable, Collection, Dict, Iterable, NamedTuple, Optional, Tuple, Union
 
+import torch
 from mmengine.registry import (
     DATA_SAMPLERS,
     DATASETS,
@@ -23,6 +24,7 @@ from mmengine.registry import (
     TRANSFORMS,
     VISBACKENDS,
     VISUALIZERS,
+    WEIGHT_INITIALIZERS,
     Registry,
 )
 from mmengine.runner import FlexibleRunner, Runner
@@ -107,6 +109,16 @@ OPTIONS: Dict[str, dict] = dict(
     env_cfg=dict(cudnn_benchmark=bool, mp_cfg=dict, dist_cfg=dict, resource_limit=int),
 )
 STOCK_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+LAYERS = (
+    'Linear',
+    'Conv1d',
+    'Conv2d',
+    'Conv3d',
+    'BatchNorm2d',
+    'GroupNorm',
+    'LayerNorm',
+    'Embedding',
+)
 LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
 
 
@@ -198,6 +210,7 @@ def check_model(model: Any) -> None:
     """
     kind = check_part(model, MODELS, 'model')
     rules.check_numbers(model, 'model')
+    check_inits(model, 'model')
     check_preprocessor(model.get('data_preprocessor'), 'model.data_preprocessor')
     if isinstance(model.get('train_cfg'), dict) and 'augments' in model['train_cfg']:
         check_augments(model['train_cfg'], 'model.train_cfg')
@@ -212,6 +225,33 @@ def check_model(model: Any) -> None:
             if 'head' in part:
                 with MODELS.switch_scope_and_registry(part.get('_scope_')):
                     check_part(part['head'], MODELS, f'model.{name}.head')
+
+
+def check_inits(part: Any, key: str) -> None:
+    """Check how weights are drawn: MMEngine passes over layers that a model has not.
+
+    Args:
+        part (Any): The config of a model, or a part of it.
+        key (str): Its key, for messages.
+
+    Raises:
+        TypeError: For an ``init_cfg`` that is no dict or list of dicts.
+        ValueError: For an unknown name or key.
+    """
+    for name, value in part.items() if isinstance(part, dict) else enumerate(part):
+        place = f'{key}.{name}'
+        if name == 'init_cfg' and value is not None:
+            for each in value if isinstance(value, (list, tuple)) else [value]:
+                if isinstance(each, dict) and 'type' not in each:
+                    continue  # some of MMDetection's backbones read the checkpoint themselves
+                check_part(each, WEIGHT_INITIALIZERS, place, given=('override',))
+                layers = each.get('layer') or ()
+                for layer in [layers] if isinstance(layers, str) else layers:
+                    near = difflib.get_close_matches(layer, LAYERS, n=1, cutoff=0.8)
+                    if near and layer not in LAYERS and not hasattr(torch.nn, layer):
+                        raise ValueError(f'{place}.layer is "{layer}". Nearest: "{near[0]}".')
+        elif isinstance(value, (dict, list, tuple)):
+            check_inits(value, place)
 
 
 def check_hooks(cfg: Any) -> None:

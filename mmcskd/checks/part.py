@@ -27,7 +27,7 @@ LEAST = dict(
     batch_size=1, num_workers=0, num_batch_per_epoch=1, prefetch_factor=1, timeout=0, max_epochs=1,
     max_iters=1, val_begin=0, val_interval=1, accumulative_counts=1, base_batch_size=1, seed=0,
     opencv_num_threads=0, resource_limit=1, interval=1, num_repeats=1, begin=0,
-    pad_size_divisor=1,
+    pad_size_divisor=1, patience=0,
 )  # fmt: skip
 
 

@@ -394,6 +394,18 @@ def test_missing_dataset_within_another(demo):
             {'model.architecture.backbone.drop_path_rate': -0.5},
             r'drop_path_rate is -0\.5',
         ),
+        (
+            {'model.architecture.backbone.init_cfg': [dict(type='TruncNormal', layerq='Linear')]},
+            r'model\.architecture\.backbone\.init_cfg has no key "layerq"\. Nearest: "layer"',
+        ),
+        (
+            {'model.teacher.head.init_cfg': dict(type='TruncNormal', layer='Linearq')},
+            r'model\.teacher\.head\.init_cfg\.layer is "Linearq"\. Nearest: "Linear"',
+        ),
+        (
+            {'model.teacher.init_cfg': dict(type='Norml')},
+            'init_cfg.type "Norml" is not .*mmengine.Normal"',
+        ),
         ({'model.teacher.backbone.drop_path_rate': 1.0}, r'rate is 1\.0, .* less than 1'),
         (
             {'model.architecture.head.loss.loss_weight': -1},

@@ -92,6 +92,25 @@ def mixing(classes):
             multiplied(**{'backbone.stem': dict(lr_mult=0.1)}),
             r'custom_keys has "backbone\.stem", but no weight has that name\. The first one is "a',
         ),
+        (
+            dict(validated(), hooks=[dict(type='EarlyStoppingHook', monitor='accuracy/top3')]),
+            r'EarlyStoppingHook in custom_hooks: monitor is "accuracy/top3", but val_eval',
+        ),
+        (
+            dict(
+                validated(),
+                param_scheduler=[dict(type='ReduceOnPlateauLR', monitor='accuracy/top3')],
+            ),
+            r'param_scheduler: monitor is "accuracy/top3", but val_evaluator gives accuracy/top1',
+        ),
+        (
+            validated(topk=0),
+            r'val_evaluator\.topk is \(0,\), but there are 7 classes: set it to 1 to 7',
+        ),
+        (
+            dict(checkpoint=dict(interval=9, save_last=False)),
+            r'checkpoint saves nothing: with interval=9, save_begin=0 and save_last=False',
+        ),
         (mixing(1000), r'data_preprocessor\.num_classes is 1000, .* has 7 classes: set it to 7'),
         (dict(dataset=dict(type='Unlabelled')), 'gives no .gt_label. .* set with_label=True'),
         (
@@ -115,7 +134,8 @@ def test_refused(changes, message, tmp_path):
         for part in ('architecture', 'teacher'):
             model[part]['head']['num_classes'] = classes
         changes['model'] = model
-    built = runner(tmp_path, epochs=1, kind=naming(Runner), **changes)
+    hooks = changes.pop('hooks', ())
+    built = runner(tmp_path, *hooks, epochs=1, kind=naming(Runner), **changes)
     with pytest.raises(ValueError, match=message):
         built.train()
     assert not list(tmp_path.glob('*.pth'))
