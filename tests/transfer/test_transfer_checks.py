@@ -147,7 +147,7 @@ def built(student, train, val=None, evaluator=None):
     loops = dict(_train_loop=Loop(train), _val_loop=Loop(val or train, evaluator))
     return SimpleNamespace(
         model=student, cfg=Config(), hooks=[], train_dataloader=loops['_train_loop'].dataloader,
-        logger=logging.getLogger(), max_iters=1, max_epochs=1, **loops,
+        logger=logging.getLogger(), max_iters=1, max_epochs=1, param_schedulers=[], **loops,
     )  # fmt: skip
 
 
