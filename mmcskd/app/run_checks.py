@@ -6,7 +6,7 @@ from typing import Any, Iterator, List, Optional, Tuple
 
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook
 from mmengine.runner import BaseLoop, Runner
-from mmpretrain.evaluation import Accuracy, MultiLabelMetric
+from mmpretrain.evaluation import Accuracy, ConfusionMatrix, MultiLabelMetric
 
 from ..checks.class_names import (
     check_class_names,
@@ -18,6 +18,11 @@ from ..checks.part import type_name
 from ..runs.wrapped_model import unwrapped
 
 STOCK = ('mmcv.', 'mmdet.', 'mmseg.')
+# Of hooks that change something once: the key, and the epoch, from 1 on.
+SWITCHES = dict(
+    SwitchRecipeHook=('schedule has an action_epoch', lambda hook: max(hook.schedule, default=1)),
+    PipelineSwitchHook=('switch_epoch, from 1 on,', lambda hook: hook.switch_epoch + 1),
+)
 
 
 def check_run(runner: Runner) -> None:
@@ -40,6 +45,7 @@ def check_run(runner: Runner) -> None:
     _check_preprocessor(unwrapped(runner))
     if isinstance(getattr(runner, '_train_loop', None), BaseLoop):
         _check_averages(runner)
+        _check_switches(runner)
         _check_monitored(runner)
         _check_custom_keys(runner)
         _check_annotations(runner)
@@ -118,6 +124,16 @@ def _check_averages(runner: Runner) -> None:
                 f'{every / iterations:.2g} or more, its ema_type to "MomentumAnnealingEMA", which '
                 f'warms up, or its begin_iter to {math.ceil(iterations / 2)} or more; or take it '
                 'out.'
+            )
+
+
+def _check_switches(runner: Runner) -> None:
+    for hook in runner.hooks:
+        key, epoch_of = SWITCHES.get(type(hook).__name__, ('', None))
+        if epoch_of and epoch_of(hook) > runner.max_epochs:
+            raise ValueError(
+                f'The {type(hook).__name__} in custom_hooks: {key} of {epoch_of(hook)}, but the '
+                f'run ends after epoch {runner.max_epochs}: set it to that at most, or take it out.'
             )
 
 
@@ -206,7 +222,14 @@ def _check_monitored(runner: Runner) -> None:
     for schedule in schedules if isinstance(schedules, (list, tuple)) else ():
         if hasattr(schedule, 'monitor'):
             watched.append(('param_scheduler: monitor', schedule.monitor))
-    known = _metrics(getattr(runner, '_val_loop', None)) or []
+    loop = getattr(runner, '_val_loop', None)
+    first = next(iter(getattr(getattr(loop, 'evaluator', None), 'metrics', ())), None)
+    if isinstance(first, ConfusionMatrix) and 'auto' in (name for _, name in watched):
+        raise ValueError(
+            'default_hooks.checkpoint.save_best is "auto", which takes the first number of '
+            'val_evaluator, but the first gives a table, ConfusionMatrix: put another before it.'
+        )
+    known = _metrics(loop) or []
     for key, name in watched if known else ():
         if name != 'auto' and name not in known:
             auto = ', or "auto"' if key.endswith('save_best') else ''

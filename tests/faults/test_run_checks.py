@@ -54,7 +54,7 @@ def validated(**evaluator):
             sampler=dict(type='DefaultSampler', shuffle=False),
         ),
         val_cfg=dict(),
-        val_evaluator=dict(type='Accuracy', **evaluator),
+        val_evaluator={'type': 'Accuracy', **evaluator},
     )
 
 
@@ -63,6 +63,10 @@ def multiplied(**keys):
     optimizer = dict(type='AdamW', lr=0.01, weight_decay=0.1)
     optim = dict(optimizer=optimizer, paramwise_cfg=dict(custom_keys=keys))
     return dict(optim=optim, cfg=Config(dict(optim_wrapper=optim)))
+
+
+def switching(epoch):
+    return dict(type='SwitchRecipeHook', schedule=[dict(action_epoch=epoch, batch_augments=None)])
 
 
 def mixing(classes):
@@ -102,6 +106,14 @@ def mixing(classes):
                 param_scheduler=[dict(type='ReduceOnPlateauLR', monitor='accuracy/top3')],
             ),
             r'param_scheduler: monitor is "accuracy/top3", but val_evaluator gives accuracy/top1',
+        ),
+        (
+            dict(validated(type='ConfusionMatrix'), checkpoint=dict(save_best='auto')),
+            r'save_best is "auto", .* gives a table, ConfusionMatrix: put another before it',
+        ),
+        (
+            dict(hooks=[switching(2)]),
+            r'SwitchRecipeHook in custom_hooks: schedule has an action_epoch of 2, .* epoch 1: set',
         ),
         (
             validated(topk=0),
@@ -145,6 +157,7 @@ def test_refused(changes, message, tmp_path):
     'changes',
     [
         mixing(NUM_CLASSES),
+        dict(hooks=[switching(1)]),
         dict(validated(topk=(1, 3)), checkpoint=dict(save_best='accuracy/top3')),
         dict(dataset=dict(type='Twice', dataset=dict(type='Labelled'))),
         # Recipes of whole families keep weights from decaying that few models have.
@@ -152,7 +165,8 @@ def test_refused(changes, message, tmp_path):
     ],
 )
 def test_taken(changes, tmp_path):
-    runner(tmp_path, epochs=1, kind=naming(Runner), **changes).train()
+    hooks = changes.pop('hooks', ())
+    runner(tmp_path, *hooks, epochs=1, kind=naming(Runner), **changes).train()
     assert (tmp_path / 'epoch_1.pth').is_file()
 
 
