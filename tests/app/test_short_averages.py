@@ -25,7 +25,7 @@ def begin(**ema):
     kind = naming(Runner)
     runner = kind.__new__(kind)
     runner._hooks, runner._train_loop, runner._resume = [EMAHook(**ema)], Loop(), False
-    runner.cfg = {}
+    runner.cfg, runner.param_schedulers = {}, []
     runner.model = torch.nn.Identity()
     runner._hooks[0].before_run = lambda runner: None
     runner.call_hook('before_run')
