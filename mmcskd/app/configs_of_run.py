@@ -2,6 +2,10 @@
 
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from mmengine.registry import DefaultScope
+from mmrazor.registry import MODELS
+
+from ..runs.weights import classifier_names
 from .data_found import DataFound
 from .models_by_name import NamedModel
 from .recipe import SMALL_SIDE, Recipe
@@ -9,8 +13,6 @@ from .small_models import SMALL
 
 LINE = 100
 WORKERS = 4
-# In the names of a classifier's weights: of MMPretrain, timm and torchvision.
-HEADS = ('head.fc.', 'head.layers.', 'head_dist.', 'model.fc.', 'model.classifier.')
 MOST_VALIDATIONS = 10
 
 
@@ -123,6 +125,13 @@ def _has_token(model: NamedModel) -> bool:
     return model.config['head']['type'] == 'DeiTClsHead'
 
 
+def _classifier(model: NamedModel) -> List[str]:
+    """The modules whose weights are of the classes, such as ``head.fc.``."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        built = MODELS.build(_scoped(model.config))
+    return sorted({name.rpartition('.')[0] + '.' for name in classifier_names(built)})
+
+
 def _start(model: NamedModel) -> dict:
     """The hook that loads the weights to start from, all but the classes'."""
     grid = {} if model.grid is None else dict(grid=model.grid)
@@ -188,7 +197,7 @@ def _text(
     )
     if model.weights:
         # A new classifier learns ten times as fast as the weights that it is put on.
-        keys = {name: dict(lr_mult=10.0) for name in HEADS}
+        keys = {name: dict(lr_mult=10.0) for name in _classifier(model)}
         optim_wrapper['paramwise_cfg'] = dict(custom_keys=keys)
     elif model.name in SMALL:
         # One group of parameters: a group for each takes a fifth of an iteration.

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 import timm
 import torch
 import torchvision
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmrazor.registry import MODELS
 from models import batch
 from pytest import mark, raises
 
 from mmcskd import DistilledInitHook
-from mmcskd.app.configs_of_run import HEADS, Setting, student_config
+from mmcskd.app.configs_of_run import Setting, student_config, teacher_config
 from mmcskd.app.known_models import known_models
 from mmcskd.app.models_by_name import IMAGENET_CATEGORIES, answers, find_model
 from mmcskd.app.pair_check import check_pair
@@ -21,6 +22,12 @@ from mmcskd.app.recipe import choose
 from mmcskd.runs.weights import load_weights
 
 CLASSES = [str(index) for index in range(7)]
+FOUND = SimpleNamespace(
+    classes=CLASSES,
+    counts=dict(train=99, val=9),
+    size=dict(min=[64, 64], max=[64, 64], median=[64, 64]),
+    dataset=lambda split, pipeline: dict(type='CustomDataset', pipeline=pipeline),
+)
 
 
 def find(role, name, weights='none', classes=CLASSES, side=100):
@@ -136,13 +143,7 @@ def test_each_recommended_pair_can_teach_place_by_place():
     table = page.read_text('utf-8').split('## Which pair')[1].split('\n##')[0]
     pairs = re.findall(r'^\|[^|`]*\| `([^`]+)` \| `([^`]+)` \|', table, re.MULTILINE)
     assert len(pairs) == 5
-    found = SimpleNamespace(
-        classes=CLASSES,
-        counts=dict(train=99, val=9),
-        size=dict(min=[64, 64], max=[64, 64], median=[64, 64]),
-        dataset=lambda split, pipeline: dict(type='CustomDataset', pipeline=pipeline),
-    )
-    setting = Setting(found, 'photo', 0, 1, False)
+    setting = Setting(FOUND, 'photo', 0, 1, False)
     for names in pairs:
         teacher, student = find('teacher', names[0]), find('student', names[1])
         recipe = choose('student', 99, False, False)
@@ -157,11 +158,27 @@ def test_the_recipe_follows_the_number_of_images():
     assert choose('student', 100, True, False, epochs=3, batch_size=64, lr=0.1)[:3] == (3, 64, 0.1)
 
 
-@mark.parametrize('name', ['timm:regnety_002', 'timm:efficientnet_lite0', 'torchvision:resnet18'])
-def test_a_new_classifier_learns_ten_times_as_fast(name, tmp_path):
+@mark.parametrize(
+    'name, classifiers',
+    [
+        ('timm:regnety_002', 1),
+        ('timm:efficientnet_lite0', 1),
+        ('torchvision:resnet18', 1),
+        ('torchvision:mobilenet_v2', 1),
+        ('resnet18', 1),
+        ('deit-tiny', 2),
+    ],
+)
+def test_a_new_classifier_learns_ten_times_as_fast(name, classifiers, tmp_path):
+    """It alone, and the config names no weight that is not there, which a run refuses."""
     torch.save({}, tmp_path / 'w.pth')
     model = find('teacher', name, str(tmp_path / 'w.pth'))
+    recipe, setting = choose('teacher', 99, False, True), Setting(FOUND, 'photo', 0, 1, False)
+    cfg = Config.fromstring(teacher_config(model, recipe, setting, 'o'), '.py')
+    keys = cfg.optim_wrapper.paramwise_cfg.custom_keys
+    keys = {key: value for key, value in keys.items() if 'lr_mult' in value}
     names = [each for each, _ in built(model, 'teacher').named_parameters()]
-    fast = [each for each in names if any(head in each for head in HEADS)]
-    assert [each.split('.')[-1] for each in fast] == ['weight', 'bias']
-    assert fast == names[-2:]
+    assert all(any(key in each for each in names) for key in keys)
+    fast = [each for each in names if any(key in each for key in keys)]
+    assert [each.split('.')[-1] for each in fast] == classifiers * ['weight', 'bias']
+    assert fast == names[-2 * classifiers :] and all(keys[key].lr_mult == 10 for key in keys)
