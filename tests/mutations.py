@@ -4,7 +4,6 @@ import copy
 import os
 import random
 import re
-import threading
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -13,7 +12,6 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
-from mmengine.utils import manager
 from mmengine.visualization import Visualizer
 
 import mmcskd
@@ -157,11 +155,7 @@ def use(cfg, work_dir):
 
 
 def forget():
-    """MMEngine keeps what a run had by its name and second, which the next may have as well.
-
-    It also keeps its lock where a constructor fails, for which a process forked later would wait.
-    """
-    manager._lock = threading.RLock()
+    """MMEngine keeps what a run had by its name and second, which the next may have as well."""
     for kind in (MMLogger, MessageHub, Visualizer):
         kind._instance_dict.clear()
 

@@ -10,6 +10,7 @@ from .checkpoints import bridge_checkpoints, checkpoint_globals
 from .config_text import bridge_config_text
 from .cpu_processes import bridge_cpu_processes, has_accelerator
 from .exported_attention import bridge_exported_attention
+from .forked_lock import bridge_forked_lock
 from .known_warnings import bridge_known_warnings
 from .mmcls_names import bridge_mmcls_names
 from .mmcv_guard import bridge_mmcv_guard
@@ -29,6 +30,7 @@ __all__ = [
     'bridge_config_text',
     'bridge_cpu_processes',
     'bridge_exported_attention',
+    'bridge_forked_lock',
     'bridge_known_warnings',
     'bridge_mmcls_names',
     'bridge_mmcv_guard',

@@ -462,6 +462,45 @@ def test_norms_that_never_run_are_frozen():
     assert all(parameter.requires_grad for parameter in layer.parameters())
 
 
+FORKED = """
+import os, sys, threading, time
+from mmengine.logging import MessageHub
+{bridge}
+try:
+    MessageHub.get_instance('x', no_such_argument=1)  # keeps the lock
+except TypeError:
+    pass
+def fork():
+    child = os.fork()
+    if not child:
+        MessageHub.get_instance('y')
+        os._exit(7)
+    for _ in range(100):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            sys.stdout.write(str(os.waitstatus_to_exitcode(status)))
+            return
+        time.sleep(0.02)
+    os.kill(child, 9)
+    sys.stdout.write('waits')
+thread = threading.Thread(target=fork)
+thread.start(), thread.join()
+"""
+
+
+@pytest.mark.slow
+def test_a_forked_process_waits_for_no_lock():
+    def ends(bridge):
+        code = FORKED.format(bridge=bridge)
+        return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout
+
+    assert ends('') == 'waits'
+    bridge = (
+        'from mmcskd.compat.forked_lock import bridge_forked_lock as bridge; bridge(); bridge()'
+    )
+    assert ends(bridge) == '7'
+
+
 ABSENT = dict.fromkeys(
     ('mmengine', 'mmengine-lite', 'mmcv', 'mmcv-lite', 'mmpretrain')
     + ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain')
