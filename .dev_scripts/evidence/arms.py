@@ -2,12 +2,14 @@
 
 import copy
 import hashlib
+import inspect
 import json
 from functools import cache
 from pathlib import Path
 from typing import Dict, NamedTuple, Sequence, Tuple
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = Path(__file__).with_name('configs')
@@ -22,6 +24,7 @@ RATE = 'optim_wrapper.optimizer.lr'
 LOSSES = 'model.distiller.distill_losses'
 CONNECTORS = 'model.distiller.connectors'
 TEMPERATURES = (1.0, 3.0)
+TAKEN = set(inspect.signature(Runner).parameters) - {'work_dir'}
 
 
 class Arm(NamedTuple):
@@ -164,9 +167,13 @@ class Run(NamedTuple):
         return cfg
 
     def key(self) -> str:
-        """A fingerprint of the config and the teacher's, without the seed and without places."""
+        """A fingerprint of what the runner takes of the config and of the teacher's.
+
+        Without the seed, places, and the variables of inherited files.
+        """
         cfg = self._replace(seed=0).config(Path('work_dirs')).to_dict()
-        text = json.dumps(cfg, sort_keys=True, default=str)
+        used = {name: value for name, value in cfg.items() if name in TAKEN}
+        text = json.dumps(used, sort_keys=True, default=str)
         if self.arm != TEACHER:
             text += Run(taught_in(self.setting), TEACHER, 0).key()
         return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -90,6 +90,20 @@ def test_key_is_that_of_the_configs():
     assert one.described() == 'lr=0.001'
 
 
+def test_key_does_not_depend_on_what_no_run_takes(monkeypatch):
+    """As a distiller that configs/_base_/distillers.py has for others."""
+    one = arms.Run('plain', 'cskd_linear', 0)
+    before, config = one.key(), arms.Run.config
+
+    def another(self, work_dir):
+        cfg = config(self, work_dir)
+        cfg.another_distiller = dict(type='ConfigurableDistiller')
+        return cfg
+
+    monkeypatch.setattr(arms.Run, 'config', another)
+    assert one.key() == before
+
+
 @pytest.mark.parametrize(
     'best, further', [(5e-4, [2.5e-4]), (1e-3, []), (2e-3, []), (4e-3, [8e-3])]
 )
