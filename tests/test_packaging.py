@@ -1,5 +1,6 @@
 """The package's configs by its name, and its index of models."""
 
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -90,3 +91,14 @@ def test_scripts_have_names_of_their_own():
     names = [path.stem for path in paths if path.name != 'conftest.py']
     assert len(names) > 50
     assert not {name for name in names if names.count(name) > 1}
+
+
+def test_git_and_linter_ignore_what_commands_write():
+    """The README's second command lints the checkout in which the first has written."""
+    written = ['data/digits/train', 'runs/digits/student/config.py', 'work_dirs/a.py', '.venv/a']
+    found = subprocess.run(
+        ['git', '-C', ROOT, 'check-ignore', *written], capture_output=True, text=True
+    )
+    if found.returncode == 128:
+        pytest.skip('this is no git checkout')
+    assert found.stdout.split() == written
