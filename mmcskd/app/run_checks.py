@@ -35,8 +35,8 @@ def check_run(runner: Runner) -> None:
         ValueError: If datasets or the teacher name the same classes by other numbers, a ``topk`` is
             larger than the number of classes, batch augmentations make labels of other classes than
             the model's, a metric has no annotations, ``save_best`` names a metric that there is
-            not, ``custom_keys`` names a weight that there is not, or an average is too long for
-            the run.
+            not, ``custom_keys`` names a weight that there is not, a hook changes something
+            behind the end of the run, or an average is too long for it.
     """
     _check_classes(runner)
     for phase, loop in _loops(runner):

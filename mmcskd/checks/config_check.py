@@ -32,6 +32,7 @@ from mmrazor.registry import HOOKS, MODELS
 
 from . import optimization, rules
 from .distiller_check import check_distiller
+from .environment import check_environment
 from .part import ANNOTATED, SCOPES, check_options, check_part, check_value
 from .pipeline import check_transform
 from .preprocessor import DENSE, check_augments, check_preprocessor
@@ -168,7 +169,7 @@ def check_config(cfg: Any, phases: Iterable[str] = ('train', 'val', 'test')) -> 
         check_options(cfg.get(key) or {}, options, key)
     if 'seed' not in cfg.get('randomness', ['seed']):
         raise ValueError('randomness lacks "seed": a whole number, or None for one of its own.')
-    rules.check_environment(cfg.get('env_cfg') or {})
+    check_environment(cfg.get('env_cfg') or {})
     level = cfg.get('log_level', 'INFO')
     if not isinstance(logging.getLevelName(level), int):
         raise ValueError(f'log_level is "{level}". ' + nearest(level, LEVELS))

@@ -1,25 +1,20 @@
 """What the signatures of the parts of a config do not say."""
 
-import difflib
 import inspect
 import math
-import multiprocessing
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence, Tuple, Union, get_type_hints
 
-import torch
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.runner import Priority, Runner, get_priority
-from mmengine.utils.dl_utils import set_multi_processing
 from mmpretrain.engine import VisualizationHook
 from mmpretrain.visualization import UniversalVisualizer
 from mmrazor.registry import MODELS
 from torch.utils.data import DataLoader
 
 from .part import (
-    check_arguments,
     check_keys,
     check_part,
     check_value,
@@ -41,8 +36,6 @@ LOADER = dict(
     prefetch_factor=Optional[int], pin_memory=bool, drop_last=bool, persistent_workers=bool,
     shuffle=Optional[bool], disable_subprocess_warning=bool, pin_memory_device=str,
 )  # fmt: skip
-# Others may be of a vendor.
-BACKENDS = ('nccl', 'gloo', 'mpi', 'ucc', 'hccl', 'cncl', 'mccl')
 IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
 # Numbers of any part: the smallest value, and the one that it must stay below.
 RATES = (
@@ -319,24 +312,3 @@ def check_hook(part: dict, kind: Callable, key: str) -> None:
     check_part(average, MODELS, key, given=('model',))
     if not 0 < average.get('momentum', 0.5) < 1:
         raise ValueError(f'{key}.momentum is {average["momentum"]}, expected 0 to 1.')
-
-
-def check_environment(part: dict) -> None:
-    """Processes can be started and find each other."""
-    key, processes = 'env_cfg.mp_cfg', part.get('mp_cfg', {})
-    check_arguments(set_multi_processing, processes, key)
-    methods = multiprocessing.get_all_start_methods()
-    method = processes.get('mp_start_method', methods[0])
-    if method not in methods:
-        raise ValueError(f'{key}.mp_start_method is "{method}". ' + nearest(method, methods))
-    key, peers = 'env_cfg.dist_cfg', part.get('dist_cfg', {})
-    known = inspect.signature(torch.distributed.init_process_group).parameters
-    check_keys(peers, (*known, 'port', 'init_backend'), key)
-    check_value(peers.get('backend', ''), str, f'{key}.backend')
-    near = difflib.get_close_matches(peers.get('backend', ''), BACKENDS, n=1, cutoff=0.7)
-    if near and peers['backend'] not in BACKENDS:
-        raise ValueError(f'{key}.backend is "{peers["backend"]}". Nearest: "{near[0]}".')
-    timeout = peers.get('timeout')
-    check_value(timeout, Optional[float], f'{key}.timeout')
-    if timeout is not None and not 0 < timeout < 2**31:
-        raise ValueError(f'{key}.timeout is {timeout!r}, expected seconds > 0.')
