@@ -20,8 +20,9 @@ SCOPE = ('type', '_scope_')
 TO_PARENTS = ('mmcskd', 'mmrazor', 'mmengine')
 # Packages whose annotations hold; MMPretrain's own configs break those of its models.
 ANNOTATED = ('mmengine', 'torch')
-# But for this one, which MMEngine annotates as text.
-HINTS = dict(loss_scale=Union[str, float, dict])
+# But for these: MMEngine annotates the one as text, and stock configs of MMDetection divide for the
+# other, which then is a float.
+HINTS = dict(loss_scale=Union[str, float, dict], val_interval=float)
 # The smallest meaningful value.
 LEAST = dict(
     batch_size=1, num_workers=0, num_batch_per_epoch=1, prefetch_factor=1, timeout=0, max_epochs=1,
@@ -82,6 +83,8 @@ def check_value(value: Any, hint: Any, key: str) -> None:
         raise ValueError(
             f'{key} is {value!r}, expected a number{"" if least is None else f" >= {least}"}.'
         )
+    if name == 'val_interval' and value % 1:
+        raise ValueError(f'{key} is {value!r}, expected a whole number.')
 
 
 def check_options(part: Any, hints: Dict[str, Any], key: str) -> None:

@@ -335,6 +335,17 @@ def test_what_is_annotated_otherwise(demo, part):
     check_config(cfg)
 
 
+def test_a_whole_number_may_be_a_float(demo):
+    """As in MMDetection's configs of V3Det, a fifth of all iterations."""
+    cfg = copy.deepcopy(demo)
+    cfg.train_cfg.val_interval = 10 / 5
+    check_config(cfg)
+    for value in (2.5, 0.5, float('nan'), '2'):
+        cfg.train_cfg.val_interval = value
+        with pytest.raises((ValueError, TypeError), match='train_cfg.val_interval is'):
+            check_config(cfg)
+
+
 def test_multiples_of_layers(demo):
     """MMPretrain's constructor reads other keys than MMEngine's."""
     cfg = copy.deepcopy(demo)
