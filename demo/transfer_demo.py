@@ -7,7 +7,6 @@ checkpoint. A run's output is in log.txt of its folder. The table has the finish
 
 import argparse
 import json
-import multiprocessing
 import runpy
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -23,6 +22,7 @@ sys.path.append(str(ROOT / '.dev_scripts'))
 
 from page import replace  # noqa: E402
 from paired import difference, summary  # noqa: E402
+from processes import side_by_side  # noqa: E402
 
 CONFIGS = ROOT / 'configs' / 'transfer' / 'demo'
 PAGE = ROOT / 'docs' / 'transfer.md'
@@ -139,11 +139,9 @@ def bring_to_an_end(runs, jobs):
     runs = list(dict.fromkeys(runs))
     pending = [run for run in runs if not run.scores()]
     print(f'{len(runs) - len(pending)} of {len(runs)} runs are done.', flush=True)
-    # Forked, so that the toolboxes are imported once.
-    with multiprocessing.get_context('fork').Pool(jobs, maxtasksperchild=1) as pool:
-        for count, run in enumerate(pool.imap_unordered(work, pending), 1):
-            values = ', '.join(f'{UNITS[key]} {value:.1f}' for key, value in run.scores().items())
-            print(f'[{count}/{len(pending)}] {run.folder.name}: {values}', flush=True)
+    for count, (run, _) in enumerate(side_by_side(work, pending, jobs), 1):
+        values = ', '.join(f'{UNITS[key]} {value:.1f}' for key, value in run.scores().items())
+        print(f'[{count}/{len(pending)}] {run.folder.name}: {values}', flush=True)
 
 
 def table(seeds, work_dir):

@@ -651,7 +651,7 @@ def test_sigterm_to_a_process_that_the_run_has_forked(tmp_path):
 
         def use_a_pool(_):
             for _ in range(20):
-                with multiprocessing.get_context('fork').Pool(2, maxtasksperchild=1) as pool:
+                with multiprocessing.get_context('fork').Pool(2) as pool:
                     assert pool.map(abs, [-1, -2, -3]) == [1, 2, 3]
 
         run.register_hook(At(3, use_a_pool))
