@@ -46,11 +46,11 @@ class Arm(NamedTuple):
         return [{RATE: rate, **({key: values[0]} if key else {})} for rate in rates]
 
     def beyond_the_edge(self, best: Dict[str, float], rates: Sequence[float]):
-        """Options to try next if the best learning rate is the least or largest: one further."""
+        """Options to try next if the best of these learning rates is an end: one further."""
         further = {min(rates): min(rates) / 2, max(rates): max(rates) * 2}
         return [{**best, RATE: further[best[RATE]]}] if best[RATE] in further else []
 
-    def second_round(self, best: Dict[str, float], rates: Sequence[float]):
+    def second_round(self, best: Dict[str, float]):
         """Options to try next, at the best learning rate: the other values of ``tuned``."""
         key, values = self.tuned
         return [{**best, key: value} for value in values[1:]]
@@ -88,6 +88,9 @@ ARMS = dict(
         'spatial without CKF (soft)', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)
     ),
     cskd_everywhere=Arm('CSKD+', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES)),
+    cskd_unlabelled=Arm(
+        'CSKD+ without labels', (f'{LOSSES}.loss_cskd.temperature', TEMPERATURES), brief=False
+    ),
     cskd_features=Arm(
         'soft with features',
         (f'{LOSSES}.loss_feature.loss_weight', (1.0, 4.0)),
@@ -101,44 +104,55 @@ ARMS = dict(
     cskd_mixture=Arm('CSKD (mixture)', brief=False),
     cskd_teachers=Arm('CSKD (two teachers)', brief=False),
 )
-LATER = ('kl', 'dkd', 'dist', 'vkd', 'rsd', 'cskd_everywhere', 'cskd_features')
+# Of the method, beside it, tried beyond it, and as MMRazor has them or others published them.
+METHOD = ('cskd_linear', 'cskd_cos', 'cskd_soft', 'cskd_local', 'cskd_local_soft')
+BESIDE = ('none', 'fitnet', 'deit_hard', 'deit_soft')
+BEYOND = ('cskd_heavy', 'cskd_agreement', 'cskd_confidence', 'cskd_mixture', TWO_TEACHERS)
+RIVALS = ('kl', 'dkd', 'dist', 'vkd', 'rsd')
+OURS = ('cskd_everywhere', 'cskd_unlabelled')
+# Of these, what students learnt beside their accuracy, and from few images.
+PORTRAYED = ('deit_hard', 'vkd', 'cskd_linear', 'cskd_everywhere')
 BANKED = tuple(name for name, arm in ARMS.items() if arm.like)
-FORMER = tuple(name for name in ARMS if name not in (*LATER, *BANKED))
 
 
 class Setting(NamedTuple):
     """Data and length of training, by the config file of the same name; 'plain' has none."""
 
-    arms: Tuple[str, ...] = FORMER
+    arms: Tuple[str, ...]
     """What is compared in it."""
     rates: Tuple[float, ...] = (5e-4, 1e-3, 2e-3, 4e-3)
-    """Learning rates to choose from."""
+    """Learning rates to choose from; further ones are tried as long as an end is best."""
     validation: int = 1000
     """Images that are measured over the epochs and that decide hyperparameters."""
     test: int = 4000
     """Images that are measured once, at the end."""
     tuning: Tuple[Tuple[str, int], ...] = ()
     """Config keys and values of the runs that decide hyperparameters: shorter ones."""
+    teacher: str = ''
+    """Another setting, whose teacher it has instead of its own."""
+    like: str = ''
+    """Another setting, whose hyperparameters it takes instead of its own."""
 
 
-SETTINGS = dict(
-    plain=Setting(),
-    long=Setting(arms=(*FORMER, *LATER)),
-    crowded=Setting(),
-    fashion=Setting(
-        arms=(
-            *('none', 'kl', 'dkd', 'dist', 'fitnet', 'deit_hard', 'deit_soft', 'vkd', 'rsd'),
-            *('cskd_linear', 'cskd_cos', 'cskd_soft', 'cskd_local', 'cskd_local_soft'),
-            *('cskd_everywhere', 'cskd_features'),
-            *BANKED,
-        ),
-        rates=(1e-3, 2e-3, 4e-3),
-        validation=5000,
-        test=10000,
-        tuning=(('train_cfg.max_epochs', 8),),
-    ),
+FASHION = Setting(
+    arms=(*BESIDE, *RIVALS, *METHOD, *OURS, 'cskd_features', *BANKED),
+    rates=(1e-3, 2e-3, 4e-3),
+    validation=5000,
+    test=10000,
+    tuning=(('train_cfg.max_epochs', 8),),
 )
-FIRST = 'plain'
+# A third of the iterations; so many images of each class.
+FEW = FASHION._replace(validation=1000, arms=PORTRAYED, teacher='fashion', like='fashion')
+SETTINGS = dict(
+    plain=Setting((*BESIDE, *METHOD, 'cskd_global', 'cskd_x2', *BEYOND)),
+    long=Setting((*BESIDE, *RIVALS, *METHOD, *OURS), teacher='plain'),
+    crowded=Setting((*BESIDE, *METHOD, 'cskd_global', 'cskd_x2')),
+    fashion=FASHION,
+    fashion_short=FEW._replace(arms=('cskd_linear', 'cskd_soft', 'cskd_local', 'cskd_local_soft')),
+    fashion_200=FEW,
+    fashion_50=FEW,
+    fashion_10=FEW,
+)
 
 
 class Run(NamedTuple):
@@ -198,9 +212,8 @@ def overrides(setting: str, arm: str) -> dict:
 
 
 def taught_in(setting: str) -> str:
-    """The setting whose teacher it has: of those with the same canvases the first."""
-    own = (CONFIGS / 'settings' / f'{setting}_{TEACHER}.py').is_file()
-    return setting if own else FIRST
+    """The setting whose teacher it has."""
+    return SETTINGS[setting].teacher or setting
 
 
 def teacher_file(work_dir: Path, setting: str, name: str = TEACHER) -> Path:

@@ -6,12 +6,15 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 from arms import ARMS, REFERENCE
 
+IMAGES = dict(fashion='photographs (fashion)', long='cluttered digits (long)')
 OURS, OTHERS = 'C0', '0.45'
 COLORS = ('0.45', 'C1', 'C0', 'C2')
 
 
 def draw_differences(results, settings, path):
     """A panel for each setting: differences to the reference with their 95 % intervals, in order.
+
+    No distillation is left out: it is so far below that the others would lie on top of each other.
 
     Args:
         results (Results): What is written down.
@@ -22,6 +25,7 @@ def draw_differences(results, settings, path):
         sorted(
             (difference.mean, difference.half or 0.0, ARMS[arm].label, arm)
             for arm, difference in results.shown(setting).items()
+            if arm != 'none'
         )
         for setting in settings
     ]
@@ -43,7 +47,10 @@ def draw_differences(results, settings, path):
         axis.axvline(0, color='0.7', linewidth=0.8, zorder=0)
         axis.set_yticks(range(len(rows)), [label for _, _, label, _ in rows])
         axis.set_ylim(-0.6, len(rows) - 0.2)
-        axis.set(title=setting, xlabel=f'points above {ARMS[REFERENCE].label}, test split')
+        axis.set(
+            title=IMAGES.get(setting, setting),
+            xlabel=f'points above {ARMS[REFERENCE].label}, test split',
+        )
     _finish(figure, axes.flat, path)
 
 
@@ -89,6 +96,33 @@ def draw_distances(found, path):
     axis.set(xlabel='layer', ylabel='mean attention distance, patches')
     axis.margins(x=0.25)
     axis.set_ylim(bottom=0)
+    _finish(figure, [axis], path)
+
+
+def draw_sizes(found, path):
+    """A line for each arm over the images of a class, with 95 % intervals, named at its end.
+
+    Args:
+        found (dict[str, dict[int, tuple]]): By arm and number of images, mean and half an interval
+            of the accuracy.
+        path (Path): Of the picture.
+    """
+    figure, axis = plt.subplots(figsize=(6.4, 4), layout='constrained')
+    height = -float('inf')
+    ordered = sorted(zip(COLORS, found.items()), key=lambda one: list(one[1][1].values())[-1])
+    for color, (arm, sizes) in ordered:
+        means, halves = zip(*sizes.values())
+        axis.errorbar(list(sizes), means, yerr=halves, fmt='o-', color=color, capsize=3)
+        height = max(means[-1], height + 0.8)  # names that would lie on top of each other
+        axis.annotate(
+            ARMS[arm].label, (max(sizes), height), (8, 0), textcoords='offset points',
+            va='center', fontsize=8, color=color,
+        )  # fmt: skip
+    axis.set_xscale('log')
+    axis.set_xticks(list(sizes), list(sizes))
+    axis.minorticks_off()
+    axis.set_xlim(right=2 * max(sizes))
+    axis.set(xlabel='images of a class to learn from', ylabel='accuracy, %')
     _finish(figure, [axis], path)
 
 

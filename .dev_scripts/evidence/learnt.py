@@ -2,7 +2,7 @@
 
     python .dev_scripts/evidence/learnt.py
 
-Of each student whose weights .dev_scripts/evidence/run.py has kept, on the test split: accuracy on
+Of students whose weights .dev_scripts/evidence/run.py has kept, on the test split: accuracy on
 corrupted images, calibration, agreement with the teacher, and how far each layer looks. What is
 written down already is not measured again.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import training
-from arms import ARMS, ROOT, SETTINGS, Run, student_file
+from arms import PORTRAYED, ROOT, SETTINGS, Run, student_file
 from head_accuracy import BATCH, canvases, classes_of
 from mmengine.registry import DefaultScope
 from mmpretrain.models.utils import MultiheadAttention
@@ -178,7 +178,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     runs = Table(args.results, 'runs').read(setting=args.setting)
     table = Table(args.results, 'learnt')
-    for row in runs[runs.arm.isin(ARMS)].itertuples():
+    for row in runs[runs.arm.isin(PORTRAYED)].itertuples():
         run = Run(row.setting, row.arm, row.seed)
         named = dict(setting=row.setting, arm=row.arm, seed=row.seed)
         same = table.read(**named, config=row.config)

@@ -1,29 +1,33 @@
-"""Draw the figure and write the tables of docs/evidence.md and README.md."""
+"""Draw the figures and write the tables of docs/evidence*.md and README.md."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 import pandas as pd
-from arms import ARMS, REFERENCE, ROOT, SETTINGS, TEACHER, TWO_TEACHERS, taught_in
-from figures import draw_differences, draw_distances, draw_robustness
+from arms import ARMS, PORTRAYED, REFERENCE, ROOT, SETTINGS, TEACHER, TWO_TEACHERS
+from figures import draw_differences, draw_distances, draw_robustness, draw_sizes
 from learnt import KINDS
-from results import TABLES, VERSIONS, Table
+from results import SEEDS, VERSIONS, Results
 
 sys.path.append(str(ROOT / '.dev_scripts'))
 
 from page import replace, table
 from paired import difference, interval, summary
 
-SEEDS = 5  # of a whole comparison
 MAIN = ('fashion', 'long')  # the settings of the README's table and of the figure, once complete
+# What is written where.
+PAGES = {
+    'evidence.md': ('answer', 'figure', 'run', 'ckf', 'sizes', 'learnt', 'portraits'),
+    'evidence_tables.md': ('accuracy', 'claims', 'tuning', 'heads', 'fusion'),
+}
 LABELS = {name: arm.label for name, arm in ARMS.items()}
 HEADS = dict(
     cls='class token', dist='distillation token', patch='patches', average='average of the three'
 )
-# In the figures of what was learnt.
-PORTRAYED = ('deit_hard', 'vkd', 'cskd_linear', 'cskd_everywhere')
+FEW = {per_class: f'fashion_{per_class}' for per_class in (10, 50, 200)}
+# By the loss, an arm with CKF and the same without.
+CKF = dict(hard=('cskd_linear', 'cskd_local'), soft=('cskd_soft', 'cskd_local_soft'))
 VERDICTS = dict(above='yes', below='no, below', open='open: the interval holds zero')
 # Claims of the method, then of what is beyond it: an arm, what it should be above, and after which
 # share of the epochs.
@@ -36,9 +40,8 @@ CLAIMS = (
     ('cskd_soft', 'cskd_local_soft fitnet', 1),
     ('cskd_local_soft', 'deit_hard deit_soft cskd_local', 1),
     ('cskd_linear', 'vkd rsd dist kl dkd', 1),
-    ('cskd_local_soft', 'vkd rsd dist kl dkd', 1),
-    ('cskd_everywhere', 'cskd_local_soft cskd_linear vkd rsd dist', 1),
-    ('cskd_features', 'cskd_local_soft cskd_linear vkd rsd dist', 1),
+    ('cskd_everywhere', 'cskd_linear vkd rsd dist kl dkd cskd_local_soft cskd_unlabelled', 1),
+    ('cskd_features', 'cskd_everywhere', 1),
     ('cskd_soft_top5', 'cskd_soft', 1),
     ('cskd_soft_top10', 'cskd_soft', 1),
     ('cskd_linear', 'deit_hard none', 0.5),
@@ -51,89 +54,6 @@ CLAIMS = (
     ('cskd_mixture', 'cskd_linear', 1),
     ('cskd_teachers', 'cskd_linear', 1),
 )
-
-
-class Results:
-    """What is written down.
-
-    Args:
-        folder (Path): Of the CSV files.
-
-    Raises:
-        ValueError: If rows that are to be averaged come from different configs.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.tables = {name: Table(folder, name).read() for name in TABLES}
-        self.runs = self.tables['runs']
-        students = self.runs[self.runs.arm != TEACHER]
-        for (setting, arm), found in students.groupby(['setting', 'arm']):
-            configs = found.config.nunique()
-            if configs > 1:
-                raise ValueError(
-                    f'{folder}/runs.csv holds runs of {configs} configs of the arm {arm} in the '
-                    f'{setting} setting: bring them all up to date with '
-                    '.dev_scripts/evidence/run.py.'
-                )
-
-    def of(self, name: str, setting: str, arm: str) -> pd.DataFrame:
-        """Rows of a table."""
-        found = self.tables[name]
-        return found[(found.setting == setting) & (found.arm == arm)]
-
-    def settings(self) -> list:
-        """Settings in which anything was run."""
-        found = {setting for table in self.tables.values() for setting in table.setting}
-        return [setting for setting in SETTINGS if setting in found]
-
-    def teacher(self, setting: str) -> list:
-        """The accuracy of a setting's teacher: one, or none."""
-        found = self.of('runs', taught_in(setting), TEACHER)
-        return [f'{score:.1f}' for score in found[found.seed == 0].score]
-
-    def scores(self, setting: str, arm: str, measure: str = 'score') -> pd.Series:
-        """Of the test split at the end, by seed; without what was not measured."""
-        return self.of('runs', setting, arm).set_index('seed')[measure].dropna()
-
-    def curve(self, setting: str, arm: str) -> pd.DataFrame:
-        """Of the validation split: a row for each epoch, a column for each seed."""
-        return self.of('curves', setting, arm).pivot(index='epoch', columns='seed', values='score')
-
-    def at(self, setting: str, arm: str, share: float) -> tuple:
-        """Scores by seed after this share of the epochs, and when that is."""
-        if share == 1:
-            return self.scores(setting, arm), 'at the end'
-        curve = self.curve(setting, arm)
-        if curve.empty:
-            return {}, ''
-        epoch = min(curve.index, key=lambda epoch: abs(epoch - share * max(curve.index)))
-        return curve.loc[epoch], f'after epoch {epoch}'
-
-    def differences(self, setting: str) -> dict:
-        """Of each arm to the one that all are compared with, where it can be told."""
-        reference = self.scores(setting, REFERENCE)
-        found = {
-            arm: difference(self.scores(setting, arm), reference)
-            for arm in SETTINGS[setting].arms
-            if arm != REFERENCE
-        }
-        return {arm: one for arm, one in found.items() if one is not None}
-
-    def learnt(self, arm: str, measure: str) -> pd.DataFrame:
-        """Beside accuracy, on photographs: a row for each seed, a column for each level."""
-        found = self.of('learnt', MAIN[0], arm)
-        found = found[found.measure == measure]
-        return found.pivot(index='seed', columns='level', values='value')
-
-    def shown(self, setting: str) -> dict:
-        """Differences to the reference of the arms with all seeds, or of all where none has."""
-        found = self.differences(setting)
-        whole = {arm: one for arm, one in found.items() if one.seeds >= SEEDS}
-        return whole or found
-
-    def whole(self, setting: str) -> bool:
-        """Whether some arm besides the reference has all its seeds there."""
-        return any(one.seeds >= SEEDS for one in self.differences(setting).values())
 
 
 def main_table(results, setting):
@@ -224,7 +144,7 @@ def learnt_table(results):
     return table(['', 'seeds', *measures], rows) if rows else ''
 
 
-def portraits(results, folder, page):
+def portraits(results, images):
     """Draw what students learnt; the figures as Markdown."""
     arms = [arm for arm in PORTRAYED if len(results.learnt(arm, 'distance'))]
     if not arms:
@@ -234,13 +154,48 @@ def portraits(results, folder, page):
         for kind in KINDS
     }
     far = {arm: list(results.learnt(arm, 'distance').mean()) for arm in arms}
-    draw_robustness(robust, folder / 'robustness.png')
-    draw_distances(far, folder / 'attention_distance.png')
-    place = os.path.relpath(folder, page.parent)
-    return (
-        f'![Accuracy on corrupted images]({place}/robustness.png)\n\n'
-        f'![How far each layer looks]({place}/attention_distance.png)'
-    )
+    draw_robustness(robust, images / 'robustness.png')
+    draw_distances(far, images / 'attention_distance.png')
+    told = {'robustness.png': 'Accuracy on corrupted images'}
+    told['attention_distance.png'] = 'How far each layer looks'
+    return '\n\n'.join(picture(text, images / name) for name, text in told.items())
+
+
+def sizes_section(results, images):
+    """Accuracy by the number of images to learn from: a figure and a table, as Markdown."""
+    found = {
+        arm: {number: results.scores(setting, arm) for number, setting in FEW.items()}
+        for arm in PORTRAYED
+    }
+    if not all(len(scores) for sizes in found.values() for scores in sizes.values()):
+        return ''
+    drawn = {
+        arm: {number: interval(scores) for number, scores in sizes.items()}
+        for arm, sizes in found.items()
+    }
+    path = images / 'few_images.png'
+    draw_sizes(drawn, path)
+    rows = [[LABELS[arm], *map(summary, sizes.values())] for arm, sizes in found.items()]
+    ours, *_ = reversed(found)
+    for arm in PORTRAYED[:-1]:
+        above = (difference(found[ours][number], found[arm][number]) for number in FEW)
+        rows.append([f'{LABELS[ours]} minus {LABELS[arm]}', *above])
+    told = picture('Accuracy by the number of images to learn from', path)
+    return f'{told}\n\n{table(["images of a class", *FEW], rows)}'
+
+
+def ckf_table(results):
+    """What CKF brings: each arm that has it minus the same without, by setting and loss."""
+    rows = []
+    for setting in results.settings():
+        found = [
+            difference(*(results.scores(setting, arm) for arm in pair)) for pair in CKF.values()
+        ]
+        if any(found):
+            cells = [(one, one.seeds) if one else ('–', '') for one in found]
+            rows.append([setting, *(cell for pair in cells for cell in pair)])
+    columns = [(f'{loss} loss', 'seeds') for loss in CKF]
+    return table(['CKF minus none', *(name for pair in columns for name in pair)], rows)
 
 
 def tuning_table(results, setting):
@@ -257,34 +212,24 @@ def tuning_table(results, setting):
     return table([setting, 'tried: accuracy on the validation split, %'], rows) if rows else ''
 
 
-def what_was_run(results):
-    """One sentence on what was run and one on what was not."""
-    ran, missing, untuned = [], [], ''
-    for setting in SETTINGS:
-        counts = {arm: len(results.scores(setting, arm)) for arm in SETTINGS[setting].arms}
-        for number in sorted(set(counts.values()) - {0}, reverse=True):
-            labels = [LABELS[arm] for arm, n in counts.items() if n == number]
-            seeds = '1 seed' if number == 1 else f'{number} seeds'
-            ran.append(f'{", ".join(labels)} with {seeds} in the {setting} setting')
-        lacking = [LABELS[arm] for arm, n in counts.items() if n < SEEDS]
-        if len(lacking) == len(counts):
-            missing.append(f'any arm of the {setting} setting')
-        elif lacking:
-            missing.append(f'{", ".join(lacking)} of the {setting} setting')
-        first = [
-            label
-            for a, label in LABELS.items()
-            if '' in set(results.of('runs', setting, a).options)
+def what_is_missing(results):
+    """Which arms have fewer than all seeds, and which are not tuned."""
+    missing, untuned = [], []
+    for setting, compared in SETTINGS.items():
+        lacking = [
+            LABELS[arm] for arm in compared.arms if len(results.scores(setting, arm)) < SEEDS
         ]
+        if lacking:
+            which = ', '.join(lacking) if len(lacking) < len(compared.arms) else 'all'
+            missing.append(f'in the {setting} setting {which}')
+        options = {arm: set(results.of('runs', setting, arm).options) for arm in LABELS}
+        first = [LABELS[arm] for arm, found in options.items() if '' in found]
         if first:
-            untuned += (
-                f' A first look, not tuned, all by one learning rate: {", ".join(first)} in the '
-                f'{setting} setting.'
-            )
-    text = f'Compared so far: {"; ".join(ran) or "nothing"}.'
-    if missing:
-        text += f' Not yet run with all {SEEDS} seeds: {"; ".join(missing)}.'
-    return text + untuned
+            untuned.append(f'in the {setting} setting {", ".join(first)}')
+    text = f'Not run with {SEEDS} seeds: {"; ".join(missing) or "nothing"}.'
+    if untuned:
+        text += f' A first look, not tuned, all by one learning rate: {"; ".join(untuned)}.'
+    return text
 
 
 def provenance(results):
@@ -302,43 +247,53 @@ def provenance(results):
     return text
 
 
+def sections_of(results, images):
+    """What the pages say, by the name of the section; figures are drawn into a folder."""
+    sections = dict.fromkeys([name for names in PAGES.values() for name in names], '')
+    sections['run'] = what_is_missing(results)
+    settings = results.settings()
+    if not settings:
+        return sections
+    sections['run'] += ' ' + provenance(results)
+    sections['claims'] = claims_table(results)
+    sections['ckf'] = ckf_table(results)
+    sections['fusion'] = fusion_table(results)
+    sections['learnt'] = learnt_table(results)
+    sections['portraits'] = portraits(results, images)
+    sections['sizes'] = sizes_section(results, images)
+    for name, written in dict(accuracy=main_table, tuning=tuning_table, heads=heads_table).items():
+        texts = [written(results, setting) for setting in settings]
+        sections[name] = '\n\n'.join(filter(None, texts))
+    shown = [setting for setting in MAIN if results.whole(setting)]
+    shown = shown or [setting for setting in settings if results.differences(setting)]
+    if shown:
+        draw_differences(results, shown, images / 'evidence.png')
+        told = f'points above {LABELS[REFERENCE]}, with 95 % intervals'
+        sections['figure'] = picture(f'Of each way to distil: {told}', images / 'evidence.png')
+        sections['answer'] = brief_table(results, shown)
+    return sections
+
+
+def picture(told, path):
+    """As pages of docs/ show it."""
+    return f'![{told}]({path.parent.name}/{path.name})'
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     docs = ROOT / 'docs'
     parser.add_argument(
         '--results', type=Path, default=docs / 'evidence', help='folder of the CSV files'
     )
-    parser.add_argument('--page', type=Path, default=docs / 'evidence.md')
+    parser.add_argument('--docs', type=Path, default=docs, help='folder of pages and images')
     parser.add_argument('--readme', type=Path, default=ROOT / 'README.md')
-    parser.add_argument('--figure', type=Path, default=docs / 'images' / 'evidence.png')
     args = parser.parse_args(argv)
-    results = Results(args.results)
-    names = 'answer figure accuracy claims tuning heads fusion learnt portraits'
-    sections = dict.fromkeys(names.split(), '')
-    sections['run'] = what_was_run(results)
-    settings = results.settings()
-    if settings:
-        sections['run'] += ' ' + provenance(results)
-        sections['claims'] = claims_table(results)
-        sections['fusion'] = fusion_table(results)
-        sections['learnt'] = learnt_table(results)
-        sections['portraits'] = portraits(results, args.figure.parent, args.page)
-        tables_of = dict(accuracy=main_table, tuning=tuning_table, heads=heads_table)
-        for name, written in tables_of.items():
-            texts = [written(results, setting) for setting in settings]
-            sections[name] = '\n\n'.join(filter(None, texts))
-    shown = [setting for setting in MAIN if results.whole(setting)]
-    shown = shown or [setting for setting in settings if results.differences(setting)]
-    if shown:
-        draw_differences(results, shown, args.figure)
-        place = os.path.relpath(args.figure, args.page.parent)
-        told = f'points above {LABELS[REFERENCE]}, with 95 % intervals'
-        sections['figure'] = f'![Of each way to distil: {told}]({place})'
-        sections['answer'] = brief_table(results, shown)
-    for name, text in sections.items():
-        replace(args.page, name, text or 'Nothing yet.')
+    sections = sections_of(Results(args.results), args.docs / 'images')
+    for page, names in PAGES.items():
+        for name in names:
+            replace(args.docs / page, name, sections[name] or 'Nothing yet.')
     replace(args.readme, 'evidence', sections['answer'] or 'Nothing yet.')
-    print(f'Wrote {args.page}' + f' and {args.figure}' * bool(shown))
+    print(f'Wrote {", ".join(PAGES)} and their images into {args.docs}, and {args.readme}.')
 
 
 if __name__ == '__main__':

@@ -1,15 +1,23 @@
-"""Tables of results as CSV files, in which a newer row takes the place of its predecessor."""
+"""Results: tables as CSV files, in which a newer row takes the place of its predecessor."""
 
+import sys
 from pathlib import Path
 from typing import Dict, Iterable
 
 import pandas as pd
+from arms import REFERENCE, ROOT, SETTINGS, TEACHER, taught_in
 from filelock import FileLock
+
+sys.path.append(str(ROOT / '.dev_scripts'))
+
+from paired import difference
 
 RUN = ('setting', 'arm', 'seed')
 MEASURED = ('score', 'cls', 'dist', 'patch', 'average', 'agreement')
 VERSIONS = ('python', 'torch', 'mmpretrain', 'mmrazor', 'mmcskd')
 ORIGIN = ('config', 'teacher', 'seconds', *VERSIONS)
+SEEDS = 5  # of a whole comparison
+PHOTOGRAPHS = 'fashion'
 # Of each table the columns that name a row, and the others.
 TABLES = dict(
     runs=(RUN, ('options', 'epochs', *MEASURED, *ORIGIN)),
@@ -85,3 +93,86 @@ def _having(table: pd.DataFrame, wanted: Dict[str, object]) -> pd.DataFrame:
     for column, value in wanted.items():
         table = table[table[column] == value]
     return table
+
+
+class Results:
+    """What is written down.
+
+    Args:
+        folder (Path): Of the CSV files.
+
+    Raises:
+        ValueError: If rows that are to be averaged come from different configs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.tables = {name: Table(folder, name).read() for name in TABLES}
+        self.runs = self.tables['runs']
+        students = self.runs[self.runs.arm != TEACHER]
+        for (setting, arm), found in students.groupby(['setting', 'arm']):
+            configs = found.config.nunique()
+            if configs > 1:
+                raise ValueError(
+                    f'{folder}/runs.csv holds runs of {configs} configs of the arm {arm} in the '
+                    f'{setting} setting: bring them all up to date with '
+                    '.dev_scripts/evidence/run.py.'
+                )
+
+    def of(self, name: str, setting: str, arm: str) -> pd.DataFrame:
+        """Rows of a table."""
+        found = self.tables[name]
+        return found[(found.setting == setting) & (found.arm == arm)]
+
+    def settings(self) -> list:
+        """Settings in which anything was run."""
+        found = {setting for table in self.tables.values() for setting in table.setting}
+        return [setting for setting in SETTINGS if setting in found]
+
+    def teacher(self, setting: str) -> list:
+        """The accuracy of a setting's teacher: one, or none."""
+        found = self.of('runs', taught_in(setting), TEACHER)
+        return [f'{score:.1f}' for score in found[found.seed == 0].score]
+
+    def scores(self, setting: str, arm: str, measure: str = 'score') -> pd.Series:
+        """Of the test split at the end, by seed; without what was not measured."""
+        return self.of('runs', setting, arm).set_index('seed')[measure].dropna()
+
+    def curve(self, setting: str, arm: str) -> pd.DataFrame:
+        """Of the validation split: a row for each epoch, a column for each seed."""
+        return self.of('curves', setting, arm).pivot(index='epoch', columns='seed', values='score')
+
+    def at(self, setting: str, arm: str, share: float) -> tuple:
+        """Scores by seed after this share of the epochs, and when that is."""
+        if share == 1:
+            return self.scores(setting, arm), 'at the end'
+        curve = self.curve(setting, arm)
+        if curve.empty:
+            return {}, ''
+        epoch = min(curve.index, key=lambda epoch: abs(epoch - share * max(curve.index)))
+        return curve.loc[epoch], f'after epoch {epoch}'
+
+    def differences(self, setting: str) -> dict:
+        """Of each arm to the one that all are compared with, where it can be told."""
+        reference = self.scores(setting, REFERENCE)
+        found = {
+            arm: difference(self.scores(setting, arm), reference)
+            for arm in SETTINGS[setting].arms
+            if arm != REFERENCE
+        }
+        return {arm: one for arm, one in found.items() if one is not None}
+
+    def learnt(self, arm: str, measure: str) -> pd.DataFrame:
+        """Beside accuracy, on photographs: a row for each seed, a column for each level."""
+        found = self.of('learnt', PHOTOGRAPHS, arm)
+        found = found[found.measure == measure]
+        return found.pivot(index='seed', columns='level', values='value')
+
+    def shown(self, setting: str) -> dict:
+        """Differences to the reference of the arms with all seeds, or of all where none has."""
+        found = self.differences(setting)
+        whole = {arm: one for arm, one in found.items() if one.seeds >= SEEDS}
+        return whole or found
+
+    def whole(self, setting: str) -> bool:
+        """Whether some arm besides the reference has all its seeds there."""
+        return any(one.seeds >= SEEDS for one in self.differences(setting).values())

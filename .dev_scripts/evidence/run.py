@@ -15,23 +15,22 @@ import os
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import argparse
-import multiprocessing
 import signal
 import sys
 import time
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 from arms import (
     ARMS,
     FUSED,
+    RATE,
     ROOT,
     SECOND,
     SETTINGS,
     TEACHER,
     TWO_TEACHERS,
-    Arm,
     Run,
     taught_in,
     teacher_file,
@@ -39,6 +38,10 @@ from arms import (
 from fused_response import measure_fusion
 from results import TABLES, Table
 from training import join_teachers, train, train_teacher
+
+sys.path.append(str(ROOT / '.dev_scripts'))
+
+from processes import side_by_side
 
 TUNING_SEED = 1000
 
@@ -100,24 +103,32 @@ class Matrix:
             self.tables['fused'].put(measure_fusion(setting, self.work_dir))
 
     def tune(self, setting, arms):
-        """Try the options of each arm: all rates, one beyond if an end is best, then the rest."""
-
+        """Try the options of each arm: all rates, further ones while an end is best, the rest."""
+        decided = SETTINGS[setting].like or setting
         like = {arm: ARMS[arm].like or arm for arm in arms}
 
         def runs_of(options_of):
             return [
-                Run(setting, arm, TUNING_SEED, tuple(options.items()))
+                Run(decided, arm, TUNING_SEED, tuple(options.items()))
                 for arm in dict.fromkeys(like.values())
                 for options in options_of(arm)
             ]
 
-        rates = SETTINGS[setting].rates
-        tried = runs_of(lambda arm: ARMS[arm].first_round(rates))
+        def best(arm):
+            return dict(self._best(arm, tried))
+
+        def beyond_the_edge(arm):
+            rates = [dict(run.options)[RATE] for run in tried if run.arm == arm]
+            return ARMS[arm].beyond_the_edge(best(arm), rates)
+
+        tried = runs_of(lambda arm: ARMS[arm].first_round(SETTINGS[decided].rates))
         self._finish(tried, tuning=True)
-        for further in (Arm.beyond_the_edge, Arm.second_round):
-            more = runs_of(lambda arm: further(ARMS[arm], dict(self._best(arm, tried)), rates))  # noqa: B023
-            self._finish(more, tuning=True)
-            tried += more
+        while further := runs_of(beyond_the_edge):
+            self._finish(further, tuning=True)
+            tried += further
+        more = runs_of(lambda arm: ARMS[arm].second_round(best(arm)))
+        self._finish(more, tuning=True)
+        tried += more
         return {(setting, arm): self._best(like[arm], tried) for arm in arms}
 
     def compare(self, chosen, seeds):
@@ -140,18 +151,16 @@ class Matrix:
         if not pending:
             return
         start = time.time()
-        # Forked, so that everything is imported once.
-        with multiprocessing.get_context('fork').Pool(self.jobs, maxtasksperchild=1) as pool:
-            tasks = [(run, self.work_dir, tuning) for run in pending]
-            for count, (run, outcome) in enumerate(pool.imap_unordered(work, tasks), 1):
-                score = self._keep(run, outcome, tuning)
-                left = (time.time() - start) / count * (len(pending) - count)
-                print(
-                    f'[{count}/{len(pending)}] {run.setting} {run.arm} seed {run.seed} '
-                    f'{run.described()}: {score:.1f} % ({outcome.origin["seconds"]} s of CPU, '
-                    f'{left / 60:.0f} min to go)',
-                    flush=True,
-                )
+        one = partial(work, work_dir=self.work_dir, tuning=tuning)
+        for count, (run, outcome) in enumerate(side_by_side(one, pending, self.jobs), 1):
+            score = self._keep(run, outcome, tuning)
+            left = (time.time() - start) / count * (len(pending) - count)
+            print(
+                f'[{count}/{len(pending)}] {run.setting} {run.arm} seed {run.seed} '
+                f'{run.described()}: {score:.1f} % ({outcome.origin["seconds"]} s of CPU, '
+                f'{left / 60:.0f} min to go)',
+                flush=True,
+            )
 
     def _keep(self, run, outcome, tuning):
         named = dict(setting=run.setting, arm=run.arm, seed=run.seed)
@@ -167,13 +176,12 @@ class Matrix:
         return outcome.test['score']
 
 
-def work(task):
+def work(run, work_dir, tuning):
     """One run, in a process that is for this alone."""
-    run, work_dir, tuning = task
     torch.set_num_threads(1)
     if run.arm == TEACHER:
-        return run, train_teacher(run, work_dir)
-    return run, train(run, work_dir, tuning)
+        return train_teacher(run, work_dir)
+    return train(run, work_dir, tuning)
 
 
 def main(argv=None):
@@ -192,6 +200,6 @@ def main(argv=None):
 
 
 if __name__ == '__main__':
-    # So that the pool ends its runs: they would go on for nobody.
+    # So that it ends its runs: they would go on for nobody.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit('Stopped; the same command goes on.'))
     main()

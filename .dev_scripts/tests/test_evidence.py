@@ -5,6 +5,7 @@ import multiprocessing
 import re
 import shutil
 import struct
+import time
 
 import arms
 import figures
@@ -54,8 +55,8 @@ def test_arms_differ_in_what_they_say(setting, tmp_path):
     names = arms.SETTINGS[setting].arms
     configs = {name: arms.Run(setting, name, 3).config(tmp_path).to_dict() for name in names}
     shared = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'randomness')
-    one = configs['none']
-    taught_in = dict(long='plain').get(setting, setting)
+    one = configs['cskd_linear']
+    taught_in = 'fashion' if 'fashion' in setting else dict(long='plain').get(setting, setting)
     for cfg in configs.values():
         assert {key: cfg[key] for key in shared} == {key: one[key] for key in shared}
         assert cfg['model']['architecture']['backbone'] == one['model']['architecture']['backbone']
@@ -73,8 +74,9 @@ def test_arms_differ_in_what_they_say(setting, tmp_path):
     assert dataset['split'] == 'fit'
     teacher = arms.Run(taught_in, arms.TEACHER, 3).config(tmp_path).to_dict()
     images = teacher['train_dataloader']['dataset']
-    if setting == 'fashion':
-        assert images == dataset and teacher['data_preprocessor'] == one['data_preprocessor']
+    if taught_in == 'fashion':
+        assert images == {**dataset, 'length': 6000}
+        assert teacher['data_preprocessor'] == one['data_preprocessor']
     else:
         assert images == {**dataset, 'length': 8000}
         assert dataset['canvas'] == one['model']['architecture']['backbone']['img_size']
@@ -113,13 +115,45 @@ def test_a_best_rate_at_the_end_is_passed(best, further):
     assert found == [{arms.RATE: rate, 'weight': 1.0} for rate in further]
 
 
+def test_rates_go_on_as_long_as_an_end_is_best(tmp_path, monkeypatch):
+    """Accuracy rises to a rate of 0.03, which is far from the three that are tried first."""
+
+    def trained(one, work_dir, tuning):
+        curve = {8: dict(score=-abs(np.log(dict(one.options)[arms.RATE] / 0.03)))}
+        return training.Outcome(curve, {}, dict(config=one.key(), seconds=0))
+
+    monkeypatch.setattr(run, 'train', trained)
+    matrix = run.Matrix(tmp_path, tmp_path, jobs=1)
+    chosen = matrix.tune('fashion', ['none'])
+    assert chosen == {('fashion', 'none'): ((arms.RATE, 0.032),)}
+    tried = {row['options'] for row in rows_of(tmp_path, 'tuning')}
+    rates = (1e-3, 2e-3, 4e-3, 8e-3, 0.016, 0.032, 0.064)
+    assert tried == {f'lr={rate:g}' for rate in rates}
+    # A setting that has another's hyperparameters tries nothing of its own.
+    few = matrix.tune('fashion_10', ['deit_hard'])
+    assert few == {('fashion_10', 'deit_hard'): ((arms.RATE, 0.032),)}
+    assert {row['setting'] for row in rows_of(tmp_path, 'tuning')} == {'fashion'}
+
+
+@pytest.mark.parametrize('setting', report.FEW.values())
+def test_fewer_images_come_as_often(setting, tmp_path):
+    """So many of each class; a third of the whole setting's iterations, a quarter to warm up."""
+    cfg = arms.Run(setting, 'deit_hard', 0).config(tmp_path)
+    length, epochs = cfg.train_dataloader.dataset.length, cfg.train_cfg.max_epochs
+    assert setting == f'fashion_{length // 10}'
+    per_epoch = -(-length // cfg.train_dataloader.batch_size)
+    assert per_epoch * epochs == pytest.approx(94 * 24 / 3, rel=0.03)
+    warm_up, decay = cfg.param_scheduler
+    assert warm_up.end == decay.begin == pytest.approx(epochs / 4, abs=0.6)
+
+
 @pytest.mark.parametrize('name', arms.ARMS)
 def test_options_reach_the_config(name, tmp_path):
     """A key that is misspelt would make another one and change nothing."""
     plain = arms.Run('plain', name, 0).config(tmp_path)
     first = arms.ARMS[name].first_round((1e-3, 2e-3))
     assert [options[arms.RATE] for options in first] == [1e-3, 2e-3]
-    for options in [*first, *arms.ARMS[name].second_round(first[0], ())]:
+    for options in [*first, *arms.ARMS[name].second_round(first[0])]:
         cfg = arms.Run('plain', name, 0, tuple(options.items())).config(tmp_path)
         for key, value in options.items():
             at, was = cfg, plain
@@ -255,14 +289,14 @@ def test_processes_write_at_a_time(tmp_path):
 
 
 def reported(tmp_path, *more):
-    """The page and the README that report.py makes of copies of both."""
-    page, readme = tmp_path / 'page.md', tmp_path / 'README.md'
-    shutil.copy(ROOT / 'docs' / 'evidence.md', page)
+    """The pages, as one text, and the README that report.py makes of copies of them."""
+    docs, readme = tmp_path / 'docs', tmp_path / 'README.md'
+    docs.mkdir()
+    for name in report.PAGES:
+        shutil.copy(ROOT / 'docs' / name, docs)
     shutil.copy(ROOT / 'README.md', readme)
-    figure = tmp_path / 'images' / 'evidence.png'
-    places = dict(page=page, readme=readme, figure=figure)
-    report.main([*(f'--{name}={place}' for name, place in places.items()), *more])
-    return page.read_text(), readme.read_text()
+    report.main([f'--docs={docs}', f'--readme={readme}', *more])
+    return ''.join((docs / name).read_text() for name in report.PAGES), readme.read_text()
 
 
 def rows_of(folder, name):
@@ -283,10 +317,10 @@ def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
     command(tmp_path, *arguments)
     out = capsys.readouterr().out
     assert 'teachers: 0 of 1 runs are done.' in out
-    # Two learning rates each, either of them an end; one beyond; one more temperature, two more
-    # weights.
-    assert 'tuning: 0 of 6 runs are done.' in out
-    assert out.count('tuning: 0 of 3 runs are done.') == 2
+    # Two learning rates each, either of them an end, so that at least one beyond follows; last, one
+    # more temperature and two more weights.
+    begun = re.findall(r'tuning: (\d+) of (\d+)', out)
+    assert begun[:2] == [('0', '6'), ('0', '3')] and begun[-1] == ('0', '3')
     assert 'comparison: 0 of 3 runs are done.' in out
     rows = {row['arm']: row for row in rows_of(tmp_path, 'runs')}
     assert set(rows) == {'teacher', 'none', 'fitnet', 'cskd_soft'}
@@ -303,7 +337,8 @@ def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
 
     command(tmp_path, *arguments[:-1], '0', '1')
     out = capsys.readouterr().out
-    assert 'tuning: 6 of 6' in out and out.count('tuning: 3 of 3') == 2
+    begun = re.findall(r'tuning: (\d+) of (\d+)', out)
+    assert begun[0] == ('6', '6') and all(done == wanted for done, wanted in begun)
     assert 'comparison: 3 of 6' in out
     # A teacher whose weights are gone comes back the same.
     before = rows_of(tmp_path, 'runs')
@@ -319,11 +354,7 @@ def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
     assert [row['arm'] for row in before[-3:]] == ['none', 'none', 'teacher']
     assert f'| no distillation | 2 | {mean:.1f} ± ' in text
     assert 'Nothing yet.' in readme  # without the reference
-    assert (
-        'Compared so far: no distillation, feature mimicking, CSKD (soft) with 2 seeds in '
-        'the plain setting.' in text
-    )
-    assert 'any arm of the crowded setting' in text
+    assert 'Not run with 5 seeds: in the plain setting all; in the long setting all;' in text
     assert len(re.findall(r'\*\*lr=', text)) >= 3
     assert (
         len(re.findall(r'^\| plain, (?:whole|cut and mixed)(?: \| [\d.]+){5} \|$', text, re.M)) == 2
@@ -398,6 +429,31 @@ def test_every_way_to_distil_trains_on_photographs(tmp_path, small, photographs,
     assert alone == {'none', 'kl', 'dkd', 'dist', 'fitnet', 'rsd'}
 
 
+def test_runs_go_side_by_side_and_a_failure_is_said(tmp_path, monkeypatch, capfd):
+    """Each in a process of its own; what had ended before a failure is kept."""
+
+    def trained(one, work_dir, tuning):
+        if one.seed == 3:
+            raise ValueError('no such thing')
+        (work_dir / str(one.seed)).write_text(str(multiprocessing.current_process().pid))
+        if one.seed < 2:  # so that the two must be there at a time
+            other = work_dir / str(1 - one.seed)
+            until = time.monotonic() + 60
+            while not other.exists():
+                assert time.monotonic() < until
+                time.sleep(0.01)
+        return training.Outcome({}, dict(score=float(one.seed)), dict(config='x', seconds=0))
+
+    monkeypatch.setattr(run, 'train', trained)
+    run.Matrix(tmp_path, tmp_path, jobs=2).compare({('plain', 'none'): ()}, [0, 1, 2])
+    with pytest.raises(RuntimeError, match='seed=3.* ended with exit code 1'):
+        run.Matrix(tmp_path, tmp_path, jobs=1).compare({('plain', 'deit_hard'): ()}, [2, 3, 4])
+    assert 'no such thing' in capfd.readouterr().err
+    rows = [(row['arm'], row['seed'], row['score']) for row in rows_of(tmp_path, 'runs')]
+    assert rows == [('deit_hard', '2', '2'), *(('none', seed, seed) for seed in '012')]
+    assert len({(tmp_path / seed).read_text() for seed in '012'}) == 3
+
+
 def test_changed_config_is_run_anew(tmp_path, small, monkeypatch, capsys):
     arguments = ('--arms', 'none', '--seeds', '0', '--untuned')
     command(tmp_path, *arguments)
@@ -436,7 +492,7 @@ def test_figure_and_table_say_what_is_above_the_reference(tmp_path, monkeypatch)
             seconds=1,
         )  # fmt: skip
         for arm, score in scores.items()
-        for seed in range(report.SEEDS)
+        for seed in range(results.SEEDS)
     ]
     rows += [dict(row, setting='long') for row in rows if row['seed'] == 0]
     results.Table(tmp_path, 'runs').put(rows)
@@ -448,27 +504,49 @@ def test_figure_and_table_say_what_is_above_the_reference(tmp_path, monkeypatch)
         assert '| VkD | 13.0 ± 1.6 | +3.0 ± 2.0 |' in page
         assert '| CSKD (linear) | 13.0 ± 0.0 | +3.0 ± 0.0 |' in page
     assert '![Of each way to distil: points above DeiT (hard), with 95 % intervals]' in text
-    assert (tmp_path / 'images' / 'evidence.png').stat().st_size > 10_000
+    assert (tmp_path / 'docs' / 'images' / 'evidence.png').stat().st_size > 10_000
     ((axis,),) = [figure.axes for figure in drawn]
-    assert axis.get_title() == 'fashion'
+    assert axis.get_title() == 'photographs (fashion)'
     shown = [label.get_text() for label in axis.get_yticklabels()]
-    assert shown[0] == 'no distillation' and set(shown[1:]) == {'VkD', 'CSKD (linear)'}
+    assert set(shown) == {'VkD', 'CSKD (linear)'}  # no distillation is far below
     spans = [bar.get_segments()[0][:, 0] for line in axis.containers for bar in line[2]]
     widths = dict(zip(shown, (span[1] - span[0] for span in spans)))
-    assert widths['VkD'] == pytest.approx(2 * 1.9632, abs=1e-3) and widths['no distillation'] == 0
+    assert widths['VkD'] == pytest.approx(2 * 1.9632, abs=1e-3) and widths['CSKD (linear)'] == 0
+
+
+def test_ckf_and_few_images_are_told(tmp_path):
+    """Each arm that has CKF beside the one without; accuracy by the number of images."""
+    scores = dict(deit_hard=10.0, vkd=11.0, cskd_linear=12.0, cskd_everywhere=15.0)
+    scores.update(cskd_local=14.0, cskd_soft=13.0)
+    origin = dict.fromkeys(('config', 'teacher', *results.VERSIONS), 'x')
+    rows = [
+        dict(setting=setting, arm=arm, seed=seed, score=score + per_class, seconds=1, **origin)
+        for per_class, setting in report.FEW.items()
+        for arm, score in scores.items()
+        for seed in range(2)
+    ]
+    table = results.Table(tmp_path, 'runs')
+    table.put(rows)
+    text, _ = reported(tmp_path, f'--results={tmp_path}')
+    assert '| CKF minus none | hard loss | seeds | soft loss | seeds |' in text
+    assert '| fashion_10 | -2.0 ± 0.0 | 2 | – |  |' in text
+    assert '| images of a class | 10 | 50 | 200 |' in text
+    assert '| VkD | 21.0 ± 0.0 | 61.0 ± 0.0 | 211.0 ± 0.0 |' in text
+    assert '| CSKD+ minus VkD | +4.0 ± 0.0 |' in text
+    assert (tmp_path / 'docs' / 'images' / 'few_images.png').stat().st_size > 10_000
 
 
 def test_report_without_results(tmp_path):
     text, readme = reported(tmp_path, f'--results={tmp_path}')
     assert 'Nothing yet.' in readme
-    assert 'Compared so far: nothing.' in text and text.count('Nothing yet.') == 9
-    assert '; '.join(f'any arm of the {setting} setting' for setting in arms.SETTINGS) in text
+    assert text.count('Nothing yet.') == 11
+    assert '; '.join(f'in the {setting} setting all' for setting in arms.SETTINGS) in text
 
 
 def test_page_is_that_of_the_results(tmp_path):
-    """docs/evidence.md and the README's table are what report.py makes of docs/evidence/."""
+    """The pages and the README's table are what report.py makes of docs/evidence/."""
     text, readme = reported(tmp_path)
-    assert text == (ROOT / 'docs' / 'evidence.md').read_text()
+    assert text == ''.join((ROOT / 'docs' / name).read_text() for name in report.PAGES)
     assert readme == (ROOT / 'README.md').read_text()
 
 

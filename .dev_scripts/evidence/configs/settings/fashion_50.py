@@ -1,0 +1,9 @@
+# Of each class 50 images: 94 epochs are 750 iterations, as many as in fashion_short.py.
+_base_ = './fashion.py'
+
+train_dataloader = dict(dataset=dict(length=500))
+train_cfg = dict(max_epochs=94)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, end=23, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=1e-5, begin=23, convert_to_iter_based=True),
+]
