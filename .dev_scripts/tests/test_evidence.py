@@ -135,6 +135,15 @@ def test_rates_go_on_as_long_as_an_end_is_best(tmp_path, monkeypatch):
     assert {row['setting'] for row in rows_of(tmp_path, 'tuning')} == {'fashion'}
 
 
+def test_no_chosen_rate_is_an_end_of_those_tried():
+    """In the results that are committed."""
+    tried = results.Table(ROOT / 'docs' / 'evidence', 'tuning').read()
+    tried['rate'] = tried.options.str.extract(r'lr=(\S+)')[0].astype(float)
+    for (setting, arm), found in tried.groupby(['setting', 'arm']):
+        best = found.rate[found.score.idxmax()]
+        assert min(found.rate) < best < max(found.rate), (setting, arm)
+
+
 @pytest.mark.parametrize('setting', report.FEW.values())
 def test_fewer_images_come_as_often(setting, tmp_path):
     """So many of each class; a third of the whole setting's iterations, a quarter to warm up."""
