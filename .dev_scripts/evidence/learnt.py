@@ -20,7 +20,7 @@ from head_accuracy import BATCH, canvases, classes_of
 from mmengine.registry import DefaultScope
 from mmpretrain.models.utils import MultiheadAttention
 from mmpretrain.registry import MODELS
-from results import Table
+from results import PHOTOGRAPHS, Table
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as transforms
 
@@ -28,7 +28,6 @@ from mmcskd.app.report.statistics import calibrate
 from mmcskd.runs.weights import load_weights
 
 SEVERITIES = (1, 2, 3, 4, 5)
-SETTING = 'fashion'
 
 
 def corrupted(images: Tensor, kind: str, severity: int) -> Tensor:
@@ -172,7 +171,7 @@ def percent(right: Tensor) -> float:
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--setting', choices=SETTINGS, default=SETTING)
+    parser.add_argument('--setting', choices=SETTINGS, default=PHOTOGRAPHS)
     parser.add_argument('--results', type=Path, default=ROOT / 'docs' / 'evidence')
     parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs' / 'evidence')
     args = parser.parse_args(argv)

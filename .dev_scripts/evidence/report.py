@@ -156,9 +156,10 @@ def portraits(results, images):
     far = {arm: list(results.learnt(arm, 'distance').mean()) for arm in arms}
     draw_robustness(robust, images / 'robustness.png')
     draw_distances(far, images / 'attention_distance.png')
-    told = {'robustness.png': 'Accuracy on corrupted images'}
-    told['attention_distance.png'] = 'How far each layer looks'
-    return '\n\n'.join(picture(text, images / name) for name, text in told.items())
+    return (
+        f'{picture("Accuracy on corrupted images", images / "robustness.png")}\n\n'
+        f'{picture("How far each layer looks", images / "attention_distance.png")}'
+    )
 
 
 def sizes_section(results, images):

@@ -5,7 +5,7 @@
 
 In each setting the teacher comes first, then hyperparameters are chosen for each arm on the
 validation split, with a seed of their own, then the arms are compared, seed by seed. A run is
-about a minute of one core and is written down when it ends; what is written down and was
+one to four minutes of one core and is written down when it ends; what is written down and was
 made by the same config is not done again, so the command may be stopped at any time and given
 again. What was compared with ``--untuned`` is done anew once it is tuned.
 """
