@@ -23,7 +23,7 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         interval = '' if self.half is None else f' ± {self.half:.1f}'
-        return f'{self.mean:+.1f}{interval}'
+        return f'{round(self.mean, 1) + 0.0:+.1f}{interval}'  # no negative zero
 
 
 def difference(arm, reference) -> Optional[Difference]:

@@ -18,7 +18,8 @@ SECOND = 'teacher_2'  # by another seed
 TEACHERS = 'teachers'  # the two side by side
 TWO_TEACHERS = 'cskd_teachers'  # the arm that has both
 FUSED = 'cskd_linear'  # whose recorder and batch augmentation show the teacher's fused response
-REFERENCE = 'deit_hard'  # the arm that differences are taken to
+REFERENCE = 'deit_hard'  # the arm that tables of all numbers take differences to
+ANSWER = 'cskd_everywhere'  # the arm whose lead over the others is told first
 
 RATE = 'optim_wrapper.optimizer.lr'
 LOSSES = 'model.distiller.distill_losses'

@@ -4,52 +4,49 @@ import matplotlib
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
-from arms import ARMS, REFERENCE
+from arms import ANSWER, ARMS
 
 IMAGES = dict(fashion='photographs (fashion)', long='cluttered digits (long)')
 OURS, OTHERS = 'C0', '0.45'
 COLORS = ('0.45', 'C1', 'C0', 'C2')
 
 
-def draw_differences(results, settings, path):
-    """A panel for each setting: differences to the reference with their 95 % intervals, in order.
+def draw_lead(found, path):
+    """A panel for each setting: the answer's lead over each arm with its 95 % interval, in order.
 
     No distillation is left out: it is so far below that the others would lie on top of each other.
 
     Args:
-        results (Results): What is written down.
-        settings (Sequence[str]): One or more of them.
+        found (dict[str, dict[str, Difference]]): By setting and arm, what is above it by how much.
         path (Path): Of the picture.
     """
-    found = [
-        sorted(
-            (difference.mean, difference.half or 0.0, ARMS[arm].label, arm)
-            for arm, difference in results.shown(setting).items()
-            if arm != 'none'
-        )
-        for setting in settings
-    ]
+    panels = {
+        setting: sorted(((one, arm) for arm, one in lead.items() if arm != 'none'), reverse=True)
+        for setting, lead in found.items()
+    }
     figure, axes = plt.subplots(
         1,
-        len(settings),
-        figsize=(6.4 * len(settings), 0.9 + 0.32 * max(map(len, found))),
+        len(panels),
+        figsize=(6.4 * len(panels), 0.9 + 0.32 * max(map(len, panels.values()))),
         layout='constrained',
         squeeze=False,
     )
-    for axis, setting, rows in zip(axes.flat, settings, found):
-        for height, (mean, half, _, arm) in enumerate(rows):
+    for axis, (setting, rows) in zip(axes.flat, panels.items()):
+        for height, (lead, arm) in enumerate(rows):
             color = OURS if arm.startswith('cskd') else OTHERS
-            axis.errorbar(mean, height, xerr=half, fmt='o', color=color, capsize=3, markersize=5)
+            axis.errorbar(
+                lead.mean, height, xerr=lead.half, fmt='o', color=color, capsize=3, markersize=5
+            )
             axis.annotate(
-                f'{mean:+.1f}', (mean, height), (0, 5), textcoords='offset points',
+                str(lead), (lead.mean, height), (0, 5), textcoords='offset points',
                 ha='center', fontsize=8, color=color,
             )  # fmt: skip
         axis.axvline(0, color='0.7', linewidth=0.8, zorder=0)
-        axis.set_yticks(range(len(rows)), [label for _, _, label, _ in rows])
+        axis.set_yticks(range(len(rows)), [ARMS[arm].label for _, arm in rows])
         axis.set_ylim(-0.6, len(rows) - 0.2)
         axis.set(
-            title=IMAGES.get(setting, setting),
-            xlabel=f'points above {ARMS[REFERENCE].label}, test split',
+            title=IMAGES[setting],
+            xlabel=f'points that {ARMS[ANSWER].label} is above it, test split',
         )
     _finish(figure, axes.flat, path)
 
@@ -85,17 +82,14 @@ def draw_distances(found, path):
         path (Path): Of the picture.
     """
     figure, axis = plt.subplots(figsize=(5.4, 3.2), layout='constrained')
-    for color, (arm, layers) in zip(COLORS, found.items()):
+    for color, layers in zip(COLORS, found.values()):
         numbers = range(1, len(layers) + 1)
         axis.plot(numbers, layers, 'o-', color=color)
-        axis.annotate(
-            ARMS[arm].label, (numbers[-1], layers[-1]), (8, 0), textcoords='offset points',
-            va='center', fontsize=8, color=color,
-        )  # fmt: skip
     axis.set_xticks(numbers)
     axis.set(xlabel='layer', ylabel='mean attention distance, patches')
     axis.margins(x=0.25)
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(0, 1.2 * max(map(max, found.values())))
+    _name_ends(axis, len(layers), {arm: layers[-1] for arm, layers in found.items()})
     _finish(figure, [axis], path)
 
 
@@ -108,22 +102,29 @@ def draw_sizes(found, path):
         path (Path): Of the picture.
     """
     figure, axis = plt.subplots(figsize=(6.4, 4), layout='constrained')
-    height = -float('inf')
-    ordered = sorted(zip(COLORS, found.items()), key=lambda one: list(one[1][1].values())[-1])
-    for color, (arm, sizes) in ordered:
+    for color, sizes in zip(COLORS, found.values()):
         means, halves = zip(*sizes.values())
         axis.errorbar(list(sizes), means, yerr=halves, fmt='o-', color=color, capsize=3)
-        height = max(means[-1], height + 0.8)  # names that would lie on top of each other
-        axis.annotate(
-            ARMS[arm].label, (max(sizes), height), (8, 0), textcoords='offset points',
-            va='center', fontsize=8, color=color,
-        )  # fmt: skip
     axis.set_xscale('log')
     axis.set_xticks(list(sizes), list(sizes))
     axis.minorticks_off()
     axis.set_xlim(right=2 * max(sizes))
     axis.set(xlabel='images of a class to learn from', ylabel='accuracy, %')
+    _name_ends(axis, max(sizes), {arm: sizes[max(sizes)][0] for arm, sizes in found.items()})
     _finish(figure, [axis], path)
+
+
+def _name_ends(axis, right, ends):
+    """Write the arms' names beside the right ends of their lines, none on top of another."""
+    low, high = axis.get_ylim()
+    height = low
+    colors = dict(zip(ends, COLORS))
+    for arm, end in sorted(ends.items(), key=lambda one: one[1]):
+        height = max(end, height + (high - low) / 20)
+        axis.annotate(
+            ARMS[arm].label, (right, height), (8, 0), textcoords='offset points',
+            va='center', fontsize=8, color=colors[arm],
+        )  # fmt: skip
 
 
 def _finish(figure, axes, path):

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from arms import ARMS, PORTRAYED, REFERENCE, ROOT, SETTINGS, TEACHER, TWO_TEACHERS
-from figures import draw_differences, draw_distances, draw_robustness, draw_sizes
+from arms import ANSWER, ARMS, PORTRAYED, REFERENCE, ROOT, SETTINGS, TEACHER, TWO_TEACHERS
+from figures import IMAGES, draw_distances, draw_lead, draw_robustness, draw_sizes
 from learnt import KINDS
 from results import SEEDS, VERSIONS, Results
 
@@ -59,35 +59,34 @@ CLAIMS = (
 def main_table(results, setting):
     """Accuracy of each arm, and its difference to the reference."""
     rows = [['the teacher', 1, score, '', '', ''] for score in results.teacher(setting)]
-    above = results.differences(setting)
+    reference = results.scores(setting, REFERENCE)
     for arm, label in LABELS.items():
         scores = results.scores(setting, arm)
         if scores.empty:
             continue
+        above = '' if arm == REFERENCE else difference(scores, reference) or ''
         agreement = results.scores(setting, arm, 'agreement')
         options = results.of('runs', setting, arm).options.iloc[0] or 'not tuned'
-        cells = [label, len(scores), summary(scores), above.get(arm, '')]
-        rows.append([*cells, summary(agreement), options])
+        rows.append([label, len(scores), summary(scores), above, summary(agreement), options])
     minus = f'minus {LABELS[REFERENCE]}'
     return table([setting, 'seeds', 'accuracy, %', minus, 'agreement, %', 'tuned'], rows)
 
 
 def brief_table(results, settings):
-    """For the README: accuracy of arms in settings, and their difference to the reference."""
+    """For the README: accuracy of arms with all seeds, and the answer's lead over each."""
     teachers = [results.teacher(setting) or [''] for setting in settings]
     rows = [['the teacher', *(cell for scores in teachers for cell in (scores[0], ''))]]
-    above = {setting: results.differences(setting) for setting in settings}
+    leads = {setting: results.lead(setting) for setting in settings}
     for name, arm in ARMS.items():
-        found = {setting: results.scores(setting, name) for setting in settings}
-        # A first look stays on the page.
-        scores = {s: one for s, one in found.items() if len(one) >= SEEDS or not results.whole(s)}
-        if arm.brief and any(map(len, scores.values())):
+        if name == ANSWER or arm.brief and any(name in lead for lead in leads.values()):
             cells = [
-                (summary(scores[s]), above[s].get(name, '')) if s in scores else ('–', '')
-                for s in settings
+                (summary(results.scores(setting, name)), lead.get(name, ''))
+                if name == ANSWER or name in lead
+                else ('–', '')
+                for setting, lead in leads.items()
             ]
             rows.append([arm.label, *(cell for pair in cells for cell in pair)])
-    columns = [(setting, f'minus {LABELS[REFERENCE]}') for setting in settings]
+    columns = [(IMAGES[setting], f'{LABELS[ANSWER]} minus it') for setting in settings]
     return table(['', *(column for pair in columns for column in pair)], rows)
 
 
@@ -265,12 +264,12 @@ def sections_of(results, images):
     for name, written in dict(accuracy=main_table, tuning=tuning_table, heads=heads_table).items():
         texts = [written(results, setting) for setting in settings]
         sections[name] = '\n\n'.join(filter(None, texts))
-    shown = [setting for setting in MAIN if results.whole(setting)]
-    shown = shown or [setting for setting in settings if results.differences(setting)]
+    shown = [setting for setting in MAIN if results.lead(setting)]
     if shown:
-        draw_differences(results, shown, images / 'evidence.png')
-        told = f'points above {LABELS[REFERENCE]}, with 95 % intervals'
-        sections['figure'] = picture(f'Of each way to distil: {told}', images / 'evidence.png')
+        path = images / 'evidence.png'
+        draw_lead({setting: results.lead(setting) for setting in shown}, path)
+        told = f'{LABELS[ANSWER]} minus each other way to distil, with 95 % intervals'
+        sections['figure'] = picture(told, path)
         sections['answer'] = brief_table(results, shown)
     return sections
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Dict, Iterable
 
 import pandas as pd
-from arms import REFERENCE, ROOT, SETTINGS, TEACHER, taught_in
+from arms import ANSWER, ARMS, ROOT, SETTINGS, TEACHER, taught_in
 from filelock import FileLock
 
 sys.path.append(str(ROOT / '.dev_scripts'))
@@ -151,28 +151,14 @@ class Results:
         epoch = min(curve.index, key=lambda epoch: abs(epoch - share * max(curve.index)))
         return curve.loc[epoch], f'after epoch {epoch}'
 
-    def differences(self, setting: str) -> dict:
-        """Of each arm to the one that all are compared with, where it can be told."""
-        reference = self.scores(setting, REFERENCE)
-        found = {
-            arm: difference(self.scores(setting, arm), reference)
-            for arm in SETTINGS[setting].arms
-            if arm != REFERENCE
-        }
-        return {arm: one for arm, one in found.items() if one is not None}
-
     def learnt(self, arm: str, measure: str) -> pd.DataFrame:
         """Beside accuracy, on photographs: a row for each seed, a column for each level."""
         found = self.of('learnt', PHOTOGRAPHS, arm)
         found = found[found.measure == measure]
         return found.pivot(index='seed', columns='level', values='value')
 
-    def shown(self, setting: str) -> dict:
-        """Differences to the reference of the arms with all seeds, or of all where none has."""
-        found = self.differences(setting)
-        whole = {arm: one for arm, one in found.items() if one.seeds >= SEEDS}
-        return whole or found
-
-    def whole(self, setting: str) -> bool:
-        """Whether some arm besides the reference has all its seeds there."""
-        return any(one.seeds >= SEEDS for one in self.differences(setting).values())
+    def lead(self, setting: str) -> dict:
+        """Of the arm that is the answer over each other one that has all seeds."""
+        ours = self.scores(setting, ANSWER)
+        found = {arm: difference(ours, self.scores(setting, arm)) for arm in ARMS if arm != ANSWER}
+        return {arm: one for arm, one in found.items() if one and one.seeds >= SEEDS}

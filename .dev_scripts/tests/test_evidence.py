@@ -250,6 +250,7 @@ def test_paired_difference():
     assert paired.difference({'0': 1.0}, {'1': 1.0}) is None
     single = paired.difference({'0': 1.0}, {'0': 4.0})
     assert single.half is None and single.verdict == 'open' and str(single) == '-3.0'
+    assert str(paired.difference({'0': 1.0}, {'0': 1.04})) == '+0.0'
     assert paired.difference({'0': 3.0, '1': 3.1}, {'0': 1.0, '1': 1.1}).verdict == 'above'
     assert paired.difference({'0': 1.0, '1': 1.1}, {'0': 3.0, '1': 3.1}).verdict == 'below'
 
@@ -362,7 +363,7 @@ def test_tool_runs_resumes_and_reports(tmp_path, small, capsys):
     mean = (float(before[-2]['score']) + float(before[-3]['score'])) / 2
     assert [row['arm'] for row in before[-3:]] == ['none', 'none', 'teacher']
     assert f'| no distillation | 2 | {mean:.1f} ± ' in text
-    assert 'Nothing yet.' in readme  # without the reference
+    assert 'Nothing yet.' in readme  # without the answer
     assert 'Not run with 5 seeds: in the plain setting all; in the long setting all;' in text
     assert len(re.findall(r'\*\*lr=', text)) >= 3
     assert (
@@ -486,9 +487,9 @@ def test_report_refuses_runs_of_two_configs(tmp_path):
         report.main(['--results', str(tmp_path)])
 
 
-def test_figure_and_table_say_what_is_above_the_reference(tmp_path, monkeypatch):
-    """Of complete settings alone; in order, with the interval of paired differences."""
-    scores = dict(deit_hard=10.0, none=4.0, vkd=11.0, cskd_linear=13.0)
+def test_figure_and_table_say_what_the_answer_leads_by(tmp_path, monkeypatch):
+    """Of complete settings and arms alone; in order, with the interval of paired differences."""
+    scores = dict(none=4.0, vkd=11.0, rsd=9.0, cskd_linear=13.0, cskd_everywhere=16.0)
     origin = dict.fromkeys(('teacher', *results.VERSIONS), 'x')
     rows = [
         dict(
@@ -501,7 +502,7 @@ def test_figure_and_table_say_what_is_above_the_reference(tmp_path, monkeypatch)
             seconds=1,
         )  # fmt: skip
         for arm, score in scores.items()
-        for seed in range(results.SEEDS)
+        for seed in range(results.SEEDS - (arm == 'rsd'))
     ]
     rows += [dict(row, setting='long') for row in rows if row['seed'] == 0]
     results.Table(tmp_path, 'runs').put(rows)
@@ -509,15 +510,18 @@ def test_figure_and_table_say_what_is_above_the_reference(tmp_path, monkeypatch)
     monkeypatch.setattr(figures.plt, 'close', drawn.append)
     text, readme = reported(tmp_path, f'--results={tmp_path}')
     for page in (text, readme):
-        assert '|  | fashion | minus DeiT (hard) |' in page
+        assert '|  | photographs (fashion) | CSKD+ minus it |\n' in page
         assert '| VkD | 13.0 ± 1.6 | +3.0 ± 2.0 |' in page
         assert '| CSKD (linear) | 13.0 ± 0.0 | +3.0 ± 0.0 |' in page
-    assert '![Of each way to distil: points above DeiT (hard), with 95 % intervals]' in text
+        assert '| CSKD+ | 16.0 ± 0.0 |  |' in page and '| RSD | 9.0' not in readme
+    assert '![CSKD+ minus each other way to distil, with 95 % intervals]' in text
     assert (tmp_path / 'docs' / 'images' / 'evidence.png').stat().st_size > 10_000
     ((axis,),) = [figure.axes for figure in drawn]
     assert axis.get_title() == 'photographs (fashion)'
     shown = [label.get_text() for label in axis.get_yticklabels()]
     assert set(shown) == {'VkD', 'CSKD (linear)'}  # no distillation is far below
+    names = {note.get_text() for note in axis.texts}
+    assert names == {'+3.0 ± 2.0', '+3.0 ± 0.0'}
     spans = [bar.get_segments()[0][:, 0] for line in axis.containers for bar in line[2]]
     widths = dict(zip(shown, (span[1] - span[0] for span in spans)))
     assert widths['VkD'] == pytest.approx(2 * 1.9632, abs=1e-3) and widths['CSKD (linear)'] == 0
