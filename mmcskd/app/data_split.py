@@ -53,7 +53,7 @@ def shares(count: int, val: float, test: float) -> Tuple[int, int]:
     """
     of_val = max(round(count * val), 1) if val and count > 1 else 0
     of_test = max(round(count * test), 1) if test and count > 2 - (not val) else 0
-    return of_val, of_test
+    return min(of_val, count - 1 - of_test), of_test
 
 
 def divide(

@@ -58,6 +58,7 @@ def test_shares():
         (3, 3),
         (15, 15),
     ]
+    assert shares(3, 0.5, 1e-9) == (1, 1)  # one is left to learn from
     assert shares(100, 0.15, 0) == (15, 0)
 
 
