@@ -59,6 +59,7 @@ from .fusion.ckf_hook import CKFHook  # noqa: E402
 from .fusion.fusion_schedule import FUSION_SCHEDULES, build_schedule  # noqa: E402
 from .losses.cskd_loss import CSKDLoss  # noqa: E402
 from .losses.deit_loss import DeiTLoss  # noqa: E402
+from .losses.feature_loss import FeatureLoss  # noqa: E402
 from .runs.amp_optim_wrapper import DeviceAmpOptimWrapper  # noqa: E402
 from .runs.atomic_checkpoint_hook import AtomicCheckpointHook  # noqa: E402
 from .runs.data_check_hook import DataCheckHook  # noqa: E402
@@ -72,6 +73,7 @@ from .runs.preemption_hook import PreemptionHook  # noqa: E402
 from .runs.safe_loading import trust_checkpoints  # noqa: E402
 from .runs.student_fsdp_strategy import StudentFSDPStrategy  # noqa: E402
 from .student.cskd_classifier import CSKDClassifier  # noqa: E402
+from .student.feature_connector import FeatureConnector  # noqa: E402
 from .student.patch_tokens import (  # noqa: E402
     DistTokenConnector,
     PatchTokenConnector,
@@ -100,12 +102,14 @@ __all__ = [
     'DistTokenConnector',
     'DistilledInitHook',
     'ExactResumeHook',
+    'FeatureLoss',
     'FiniteLossHook',
     'FrozenTeacherDistill',
     'HeadFirstHook',
     'INaturalist',
     'IgnoredRegionRecorder',
     'LoadWholeImage',
+    'FeatureConnector',
     'PatchTokenConnector',
     'PatchTokenRecorder',
     'PatchTokens',

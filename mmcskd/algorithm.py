@@ -17,6 +17,7 @@ from .checks.typed import typed
 from .loaded_teacher import build_teacher
 from .losses.response_loss import ResponseLoss
 from .runs.weights import digest
+from .student.feature_connector import FeatureConnector
 from .student.stock_model import named_model
 from .teacher.convolution_layout import to_channels_last
 from .teacher.folded_norms import fold_norms
@@ -119,6 +120,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         # No submodule: not in the state dict, the optimizer, EMA or DDP.
         self.__dict__['teacher'] = self._modules.pop('teacher')
         check_classes(self.student, self.teacher)
+        for connector in self.distiller.connectors.values():
+            if isinstance(connector, FeatureConnector):
+                connector.connect(self.student, self.teacher)
         models = {'model.architecture': self.student, 'model.teacher': self.teacher}
         check_channels(self.data_preprocessor, models)
         if bank is None:

@@ -1,7 +1,7 @@
 """Cumulative Spatial Knowledge Distillation (CSKD) on one page.
 
-A frozen CNN teaches a vision transformer without touching intermediate features: every patch token
-learns the CNN's response at the same location. For N images, C classes, a teacher's grid H×W and a
+A frozen CNN teaches a vision transformer: every patch token learns the CNN's response at the same
+location. For N images, C classes, a teacher's grid H×W and a
 student's grid h×w of patch tokens with width D:
 
 | | shape | |
@@ -21,6 +21,11 @@ student's grid h×w of patch tokens with width D:
     (6)  DeiT: the same of the distillation token's logits z_dist with g; its soft loss is ÷ N·C
     (7)  total = (1 − α)·base + α·DeiT + β·CSKD, with α = ½ and β = 1
     (8)  score at test time = (z_cls + z_dist + mean over patch tokens of head(token)) ÷ 3
+
+CSKD with features, beyond the paper, has λ = 1, the soft loss ÷ H·W, and an earlier layer that
+learns the CNN's last feature map F (N, K, H, W):
+
+    (9)  feature loss = Σ (linear(pool(patch tokens of that layer)) − F)² ÷ Σ (F − mean of F)²
 
 The configs set the weights of (7); the student computes (8). The numbers are those of this page.
 
@@ -170,6 +175,21 @@ def soft_deit_loss(
         Tensor: A scalar, in float32 or float64.
     """
     return soft_loss(student_logits, global_response, temperature) / student_logits.shape[1]
+
+
+def feature_loss(student_feature: Tensor, teacher_feature: Tensor) -> Tensor:
+    """Equation (9): the squared error in parts of the teacher's variance.
+
+    Args:
+        student_feature (Tensor): (N, K, H, W).
+        teacher_feature (Tensor): F (N, K, H, W).
+
+    Returns:
+        Tensor: A scalar, in float32 or float64.
+    """
+    target = at_least_float32(teacher_feature)
+    spread = target.var(correction=0).clamp_min(torch.finfo(target.dtype).tiny)
+    return F.mse_loss(at_least_float32(student_feature), target) / spread
 
 
 def agreement(student_response: Tensor, classes: Tensor) -> Tensor:

@@ -61,3 +61,26 @@ cskd_plus_distiller = dict(
         loss_cskd=to_cskd,
     ),
 )
+# CSKD with features: at each place the teacher's distribution, without CKF, and its last feature
+# map, which the layer behind two thirds of the student's depth learns.
+cskd_features_distiller = dict(
+    type='ConfigurableDistiller',
+    teacher_recorders=dict(response=dict(type='SpatialResponse', keep_map=True)),
+    student_recorders=dict(
+        **recorders['student_recorders'], hidden=dict(type='PatchToken', depth=2 / 3)
+    ),
+    connectors=dict(**cskd_distiller['connectors'], feature=dict(type='FeatureConnector')),
+    distill_losses=dict(
+        loss_cskd=dict(type='CSKDLoss', mode='soft', reduction='mean', fusion_weight=1.0),
+        loss_deit=cskd_distiller['distill_losses']['loss_deit'],
+        loss_feature=dict(type='FeatureLoss', loss_weight=30.0),
+    ),
+    loss_forward_mappings=dict(
+        loss_feature=dict(
+            student_feature=dict(recorder='hidden', from_student=True, connector='feature'),
+            teacher_feature=dict(recorder='response', from_student=False, data_idx=2),
+        ),
+        loss_deit=to_deit,
+        loss_cskd=to_cskd,
+    ),
+)

@@ -159,6 +159,11 @@ def read_bank(bank: dict, distiller: dict) -> Tuple[BankedTeacher, dict]:
                 f'model.bank holds no records of teacher_recorders.{name}, of type '
                 f'"{recorder.get("type")}": leave it out, or take model.bank out.'
             )
+        if recorder.get('keep_map'):
+            raise ValueError(
+                f'teacher_recorders.{name}.keep_map is set, but model.bank holds no feature maps: '
+                'leave it out together with the loss that takes them, or take model.bank out.'
+            )
         distiller['teacher_recorders'][name] = dict(type='ModuleOutputs', source='')
     return BankedTeacher(**bank), distiller
 

@@ -91,9 +91,11 @@ def _check_record(record: Any, parts: dict, key: str, place: str) -> None:
     if record.get('record_idx', 0) != 0:
         raise ValueError(f'{place}.record_idx is {record["record_idx"]}, expected 0.')
     index = record.get('data_idx')
-    if kind == 'SpatialResponse' and index not in (0, 1):
+    kept = parts[side][record['recorder']].get('keep_map', False)
+    if kind == 'SpatialResponse' and index not in ((0, 1, 2) if kept else (0, 1)):
         raise ValueError(
-            f'{place}.data_idx is {index}, expected 0 (the spatial response) or 1 (the logits).'
+            f'{place}.data_idx is {index}, expected 0 (the spatial response), 1 (the logits) or, '
+            'if the recorder has keep_map=True, 2 (the feature map).'
         )
     if kind == 'PatchToken' and (index is not None or record.get('connector') is None):
         raise ValueError(

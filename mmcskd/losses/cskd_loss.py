@@ -25,7 +25,7 @@ class CSKDLoss(ResponseLoss):
 
     - ``hard``: cross entropy with the class :math:`\arg\max_C t`, mean over N·H·W.
     - ``soft``: KL divergence over the classes at temperature T, summed over all locations,
-      × T² ÷ N.
+      × T² ÷ N; with ``reduction='mean'``, ÷ N·H·W, as the hard form.
 
     Source: Cumulative Spatial Knowledge Distillation for Vision Transformers (ICCV 2023,
     arXiv 2307.08500), sections 3.2 and 3.3; equations (3) to (5) of :mod:`mmcskd.method`.
@@ -44,10 +44,13 @@ class CSKDLoss(ResponseLoss):
             of the two; ``'teacher'``, ``'student'``: that one's, even if it is the finer, so that
             the other's responses are repeated. Defaults to ``'coarser'``; with DeiT and a CNN of
             stride 32 that is the teacher's, as in the paper.
+        reduction (str): Of the soft form, in the words of :func:`torch.nn.functional.kl_div`:
+            ``'batchmean'``, a sum over locations, or ``'mean'`` over them, which weighs the same
+            on every grid. Defaults to ``'batchmean'``, as in the paper.
 
     Raises:
-        ValueError: For an unknown mode or grid, a temperature that is not positive, or a weight out
-            of range.
+        ValueError: For an unknown mode, grid or reduction, a reduction of the hard form, a
+            temperature that is not positive, or a weight out of range.
 
     Examples:
         >>> loss = CSKDLoss(fusion_weight=0.5)
@@ -64,8 +67,15 @@ class CSKDLoss(ResponseLoss):
         loss_weight: float = 1.0,
         fusion_weight: Optional[float] = None,
         grid: str = 'coarser',
+        reduction: str = 'batchmean',
     ) -> None:
         super().__init__(mode, temperature, loss_weight)
+        if reduction not in ('batchmean', 'mean') or (mode, reduction) == ('hard', 'mean'):
+            raise ValueError(
+                f'CSKDLoss.reduction is {reduction!r}, expected "batchmean", or "mean" of '
+                'mode="soft"; the hard form is a mean.'
+            )
+        self.reduction = reduction
         if grid not in GRIDS:
             raise ValueError(f'CSKDLoss.grid: "{grid}" is none of them. {nearest(grid, GRIDS)}')
         self.grid = grid
@@ -131,6 +141,8 @@ class CSKDLoss(ResponseLoss):
         else:
             target = teacher.fused_target(fusion_weight, self.temperature)
             loss = soft_loss(student, target, self.temperature)
+            if self.reduction == 'mean':
+                loss = loss / (grid[0] * grid[1])
         return self.loss_weight * loss
 
     def common_grid(self, student_response: StudentResponse, teacher: TeacherResponse) -> Grid:

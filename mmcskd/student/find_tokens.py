@@ -18,6 +18,28 @@ def bare(backbone: Any) -> Any:
     return backbone.module if type(backbone).__name__ == 'LoRAModel' else backbone
 
 
+def find_layer(model: Any, depth: float, key: str) -> str:
+    """Name of the layer behind a share of a student's layers, which all have tokens of one width.
+
+    Args:
+        model (nn.Module): The student.
+        depth (float): 0 to 1.
+        key (str): Its config key, for the message.
+
+    Raises:
+        ValueError: If the backbone has no such layers.
+    """
+    backbone = bare(model.backbone)
+    layers = getattr(backbone, 'layers', None)
+    if not isinstance(layers, nn.ModuleList) or getattr(backbone, 'embed_dims', 0) != model.width:
+        raise ValueError(
+            f'{key}: {type(backbone).__name__} is no sequence of layers of one width, as a ViT '
+            'is: leave it out, or the loss that takes these tokens.'
+        )
+    names = {id(module): name for name, module in model.named_modules()}
+    return names[id(layers[max(1, round(depth * len(layers))) - 1])]
+
+
 def find_tokens(model: Any) -> str:
     """Name of the module whose output the stock classifier pools or takes its class token from.
 

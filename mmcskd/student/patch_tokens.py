@@ -8,7 +8,10 @@ from mmrazor.registry import MODELS, TASK_UTILS
 from torch import Tensor
 
 from ..checks.typed import typed
-from .token_source import PatchTokens
+from .find_tokens import find_layer
+from .token_source import PatchTokens, TokenSource
+
+KEY = 'distiller.student_recorders.<name>.depth'
 
 
 @TASK_UTILS.register_module()
@@ -18,19 +21,30 @@ class PatchTokenRecorder(BaseRecorder):
     A record is its :class:`~mmcskd.PatchTokens`: tokens, their grid and the distillation head. The
     grid is read from each forward pass, for inputs of any size and aspect ratio.
 
+    Args:
+        depth (float, optional): The share of the student's layers behind which its tokens are
+            recorded, 0 to 1, if all of its layers are alike, as a ViT's are. Defaults to None: the
+            tokens that it classifies, behind its final norm.
+
     Raises:
-        ValueError: From :meth:`prepare_from_model` if the student is no ``CSKDClassifier``; from
-            the forward pass if tokens and grid disagree.
+        ValueError: If ``depth`` is out of range; from :meth:`prepare_from_model` if the student is
+            no ``CSKDClassifier``, or its layers differ; from the forward pass if tokens and grid
+            disagree.
 
     Examples:
         >>> student_recorders = dict(tokens=dict(type='PatchToken'))
+        >>> dict(type='PatchToken', depth=2 / 3)  # behind the eighth of twelve layers
     """
 
-    def __init__(self) -> None:
+    @typed
+    def __init__(self, depth: Optional[float] = None) -> None:
         super().__init__('')
+        if depth is not None and not 0 < depth <= 1:
+            raise ValueError(f'{KEY} is {depth}, expected a share above 0, up to 1.')
+        self._depth = depth
 
     def prepare_from_model(self, model: Any = None) -> None:
-        """Take the student's own source of tokens.
+        """Take the student's own source of tokens, or read those of a layer.
 
         Args:
             model (nn.Module): The student.
@@ -44,6 +58,8 @@ class PatchTokenRecorder(BaseRecorder):
                 'which adds one to any stock model.'
             )
         self._tokens = model.token_source
+        if self._depth is not None:
+            self._tokens = TokenSource(model, find_layer(model, self._depth, KEY), KEY)
 
     def __enter__(self) -> None:
         """Start to record; what was recorded before is dropped."""

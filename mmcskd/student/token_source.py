@@ -56,18 +56,20 @@ class TokenSource:
         model (CSKDClassifier): The student.
         source (str, optional): Name of the module that outputs the tokens, as in
             ``named_modules()``. Defaults to None: it is found automatically.
+        key (str): Its config key, for messages. Defaults to ``'model.architecture.source'``.
 
     Raises:
         ValueError: If ``source`` is no module of the student or none is found; from a forward pass
             if it does not output tokens on a known grid.
     """
 
-    def __init__(self, model: Any, source: Optional[str] = None) -> None:
+    def __init__(self, model: Any, source: Optional[str] = None, key: str = KEY) -> None:
+        self._key = key
         modules = dict(model.named_modules())
         self.source = find_tokens(model) if source is None else source
         if self.source not in modules:
             raise ValueError(
-                f'{KEY}: "{self.source}" is not a module of the student. '
+                f'{self._key}: "{self.source}" is not a module of the student. '
                 + nearest(self.source, modules)
             )
         module, backbone = modules[self.source], bare(model.backbone)
@@ -128,13 +130,13 @@ class TokenSource:
 
     def _read(self, found: Any) -> PatchTokens:
         if not isinstance(found, Tensor):
-            raise ValueError(f'{KEY}: "{self.source}" gave a {type(found).__name__}.')
+            raise ValueError(f'{self._key}: "{self.source}" gave a {type(found).__name__}.')
         shape = tuple(found.shape)
         if found.dim() == 4:
             if self._width not in (shape[1], shape[3]):
                 raise ValueError(
-                    f'{KEY}: "{self.source}" gave {shape}, expected {self._width} channels: name '
-                    'the module that outputs what the head pools.'
+                    f'{self._key}: "{self.source}" gave {shape}, expected {self._width} channels: '
+                    'name the module that outputs what the head pools.'
                 )
             tokens = found.permute(0, 2, 3, 1) if shape[1] == self._width else found
             grid = (tokens.shape[1], tokens.shape[2])
@@ -147,7 +149,7 @@ class TokenSource:
                     return PatchTokens(tokens, extra, fitting, self._head)
         sides = 'h·w' if self._grid is None else f'{self._grid[0]}·{self._grid[1]}'
         raise ValueError(
-            f'{KEY}: "{self.source}" gave {shape}, expected (N, {self._extras[0]} + {sides}, '
+            f'{self._key}: "{self.source}" gave {shape}, expected (N, {self._extras[0]} + {sides}, '
             f'{self._width}): name the module behind the patch embedding that outputs all tokens.'
         )
 

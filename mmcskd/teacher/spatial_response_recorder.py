@@ -33,7 +33,8 @@ class SpatialResponseRecorder(BaseRecorder):
     in front of a linear layer is the case of equal W_ij.
 
     A record is the pair ``(spatial_response, global_response)``, d of shape (N, C, H, W) and g of
-    shape (N, C): ``data_idx`` 0 and 1 in ``loss_forward_mappings``. Source: CSKD, section 3.2.
+    shape (N, C): ``data_idx`` 0 and 1 in ``loss_forward_mappings``; with ``keep_map`` the feature
+    map (N, K, H, W) is its third part. Source: CSKD, section 3.2.
 
     The first batch is checked. The pooling must not change a constant map (a function in its place
     must be the mean), and a second pass without local features must give the same logits: a
@@ -49,6 +50,7 @@ class SpatialResponseRecorder(BaseRecorder):
         feature (str, optional): Name of the module whose output is the last feature map, for a
             teacher that averages it with a function (``x.mean((2, 3))``) or passes all of it to a
             fully connected layer. Defaults to None: the input of ``source``.
+        keep_map (bool): Whether to record the feature map, too. Defaults to False.
 
     Raises:
         ValueError: From :meth:`prepare_from_model` if a name is not in the model, no pooling is
@@ -67,6 +69,7 @@ class SpatialResponseRecorder(BaseRecorder):
         source: Optional[str] = None,
         logits: Optional[str] = None,
         feature: Optional[str] = None,
+        keep_map: bool = False,
     ) -> None:
         super().__init__(source)
         if feature is not None and source is None:
@@ -77,14 +80,17 @@ class SpatialResponseRecorder(BaseRecorder):
         self._source: Any = source
         self._logits: Any = logits
         self._feature: Any = feature
+        self._with_map = keep_map
         self._recording = False
         self._checked = False
         self._forget()
 
     def _forget(self) -> None:
-        # The map between ``feature`` and ``source``; N, H, W between ``source`` and ``logits``.
+        # The map between ``feature`` and ``source``; N, H, W and, if it is recorded, the map
+        # between ``source`` and ``logits``.
         self._map: Any = None
         self._grid: Optional[Tuple[int, int, int]] = None
+        self._kept: Tuple[Tensor, ...] = ()
 
     def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
         """Hook the pooling and the end of the teacher's tail."""
@@ -154,6 +160,7 @@ class SpatialResponseRecorder(BaseRecorder):
     def _widen(self, pooled: Tensor, local: Tensor, feature: Tensor) -> Tensor:
         n, _, height, width = feature.shape
         self._grid = (n, height, width)
+        self._kept = (feature,) if self._with_map else ()
         rows = torch.cat([pooled.flatten(1), local.to(pooled.dtype)])
         return rows.reshape(-1, *pooled.shape[1:])
 
@@ -172,14 +179,15 @@ class SpatialResponseRecorder(BaseRecorder):
             )
         global_response, local = outputs[:n], outputs[n:]
         spatial_response = local.unflatten(0, (n, height, width)).permute(0, 3, 1, 2)
-        self.data_buffer.append((spatial_response, global_response))
+        self.data_buffer.append((spatial_response, global_response, *self._kept))
+        self._kept = ()
         return global_response
 
     @uncompiled
     def _check_first_batch(self, model: nn.Module, args: Tuple, kwargs: dict, outputs: Any) -> None:
         if not self._recording or self._checked or not self.data_buffer:
             return
-        _, global_response = self.data_buffer[-1]
+        global_response = self.data_buffer[-1][1]
         self._recording = False
         try:
             # The bare forward: hooks in front of it have prepared the images already.

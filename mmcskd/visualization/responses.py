@@ -89,7 +89,7 @@ class ResponseReader:
         manager, recorder = self.response
         with manager:
             self.teacher(inputs, mode='tensor')
-        spatial_response, global_response = recorder.get_record_data()
+        spatial_response, global_response = recorder.get_record_data()[:2]
         student_response = None
         if self.student is not None:
             manager, recorder = self.tokens

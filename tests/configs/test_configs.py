@@ -39,6 +39,7 @@ def expected_losses(path):
         'deit': {'loss_base', 'loss_deit'},
         'cskd': {'loss_base', 'loss_deit', 'loss_cskd'},
         'cskd-plus': {'loss_base', 'loss_cskd', 'loss_deit', 'loss_cls'},
+        'cskd-features': {'loss_base', 'loss_cskd', 'loss_deit', 'loss_feature'},
     }
     # Without a distillation token there is no DeiT term.
     tokenless = path.stem.startswith(('cskd_vit-', 'cskd_swin-'))
@@ -49,7 +50,7 @@ def test_no_config_is_forgotten():
     """A folder that is neither tested here nor named above is an oversight."""
     assert len(EVERY) >= 14
     assert {path.parent.name for path in EVERY} == {'configs', 'demo'}
-    kinds = {'cskd', 'cskd-plus', 'deit', 'none', 'teacher'}
+    kinds = {'cskd', 'cskd-features', 'cskd-plus', 'deit', 'none', 'teacher'}
     assert {path.stem.split('_')[0] for path in EVERY} == kinds
 
 

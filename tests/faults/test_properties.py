@@ -30,6 +30,8 @@ ANYTHING = (
 COMPONENTS = {
     mmcskd.CSKDLoss: {},
     mmcskd.DeiTLoss: {},
+    mmcskd.FeatureConnector: {},
+    mmcskd.FeatureLoss: {},
     mmcskd.CKFHook: {},
     mmcskd.PatchTokenConnector: {},
     mmcskd.DistTokenConnector: {},

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmcskd import CSKDLoss, DeiTLoss
+from mmcskd import CSKDLoss, DeiTLoss, FeatureLoss
 
 
 @pytest.mark.parametrize('loss', [CSKDLoss, DeiTLoss])
@@ -38,6 +38,27 @@ def test_divergence_of_an_image(temperature):
     expected = F.kl_div(*logs, reduction='batchmean', log_target=True) * temperature**2
     loss = DeiTLoss('soft', temperature, 2.0, 'batchmean')(student, teacher)
     torch.testing.assert_close(loss, 2 * expected)
+
+
+@pytest.mark.parametrize('arguments', [dict(mode='soft', reduction='sum'), dict(reduction='mean')])
+def test_bad_reduction_over_places(arguments):
+    with pytest.raises(
+        ValueError, match=r"CSKDLoss\.reduction is '.*', expected \"batchmean\", or"
+    ):
+        CSKDLoss(**arguments)
+
+
+@pytest.mark.parametrize('temperature', [1.0, 3.0])
+def test_mean_over_places(temperature):
+    """By torch's own word for it, with places as images."""
+    student, spatial = torch.randn(2, 2, 5, 3, 4, dtype=torch.float64).unbind()
+    logs = [
+        (each / temperature).log_softmax(1).permute(0, 2, 3, 1).flatten(0, 2)
+        for each in (student, spatial)
+    ]
+    expected = F.kl_div(*logs, reduction='batchmean', log_target=True) * temperature**2
+    loss = CSKDLoss('soft', temperature, fusion_weight=1.0, reduction='mean')
+    torch.testing.assert_close(loss(student, spatial, spatial.mean((2, 3))), expected)
 
 
 @pytest.mark.parametrize('weight', [-0.1, 1.1, float('nan')])
@@ -147,3 +168,56 @@ def test_other_device():
     spatial = torch.randn(2, 3, 2, 2)
     with pytest.raises(ValueError, match='CSKDLoss: the student answers on meta'):
         CSKDLoss(fusion_weight=0.5)(spatial.to('meta'), spatial, teacher)
+
+
+def test_features_in_parts_of_the_variance():
+    """One of a student that says the mean everywhere, whatever the scale of the teacher's map."""
+    target = torch.randn(2, 6, 4, 4, dtype=torch.float64)
+    student = torch.randn_like(target)
+    mean = target.mean().expand_as(target)
+    loss = FeatureLoss(loss_weight=2.0)
+    assert loss(target, target) == 0
+    torch.testing.assert_close(loss(mean, target), torch.tensor(2.0, dtype=torch.float64))
+    expected = 2 * (student - target).square().sum() / (target - mean).square().sum()
+    torch.testing.assert_close(loss(student, target), expected)
+    torch.testing.assert_close(loss(7 * student, 7 * target), expected)
+
+
+@pytest.mark.parametrize(
+    'own, theirs, common',
+    [((4, 6), (2, 3), (2, 3)), ((2, 3), (4, 6), (2, 3)), ((6, 2), (3, 4), (3, 2))],
+)
+def test_features_are_compared_on_the_coarser_grid(own, theirs, common):
+    student, teacher = torch.randn(2, 5, *own), torch.randn(2, 5, *theirs)
+
+    class Features:
+        grid = own
+
+        def __call__(self, grid):
+            assert grid == common
+            return F.adaptive_avg_pool2d(student, grid)
+
+    pooled = [F.adaptive_avg_pool2d(each, common) for each in (student, teacher)]
+    torch.testing.assert_close(FeatureLoss()(Features(), teacher), FeatureLoss()(*pooled))
+
+
+def test_bad_features():
+    with pytest.raises(ValueError, match=r'FeatureLoss\.loss_weight is -1'):
+        FeatureLoss(loss_weight=-1.0)
+    message = r'features \(2, 5, 4, 4\) and the teacher \(2, 6, 4, 4\): set .*out_channels to 6'
+    with pytest.raises(ValueError, match=message):
+        FeatureLoss()(torch.randn(2, 5, 4, 4), torch.randn(2, 6, 8, 8))
+
+
+def test_a_map_that_is_the_same_everywhere():
+    """Of a teacher whose last layer is dead, say: finite, and without a division by zero."""
+    loss = FeatureLoss()(torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4))
+    assert loss == 0
+
+
+@pytest.mark.parametrize('kind', [torch.float16, torch.bfloat16])
+def test_features_in_half_precision_are_compared_in_float32(kind):
+    student, teacher = (300 * torch.randn(2, 5, 3, 3).to(kind) for _ in range(2))
+    loss = FeatureLoss()(student, teacher)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, FeatureLoss()(student.float(), teacher.float()))
