@@ -8,7 +8,7 @@ from arms import ANSWER, ARMS
 
 IMAGES = dict(fashion='photographs (fashion)', long='cluttered digits (long)')
 OURS, OTHERS = 'C0', '0.45'
-COLORS = ('0.45', 'C1', 'C0', 'C2')
+COLORS = ('0.45', 'C1', 'C0', 'C4', 'C2')
 
 
 def draw_lead(found, path):

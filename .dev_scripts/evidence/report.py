@@ -40,7 +40,8 @@ CLAIMS = (
     ('cskd_soft', 'cskd_local_soft fitnet', 1),
     ('cskd_local_soft', 'deit_hard deit_soft cskd_local', 1),
     ('cskd_linear', 'vkd rsd dist kl dkd', 1),
-    ('cskd_everywhere', 'cskd_linear vkd rsd dist kl dkd cskd_local_soft cskd_unlabelled', 1),
+    ('cskd_plus', 'cskd_linear vkd rsd dist kl dkd fitnet deit_hard cskd_local_soft', 1),
+    ('cskd_everywhere', 'cskd_linear vkd rsd dist fitnet cskd_local_soft cskd_unlabelled', 1),
     ('cskd_features', 'cskd_everywhere', 1),
     ('cskd_soft_top5', 'cskd_soft', 1),
     ('cskd_soft_top10', 'cskd_soft', 1),
@@ -163,11 +164,12 @@ def portraits(results, images):
 
 def sizes_section(results, images):
     """Accuracy by the number of images to learn from: a figure and a table, as Markdown."""
-    found = {
+    every = {
         arm: {number: results.scores(setting, arm) for number, setting in FEW.items()}
         for arm in PORTRAYED
     }
-    if not all(len(scores) for sizes in found.values() for scores in sizes.values()):
+    found = {arm: sizes for arm, sizes in every.items() if all(map(len, sizes.values()))}
+    if not found:
         return ''
     drawn = {
         arm: {number: interval(scores) for number, scores in sizes.items()}
@@ -176,8 +178,8 @@ def sizes_section(results, images):
     path = images / 'few_images.png'
     draw_sizes(drawn, path)
     rows = [[LABELS[arm], *map(summary, sizes.values())] for arm, sizes in found.items()]
-    ours, *_ = reversed(found)
-    for arm in PORTRAYED[:-1]:
+    *others, ours = found
+    for arm in others:
         above = (difference(found[ours][number], found[arm][number]) for number in FEW)
         rows.append([f'{LABELS[ours]} minus {LABELS[arm]}', *above])
     told = picture('Accuracy by the number of images to learn from', path)

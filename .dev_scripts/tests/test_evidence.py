@@ -17,6 +17,7 @@ import pytest
 import report
 import results
 import run
+import step_time
 import torch
 import training
 from fashion_subset import FashionSubset
@@ -56,7 +57,9 @@ def test_arms_differ_in_what_they_say(setting, tmp_path):
     configs = {name: arms.Run(setting, name, 3).config(tmp_path).to_dict() for name in names}
     shared = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'randomness')
     one = configs['cskd_linear']
-    taught_in = 'fashion' if 'fashion' in setting else dict(long='plain').get(setting, setting)
+    taught_in = setting
+    if setting not in ('plain', 'crowded', 'fashion_whole'):
+        taught_in = 'plain' if setting == 'long' else 'fashion'
     for cfg in configs.values():
         assert {key: cfg[key] for key in shared} == {key: one[key] for key in shared}
         assert cfg['model']['architecture']['backbone'] == one['model']['architecture']['backbone']
@@ -74,8 +77,8 @@ def test_arms_differ_in_what_they_say(setting, tmp_path):
     assert dataset['split'] == 'fit'
     teacher = arms.Run(taught_in, arms.TEACHER, 3).config(tmp_path).to_dict()
     images = teacher['train_dataloader']['dataset']
-    if taught_in == 'fashion':
-        assert images == {**dataset, 'length': 6000}
+    if 'fashion' in setting:
+        assert images == {**dataset, 'length': 55000 if setting == 'fashion_whole' else 6000}
         assert teacher['data_preprocessor'] == one['data_preprocessor']
     else:
         assert images == {**dataset, 'length': 8000}
@@ -154,6 +157,15 @@ def test_fewer_images_come_as_often(setting, tmp_path):
     assert per_epoch * epochs == pytest.approx(94 * 24 / 3, rel=0.03)
     warm_up, decay = cfg.param_scheduler
     assert warm_up.end == decay.begin == pytest.approx(epochs / 4, abs=0.6)
+
+
+def test_all_images_come_for_as_long(tmp_path):
+    """Its schedule, in iterations, ends where the training does."""
+    cfg = arms.Run('fashion_whole', 'deit_hard', 0).config(tmp_path)
+    per_epoch = -(-cfg.train_dataloader.dataset.length // cfg.train_dataloader.batch_size)
+    warm_up, decay = cfg.param_scheduler
+    assert decay.end == per_epoch * cfg.train_cfg.max_epochs
+    assert warm_up.end == decay.begin == pytest.approx(decay.end / 12, abs=0.6)
 
 
 @pytest.mark.parametrize('name', arms.ARMS)
@@ -489,7 +501,7 @@ def test_report_refuses_runs_of_two_configs(tmp_path):
 
 def test_figure_and_table_say_what_the_answer_leads_by(tmp_path, monkeypatch):
     """Of complete settings and arms alone; in order, with the interval of paired differences."""
-    scores = dict(none=4.0, vkd=11.0, rsd=9.0, cskd_linear=13.0, cskd_everywhere=16.0)
+    scores = dict(none=4.0, vkd=11.0, rsd=9.0, cskd_linear=13.0, cskd_plus=16.0)
     origin = dict.fromkeys(('teacher', *results.VERSIONS), 'x')
     rows = [
         dict(
@@ -510,11 +522,11 @@ def test_figure_and_table_say_what_the_answer_leads_by(tmp_path, monkeypatch):
     monkeypatch.setattr(figures.plt, 'close', drawn.append)
     text, readme = reported(tmp_path, f'--results={tmp_path}')
     for page in (text, readme):
-        assert '|  | photographs (fashion) | CSKD+ minus it |\n' in page
+        assert '|  | photographs (fashion) | CSKD with features minus it |\n' in page
         assert '| VkD | 13.0 ± 1.6 | +3.0 ± 2.0 |' in page
         assert '| CSKD (linear) | 13.0 ± 0.0 | +3.0 ± 0.0 |' in page
-        assert '| CSKD+ | 16.0 ± 0.0 |  |' in page and '| RSD | 9.0' not in readme
-    assert '![CSKD+ minus each other way to distil, with 95 % intervals]' in text
+        assert '| CSKD with features | 16.0 ± 0.0 |  |' in page and '| RSD | 9.0' not in readme
+    assert '![CSKD with features minus each other way to distil, with 95 % intervals]' in text
     assert (tmp_path / 'docs' / 'images' / 'evidence.png').stat().st_size > 10_000
     ((axis,),) = [figure.axes for figure in drawn]
     assert axis.get_title() == 'photographs (fashion)'
@@ -529,7 +541,8 @@ def test_figure_and_table_say_what_the_answer_leads_by(tmp_path, monkeypatch):
 
 def test_ckf_and_few_images_are_told(tmp_path):
     """Each arm that has CKF beside the one without; accuracy by the number of images."""
-    scores = dict(deit_hard=10.0, vkd=11.0, cskd_linear=12.0, cskd_everywhere=15.0)
+    scores = dict(deit_hard=10.0, vkd=11.0, cskd_linear=12.0, cskd_plus=15.0)
+    scores.update(cskd_everywhere=14.5)
     scores.update(cskd_local=14.0, cskd_soft=13.0)
     origin = dict.fromkeys(('config', 'teacher', *results.VERSIONS), 'x')
     rows = [
@@ -545,7 +558,7 @@ def test_ckf_and_few_images_are_told(tmp_path):
     assert '| fashion_10 | -2.0 ± 0.0 | 2 | – |  |' in text
     assert '| images of a class | 10 | 50 | 200 |' in text
     assert '| VkD | 21.0 ± 0.0 | 61.0 ± 0.0 | 211.0 ± 0.0 |' in text
-    assert '| CSKD+ minus VkD | +4.0 ± 0.0 |' in text
+    assert '| CSKD with features minus VkD | +4.0 ± 0.0 |' in text
     assert (tmp_path / 'docs' / 'images' / 'few_images.png').stat().st_size > 10_000
 
 
@@ -561,6 +574,18 @@ def test_page_is_that_of_the_results(tmp_path):
     text, readme = reported(tmp_path)
     assert text == ''.join((ROOT / 'docs' / name).read_text() for name in report.PAGES)
     assert readme == (ROOT / 'README.md').read_text()
+
+
+@pytest.mark.parametrize('setting', step_time.SETTINGS)
+def test_steps_are_timed(setting, capsys):
+    threads = torch.get_num_threads()
+    try:
+        step_time.main(['--settings', setting, '--arms', arms.ANSWER, '--rounds', '2'])
+    finally:
+        torch.set_num_threads(threads)
+    ours, plus = [line for line in capsys.readouterr().out.splitlines() if '×' in line]
+    assert re.fullmatch(rf'{setting} CSKD \(linear\): [\d.]+ ms, 1\.00 × CSKD \(linear\)', ours)
+    assert re.fullmatch(rf'{setting} CSKD with features: [\d.]+ ms, [\d.]+ × CSKD \(linear\)', plus)
 
 
 def test_direction(tmp_path):

@@ -101,6 +101,18 @@ def test_dkd_takes_the_class_with_most_of_a_mixed_image():
     torch.testing.assert_close(MixedDKDLoss(beta=2.0)(student, teacher, classes), expected)
 
 
+def test_the_answer_is_what_the_shipped_recipe_trains(tmp_path):
+    """The arm's distiller, loss by loss; its other weight of the features is what was tuned."""
+    arm = arms.Run('plain', arms.ANSWER, 0).config(tmp_path).model.distiller.to_dict()
+    shipped = Config.fromfile(ROOT / 'configs' / 'cskd-features_deit-ti_regnety.py')
+    assert not any(hook['type'].endswith('CKFHook') for hook in shipped.custom_hooks)
+    ours = shipped.model.distiller.to_dict()
+    for name, loss in ours['distill_losses'].items():
+        assert arm['distill_losses'][name].items() >= loss.items(), name
+    for part in ('connectors', 'loss_forward_mappings', 'student_recorders', 'teacher_recorders'):
+        assert arm[part] == ours[part], part
+
+
 def test_soft_everywhere_is_what_the_shipped_recipe_trains(tmp_path):
     """The arm says DeiT's soft loss times its classes, the recipe the divergence itself."""
     arm = arms.Run('plain', 'cskd_everywhere', 0).config(tmp_path)
