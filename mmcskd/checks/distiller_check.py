@@ -47,6 +47,11 @@ def check_distiller(distiller: Any, key: str = 'model.distiller') -> None:
                 if suffix and kind.__module__.startswith('mmrazor.'):
                     # Its own recorders hand their arguments on without a name.
                     check_value(one.get('source'), str, f'{place}.source')
+                    if name == 'student_recorders' and not one['source']:
+                        raise ValueError(
+                            f'{place}.source is "", the whole student, which returns losses in '
+                            'training: name the module whose output is compared.'
+                        )
                 kinds[each] = kind
     losses, mappings = parts['distill_losses'], distiller.get('loss_forward_mappings') or {}
     check_keys(mappings, mappings, f'{key}.loss_forward_mappings')

@@ -32,6 +32,12 @@ def test_a_value_of_another_type(place, value):
         MODELS.build(plus(place, value))
 
 
+def test_the_whole_student_is_no_source():
+    message = r'student_recorders\.logits\.source is "", the whole student'
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(plus('student_recorders.logits.source', ''))
+
+
 def test_a_source_that_is_not_there():
     message = r'model\.distiller\.student_recorders\.logits\.source: "head\.fc" is not in the model'
     with pytest.raises(ValueError, match=message):
