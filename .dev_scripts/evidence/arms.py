@@ -19,7 +19,7 @@ TEACHERS = 'teachers'  # the two side by side
 TWO_TEACHERS = 'cskd_teachers'  # the arm that has both
 FUSED = 'cskd_linear'  # whose recorder and batch augmentation show the teacher's fused response
 REFERENCE = 'deit_hard'  # the arm that tables of all numbers take differences to
-ANSWER = 'cskd_plus'  # the arm whose lead over the others is told first
+ANSWER = 'cskd_with_features'  # the arm whose lead over the others is told first
 
 RATE = 'optim_wrapper.optimizer.lr'
 LOSSES = 'model.distiller.distill_losses'
@@ -97,7 +97,9 @@ ARMS = dict(
         (f'{LOSSES}.loss_feature.loss_weight', (1.0, 4.0)),
         width=f'{CONNECTORS}.feature.1.out_channels',
     ),
-    cskd_plus=Arm('CSKD with features', (f'{LOSSES}.loss_feature.loss_weight', (30.0, 100.0))),
+    cskd_with_features=Arm(
+        'CSKD with features', (f'{LOSSES}.loss_feature.loss_weight', (30.0, 100.0))
+    ),
     cskd_soft_top5=Arm('CSKD (soft, bank of 5)', brief=False, like='cskd_soft'),
     cskd_soft_top10=Arm('CSKD (soft, bank of 10)', brief=False, like='cskd_soft'),
     cskd_heavy=Arm('CSKD (× 16)', brief=False),

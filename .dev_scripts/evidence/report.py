@@ -40,7 +40,7 @@ CLAIMS = (
     ('cskd_soft', 'cskd_local_soft fitnet', 1),
     ('cskd_local_soft', 'deit_hard deit_soft cskd_local', 1),
     ('cskd_linear', 'vkd rsd dist kl dkd', 1),
-    ('cskd_plus', 'cskd_linear vkd rsd dist kl dkd fitnet deit_hard cskd_local_soft', 1),
+    ('cskd_with_features', 'cskd_linear vkd rsd dist kl dkd fitnet deit_hard cskd_local_soft', 1),
     ('cskd_everywhere', 'cskd_linear vkd rsd dist fitnet cskd_local_soft cskd_unlabelled', 1),
     ('cskd_features', 'cskd_everywhere', 1),
     ('cskd_soft_top5', 'cskd_soft', 1),

@@ -1,6 +1,6 @@
 """Time a training step of arms, in turn, on one core: milliseconds, and parts of CSKD's.
 
-    python .dev_scripts/evidence/step_time.py --arms cskd_linear cskd_plus
+    python .dev_scripts/evidence/step_time.py --arms cskd_linear cskd_with_features
 
 Teacher and student have random weights, which take as long as trained ones.
 """

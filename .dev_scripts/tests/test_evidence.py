@@ -501,7 +501,7 @@ def test_report_refuses_runs_of_two_configs(tmp_path):
 
 def test_figure_and_table_say_what_the_answer_leads_by(tmp_path, monkeypatch):
     """Of complete settings and arms alone; in order, with the interval of paired differences."""
-    scores = dict(none=4.0, vkd=11.0, rsd=9.0, cskd_linear=13.0, cskd_plus=16.0)
+    scores = dict(none=4.0, vkd=11.0, rsd=9.0, cskd_linear=13.0, cskd_with_features=16.0)
     origin = dict.fromkeys(('teacher', *results.VERSIONS), 'x')
     rows = [
         dict(
@@ -541,7 +541,7 @@ def test_figure_and_table_say_what_the_answer_leads_by(tmp_path, monkeypatch):
 
 def test_ckf_and_few_images_are_told(tmp_path):
     """Each arm that has CKF beside the one without; accuracy by the number of images."""
-    scores = dict(deit_hard=10.0, vkd=11.0, cskd_linear=12.0, cskd_plus=15.0)
+    scores = dict(deit_hard=10.0, vkd=11.0, cskd_linear=12.0, cskd_with_features=15.0)
     scores.update(cskd_everywhere=14.5)
     scores.update(cskd_local=14.0, cskd_soft=13.0)
     origin = dict.fromkeys(('config', 'teacher', *results.VERSIONS), 'x')

@@ -38,9 +38,7 @@ def test_two_thirds(layers, layer):
     config = student_config()
     config['backbone']['arch'] = dict(config['backbone']['arch'], num_layers=layers)
     model = build(config).eval()
-    recorder = PatchTokenRecorder(
-        **{k: v for k, v in features()['student_recorders']['hidden'].items() if k != 'type'}
-    )
+    recorder = PatchTokenRecorder(depth=features()['student_recorders']['hidden']['depth'])
     recorder.initialize(model)
     seen = outputs_of(model.backbone.layers[layer])
     with recorder:
